@@ -1,0 +1,25 @@
+"""The two mistakes a user can make; the console script prints them as one line and exits with their code."""
+
+
+class WikiloomError(Exception):
+    """Something the user can mend: the message says what, where, what was expected, and what to do."""
+
+    exit_code = 1
+
+
+class DataError(WikiloomError):
+    """The data or the run is at fault: a missing file, a cut table, a dataset of another schema."""
+
+
+class UsageError(WikiloomError):
+    """The command line or the config is wrong."""
+
+    exit_code = 2
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """A tail for a message, " Did you mean X?", or "" where nothing known looks like `word`."""
+    import difflib
+
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f" Did you mean {close[0]}?" if close else ""

@@ -1,0 +1,93 @@
+"""manifest.json: which files make up a dataset, their digests, and how they came to be."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from schemas.errors import DataError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One Parquet file."""
+
+    path: str
+    """Relative to the dataset's folder, with forward slashes."""
+    rows: int
+    bytes: int
+    row_groups: int
+    sha256: str
+    """Of the file, for integrity only; the logical digest is the table's."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TableEntry:
+    """One table of the manifest."""
+
+    schema_version: int
+    rows: int
+    digest: str
+    shards: list[Shard]
+
+    def split(self, name: str) -> list[Shard]:
+        """The shards of one split (or of the table itself, for a table without splits)."""
+        return [shard for shard in self.shards if PurePosixPath(shard.path).name.startswith(f"{name}-")]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What DATASET/manifest.json holds; `rest` keeps inputs, parameters, stages and drops as they stand there."""
+
+    digest: str
+    tables: dict[str, TableEntry]
+    rest: dict[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Write FOLDER/manifest.json at once: a reader sees the old one or the new one, never a part."""
+        document = {
+            **self.rest,
+            "tables": {name: dataclasses.asdict(entry) for name, entry in self.tables.items()},
+            "digest": self.digest,
+        }
+        temporary = folder / ".manifest.json.tmp"
+        temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(temporary, folder / "manifest.json")
+
+
+def read_manifest(folder: Path | str) -> Manifest:
+    """Read and check FOLDER/manifest.json.
+
+    Raises DataError where there is none, where it is not JSON of the right form, or where it names a file outside
+    the folder.
+    """
+    path = Path(folder) / "manifest.json"
+    if not path.is_file():
+        raise DataError(f"{folder} is not a dataset: it has no manifest.json. Make one with wikiloom build or import.")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        tables = {name: _entry(entry) for name, entry in document.pop("tables").items()}
+        digest = str(document.pop("digest"))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(
+            f"{path} is not a manifest of a Wikiloom dataset ({reason}). Build the dataset again."
+        ) from error
+    for entry in tables.values():
+        for shard in entry.shards:
+            _require_inside(path, shard.path)
+    return Manifest(digest=digest, tables=tables, rest=document)
+
+
+def _entry(entry: dict[str, Any]) -> TableEntry:
+    return TableEntry(**{**entry, "shards": [Shard(**shard) for shard in entry["shards"]]})
+
+
+def _require_inside(manifest: Path, name: str) -> None:
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name:
+        raise DataError(f"{manifest} names {name!r}: only files inside the dataset are read. Build the dataset again.")
+    # A link is a way out as well: no shard that we write is one.
+    if any((manifest.parent / part).is_symlink() for part in [pure, *pure.parents][:-1]):
+        raise DataError(f"{manifest} names {name!r}, a symbolic link. Replace it by the file itself.")

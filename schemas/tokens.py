@@ -1,0 +1,67 @@
+"""Token ids beside a dataset (tokens/NAME): what the trainer streams. They never change the dataset's digest."""
+
+import pyarrow as pa
+
+from schemas.table import Table, column, list_of
+
+TOKEN_TRIPLE = pa.struct(
+    [
+        column("anchor", pa.int32(), "which anchor is the head"),
+        column("relation_index", pa.int32(), "relation"),
+        column("tail_index", pa.int32(), "tail"),
+    ]
+)
+
+TOKENS_WK_GRAPHS = Table(
+    name="tokens_wk_graphs",
+    version=1,
+    doc="wk_graphs with token ids; an anchor's own tokens give way to its mark.",
+    sort_by=["hash(graph_id)"],
+    splits=("train", "valid", "test"),
+    row_group_rows=1_024,
+    columns=[
+        column("graph_id", pa.int64(), "wk_graphs.graph_id"),
+        column("split", pa.string(), "train | valid | test"),
+        column("units", list_of(pa.int32()), "in text order: a token id, or -1 - k where anchor k stands"),
+        column("anchors", list_of(pa.int32()), "entity_index of anchor k"),
+        column("triples", list_of(TOKEN_TRIPLE), "facts about the anchors"),
+    ],
+)
+
+TOKENS_ENTITIES = Table(
+    name="tokens_entities",
+    version=1,
+    doc="entities.text as token ids, no special tokens, cut to the manifest's max_length.",
+    sort_by=["entity_index"],
+    columns=[
+        column("entity_index", pa.int32(), "row number"),
+        column("ids", list_of(pa.int32()), "token ids of the text"),
+        column("name_ids", list_of(pa.int32()), "token ids of the label (else the id)"),
+    ],
+)
+
+TOKENS_RELATIONS = Table(
+    name="tokens_relations",
+    version=1,
+    doc="Relation labels and descriptions as token ids, no special tokens.",
+    sort_by=["relation_index"],
+    columns=[
+        column("relation_index", pa.int32(), "row number"),
+        column("ids", list_of(pa.int32()), "token ids of label and description"),
+        column("name_ids", list_of(pa.int32()), "token ids of the label (else the id)"),
+    ],
+)
+
+TOKENS_PAGES = Table(
+    name="tokens_pages",
+    version=1,
+    doc="pages.text as token ids, no special tokens: the masked-language-model stream.",
+    sort_by=["page_id"],
+    splits=("train", "valid", "test"),
+    row_group_rows=1_024,
+    columns=[
+        column("page_id", pa.int64(), "pages.page_id"),
+        column("split", pa.string(), "train | valid | test"),
+        column("ids", list_of(pa.int32()), "token ids of the text"),
+    ],
+)

@@ -1,0 +1,4 @@
+"""wip"""
+__version__ = "0.1.0"
+def main():
+    pass
