@@ -1,4 +1,88 @@
-"""wip"""
+"""The one console script: knows every command by name and imports only the half of the project that runs it."""
+
+import contextlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+
+from schemas.errors import UsageError, WikiloomError, nearest, printable
+
 __version__ = "0.1.0"
-def main():
-    pass
+
+COMMANDS = {
+    "build": ("pipelines", "dumps of Wikipedia and Wikidata -> a dataset of Parquet tables"),
+    "describe": ("pipelines", "what is in a dataset: counts, drops, splits"),
+    "validate": ("pipelines", "check a dataset: schemas, digests, offsets, references, splits"),
+    "train-tokenizer": ("pipelines", "a SentencePiece Unigram vocabulary from a dataset's texts"),
+    "tokenize": ("pipelines", "token ids beside a dataset, ready for the trainer"),
+    "recipes": ("training", "the training recipes, with their settings"),
+    "train": ("training", "pre-train a model by a recipe"),
+    "evaluate": ("training", "evaluate a run under the one protocol"),
+    "predict": ("training", "ask a run: tails, heads, relations or masked words"),
+    "baseline": ("training", "train and evaluate a baseline"),
+    "demo": ("demo", "examples -> dataset -> CoLAKE and KEPLER -> evaluation -> report.html"),
+}
+"""Command -> (which half runs it, its line in the help)."""
+
+PROBES = {"pipelines": ["apache_beam", "lxml", "msgspec"], "training": ["torch", "transformers"]}
+"""Extra -> modules that only it brings."""
+
+RUNNERS = {"pipelines": "pipelines.cli", "training": "training.cli", "demo": "pipelines.demo"}
+"""Half -> the module whose `run(command, arguments)` runs its commands."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns its exit code: 0 done, 1 data or run, 2 command line or config, 75 stopped and saved."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        return _dispatch(arguments)
+    except WikiloomError as error:
+        # One message, at most three lines, also where a path or value carries line breaks of its own.
+        lines = [line for line in str(error).splitlines() if line.strip()][:3]
+        print("error: " + printable("\n".join(lines)), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            sys.stdout = None  # the reader is gone; nothing is left to flush to
+        return 0
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"wikiloom {__version__}")
+        return 0
+    command, rest = arguments[0], arguments[1:]
+    if command not in COMMANDS:
+        raise UsageError(f"Unknown command {command!r}.{nearest(command, list(COMMANDS))} See wikiloom --help.")
+    return _runner(command)(command, rest)
+
+
+def _runner(command: str) -> Callable[[str, list[str]], int]:
+    half = COMMANDS[command][0]
+    for extra in ("pipelines", "training") if half == "demo" else (half,):
+        if not all(importlib.util.find_spec(module) for module in PROBES[extra]):
+            raise UsageError(
+                f"wikiloom {command} needs the extra {extra!r}: pip install '.[{extra}]' from the checkout."
+            )
+    run: Callable[[str, list[str]], int] = importlib.import_module(RUNNERS[half]).run
+    return run
+
+
+def usage() -> str:
+    """The text of wikiloom --help."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {line}" for name, (_, line) in COMMANDS.items()]
+    return "\n".join(
+        ["usage: wikiloom COMMAND ...   (wikiloom COMMAND --help for its options)", "", *lines, "", "  --version"]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.records import write_json
 from schemas.digest import TableDigest
 from schemas.manifest import Shard, TableEntry
 from schemas.table import Table
@@ -35,6 +36,16 @@ class ShardJob:
 
     name: str
     slices: Sequence[tuple[str, int, int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class MergeJob:
+    """A shard to merge, the dataset's folder, and the marker that holds its manifest entry."""
+
+    table: Table
+    job: ShardJob
+    out: Path
+    marker: Path
 
 
 def write_range(path: Path, table: Table, rows: pa.Table, keys: npt.NDArray[np.uint64]) -> None:
@@ -71,16 +82,21 @@ def write_shard(table: Table, job: ShardJob, folder: Path) -> Shard:
     """Merge, sort and write one shard under `folder`/TABLE."""
     pieces = [_read_slice(*piece) for piece in job.slices]
     if not pieces:
-        return write_parquet(table, table.schema.empty_table(), folder / table.name / job.name)
+        return write_parquet(table, table.schema.empty_table(), folder / table.folder / job.name)
     merged = pa.concat_tables(pieces).combine_chunks()
     order = np.argsort(merged["_key"].to_numpy(), kind="stable")
-    return write_parquet(table, merged.take(order), folder / table.name / job.name)
+    return write_parquet(table, merged.take(order), folder / table.folder / job.name)
+
+
+def merge_shard(job: MergeJob) -> None:
+    """write_shard as a job of a build."""
+    write_json(job.marker, dataclasses.asdict(write_shard(job.table, job.job, job.out)))
 
 
 def write_table(table: Table, rows: pa.Table, folder: Path, rows_per_shard: int | None = None) -> list[Shard]:
     """Write a whole table that is in memory and in sort order; replaces what `folder`/TABLE held."""
     rows_per_shard = rows_per_shard or ROWS_PER_SHARD.get(table.name, DEFAULT_ROWS_PER_SHARD)
-    shutil.rmtree(folder / table.name, ignore_errors=True)
+    shutil.rmtree(folder / table.folder, ignore_errors=True)
     codes = _split_codes(table, rows)
     shards: list[Shard] = []
     for code, part in enumerate(table.parts):
@@ -88,9 +104,9 @@ def write_table(table: Table, rows: pa.Table, folder: Path, rows_per_shard: int 
         count = -(-of_part.num_rows // rows_per_shard)
         for index, start in enumerate(_cuts(of_part.num_rows, count)):
             slice_ = of_part.slice(start[0], start[1] - start[0])
-            shards.append(write_parquet(table, slice_, folder / table.name / _file_name(part, index, count)))
+            shards.append(write_parquet(table, slice_, folder / table.folder / _file_name(part, index, count)))
     if not shards:
-        path = folder / table.name / _file_name(table.parts[0], 0, 1)
+        path = folder / table.folder / _file_name(table.parts[0], 0, 1)
         shards.append(write_parquet(table, table.schema.empty_table(), path))
     return shards
 
@@ -126,6 +142,11 @@ def table_entry(table: Table, folder: Path, shards: Sequence[Shard]) -> TableEnt
         for rows in read_batches(folder / shard.path):
             digest.update(rows)
     return TableEntry(schema_version=table.version, rows=digest.rows, digest=digest.hexdigest(), shards=ordered)
+
+
+def cut_rows(rows: int, rows_per_shard: int) -> list[tuple[int, int]]:
+    """[start, end) of the shards of a table with so many rows."""
+    return _cuts(rows, -(-rows // rows_per_shard))
 
 
 def read_batches(path: Path) -> Iterator[pa.Table]:

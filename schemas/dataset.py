@@ -6,11 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas import TABLES, TOKEN_TABLES
 from schemas.check import require_schema
 from schemas.errors import DataError, nearest
 from schemas.manifest import Manifest, Shard, read_manifest
 from schemas.table import Table
+from schemas.tables import TABLES, TOKEN_TABLES
 
 
 class Dataset:
@@ -74,7 +74,7 @@ class Dataset:
         made_from = tokens.manifest.rest.get("dataset")
         if made_from != self.digest:
             raise DataError(
-                f"{folder} was made from another dataset ({str(made_from)[:8]}) than {self.folder} ({self.digest[:8]}). "
+                f"{folder} was made from dataset {str(made_from)[:8]}, but {self.folder} is {self.digest[:8]}. "
                 f"Make it again: wikiloom tokenize {self.folder} --tokenizer {folder} --name {name}"
             )
         return tokens

@@ -61,7 +61,7 @@ def random_u64(seed: int, purpose: str, *ids: Any) -> U64:
         first, second, under = np.broadcast_arrays(first, second, key)
         words = philox4x32(np.concatenate([_words(first), _words(second)], axis=-1), _words(under))
         key = words[..., 0].astype(np.uint64) | (words[..., 1].astype(np.uint64) << _SHIFT)
-    return key
+    return np.asarray(key)
 
 
 def row_order(graph_ids: Any) -> U64:

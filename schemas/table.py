@@ -42,6 +42,11 @@ class Table:
         """What the files are named by: the splits, or the table itself where it has none."""
         return self.splits or (self.name,)
 
+    @property
+    def folder(self) -> str:
+        """The folder of its files: tokens_pages lies in tokens/NAME/pages."""
+        return self.name.removeprefix("tokens_")
+
     def describe(self) -> dict[str, Any]:
         """The committed form (schemas/NAME.json): a change of it without a new version fails a test."""
         return {

@@ -1,0 +1,32 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Both set up .venv first.
+.PHONY: setup demo test test-slow test-extras lint bench examples
+PYTHON := .venv/bin/python
+# Two workers: the suite is made for two cores, and each worker's torch gets one thread.
+PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadscope -q
+
+setup:
+	@scripts/setup
+
+demo: setup
+	@$(PYTHON) -m wikiloom demo
+
+test: setup
+	$(PYTEST) -m "not slow and not extras"
+
+test-slow: setup
+	$(PYTEST) -m slow
+
+test-extras: setup
+	$(PYTEST) -m extras
+
+lint: setup
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+bench: setup
+	@scripts/setup .venv pipelines,training,baselines,dev,bench
+	@for script in benchmarks/*.py; do echo "== $$script"; $(PYTHON) $$script || exit 1; done
+
+examples: setup
+	$(PYTHON) examples/make_examples.py

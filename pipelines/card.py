@@ -1,0 +1,117 @@
+"""The dataset card: README.md with the front matter that `datasets` and the Hub read."""
+
+from pathlib import Path
+
+from schemas.manifest import Manifest, TableEntry
+from schemas.table import Table, column_docs
+from schemas.tables import TABLES
+
+
+def write_card(folder: Path, manifest: Manifest) -> None:
+    """Write FOLDER/README.md: configs and splits, counts, a line per column, queries."""
+    text = "\n".join([*_front_matter(manifest), *_head(manifest), *_columns(manifest), *_queries(manifest)])
+    (folder / "README.md").write_text(text + "\n", encoding="utf-8")
+
+
+def _front_matter(manifest: Manifest) -> list[str]:
+    lines = ["---", "license: [cc-by-sa-4.0, cc0-1.0]", f"language: [{manifest.rest['language']}]", "configs:"]
+    for name, entry in _with_rows(manifest):
+        lines += [f"- config_name: {name}", *(["  default: true"] if name == "pages" else []), "  data_files:"]
+        for split, pattern in _splits(TABLES[name], entry):
+            lines += [f"  - split: {split}", f'    path: "{pattern}"']
+    return [*lines, "---", ""]
+
+
+def _splits(table: Table, entry: TableEntry) -> list[tuple[str, str]]:
+    """(split, glob) of the parts that have rows; `datasets` calls the one part of an unsplit table train."""
+    parts = [part for part in table.parts if any(shard.rows for shard in entry.split(part))]
+    return [(part if table.splits else "train", f"{table.folder}/{part}-*.parquet") for part in parts]
+
+
+def _with_rows(manifest: Manifest) -> list[tuple[str, TableEntry]]:
+    """A table without rows can't be loaded eagerly, so the card does not list it."""
+    return [(name, entry) for name, entry in manifest.tables.items() if entry.rows]
+
+
+def _head(manifest: Manifest) -> list[str]:
+    rest = manifest.rest
+    sources = [
+        f"- {file['name']} ({file['role']}, {file['bytes']:,} bytes, sha256 {file['sha256'][:16]})"
+        for file in rest["inputs"]
+    ]
+    settings = ", ".join(f"{key} {value}" for key, value in rest["parameters"].items())
+    return [
+        "# Text woven with a knowledge graph",
+        "",
+        f"Wikipedia ({rest['language']}) and Wikidata, aligned link by link. Made by wikiloom {rest['wikiloom']}; "
+        f"digest `{manifest.digest}`.",
+        "",
+        "Text is from Wikipedia (CC BY-SA 4.0), facts are from Wikidata (CC0 1.0). Made from:",
+        "",
+        *sources,
+        "",
+        f"Parameters: {settings}.",
+        "",
+        "| table | split | rows |",
+        "|---|---|---|",
+        *(
+            f"| {name} | {part if TABLES[name].splits else ''} | {sum(shard.rows for shard in entry.split(part)):,} |"
+            for name, entry in manifest.tables.items()
+            for part in TABLES[name].parts
+            if entry.split(part)
+        ),
+        "",
+        "What was dropped, and why:",
+        "",
+        *(
+            f"- {stage}: " + ", ".join(f"{reason} {n:,}" for reason, n in reasons.items())
+            for stage, reasons in rest["drops"].items()
+        ),
+        "",
+    ]
+
+
+def _columns(manifest: Manifest) -> list[str]:
+    lines = ["## Columns", ""]
+    for name in manifest.tables:
+        table = TABLES[name]
+        lines += [f"### {name}", "", table.doc, ""]
+        lines += [f"- `{path}`: {doc}" for path, doc in column_docs(table.columns)]
+        lines += [""]
+    return lines
+
+
+def _queries(manifest: Manifest) -> list[str]:
+    present = {name for name, _ in _with_rows(manifest)}
+    lines = [
+        "## Queries",
+        "",
+        "Offsets count Unicode code points, half-open. DuckDB counts from one: `substr(text, start + 1, end - start)`",
+        "(not `substring_grapheme`). Run these in the dataset's folder; eager `load_dataset` writes a second copy, so",
+        "large tables are better streamed.",
+        "",
+    ]
+    if "pages" in present:
+        lines += [
+            "```sql",
+            'select title, link.target, link.entity, substr(text, link.start + 1, link."end" - link.start) as anchor',
+            "from (select title, text, unnest(links) as link from 'pages/*.parquet') limit 5;",
+            "```",
+            "",
+        ]
+    if "triples" in present:
+        lines += [
+            "```sql",
+            "select h.label as head, r.label as relation, t.label as tail from 'triples/train-*.parquet' x",
+            "join 'entities/*.parquet' h on x.head_index = h.entity_index",
+            "join 'relations/*.parquet' r on x.relation_index = r.relation_index",
+            "join 'entities/*.parquet' t on x.tail_index = t.entity_index limit 5;",
+            "```",
+            "",
+            "```python",
+            "from datasets import load_dataset",
+            'triples = load_dataset(".", "triples", split="train")',
+            "```",
+            "",
+        ]
+    return lines

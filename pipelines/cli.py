@@ -1,0 +1,158 @@
+"""The commands of the pipelines half; each imports what it needs when it runs."""
+
+import contextlib
+import dataclasses
+import io
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from pipelines.config import Build
+from schemas.errors import UsageError, printable
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Describe:
+    """Say what is in a dataset: inputs, counts, drops by reason, splits."""
+
+    data: tyro.conf.Positional[Path]
+    """The dataset's folder."""
+    html: Path | None = None
+    """Write one self-contained page instead of tables on the terminal."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Validate:
+    """Check a dataset: files, schemas, digests, offsets, references, splits."""
+
+    data: tyro.conf.Positional[Path]
+    """The dataset's folder."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainTokenizer:
+    """Train a SentencePiece Unigram vocabulary on a dataset's texts."""
+
+    data: tyro.conf.Positional[Path]
+    """The dataset's folder."""
+    out: Path
+    """Folder for tokenizer.json."""
+    vocab_size: int = 8_000
+    """Pieces in the vocabulary, at most."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tokenize:
+    """Write token ids beside a dataset, under tokens/NAME."""
+
+    data: tyro.conf.Positional[Path]
+    """The dataset's folder."""
+    tokenizer: str
+    """A folder with tokenizer.json, or a model's name on the Hugging Face hub."""
+    name: str = ""
+    """NAME; by default the last part of the tokenizer's name."""
+    max_length: int = 512
+    """Tokens of an entity's text, at most."""
+
+
+def run(command: str, arguments: list[str]) -> int:
+    """Run one command of this half; returns its exit code."""
+    return COMMANDS[command](arguments)
+
+
+def _build(arguments: list[str]) -> int:
+    config, others = parse(Build, "build", arguments, passing_on=True)
+    config.parameters  # noqa: B018  # a wrong --set ends here, before Beam is imported
+    from pipelines.build import build
+    from pipelines.runner import beam_options
+
+    ours = ["--" + field.name.replace("_", "-") for field in dataclasses.fields(Build)]
+    build(config, beam_options(others, config.workers, ours))
+    return 0
+
+
+def _describe(arguments: list[str]) -> int:
+    config = parse(Describe, "describe", arguments)
+    from pipelines.report import describe_terminal, write_html
+
+    if config.html is None:
+        describe_terminal(config.data)
+    else:
+        write_html(config.data, config.html)
+        print(f"wrote {config.html}")
+    return 0
+
+
+def _validate(arguments: list[str]) -> int:
+    config = parse(Validate, "validate", arguments)
+    from pipelines.validate import validate
+    from schemas.manifest import read_manifest
+
+    problems = 0
+    for problem in validate(config.data):
+        problems += 1
+        print(printable(problem))
+    if problems:
+        print(f"{config.data}: {problems} problem{'s' * (problems > 1)}")
+        return 1
+    print(f"{config.data}: ok, {len(read_manifest(config.data).tables)} tables, 0 problems")
+    return 0
+
+
+def _train_tokenizer(arguments: list[str]) -> int:
+    config = parse(TrainTokenizer, "train-tokenizer", arguments)
+    if not 100 <= config.vocab_size <= 1_000_000:
+        raise UsageError(f"--vocab-size {config.vocab_size}: expected 100 to 1000000.")
+    from pipelines.transforms.tokenize import train_tokenizer
+    from schemas.dataset import Dataset
+
+    size = train_tokenizer(Dataset(config.data), config.out, vocab_size=config.vocab_size)
+    print(f"{config.out}: a vocabulary of {size:,} pieces")
+    return 0
+
+
+def _tokenize(arguments: list[str]) -> int:
+    config = parse(Tokenize, "tokenize", arguments)
+    name = config.name or Path(config.tokenizer).name
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise UsageError(f"--name {name!r}: expected letters, digits, '.', '_' and '-' only.")
+    if not 8 <= config.max_length <= 100_000:
+        raise UsageError(f"--max-length {config.max_length}: expected 8 to 100000.")
+    from pipelines.transforms.tokenize import tokenize_dataset
+    from schemas.dataset import Dataset
+
+    manifest = tokenize_dataset(Dataset(config.data), config.tokenizer, name, max_length=config.max_length)
+    rows = ", ".join(f"{table} {entry.rows:,}" for table, entry in manifest.tables.items())
+    print(f"{config.data}/tokens/{name}: {rows}")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "build": _build,
+    "describe": _describe,
+    "validate": _validate,
+    "train-tokenizer": _train_tokenizer,
+    "tokenize": _tokenize,
+}
+
+
+def parse(kind: type, command: str, arguments: Sequence[str], *, passing_on: bool = False) -> Any:
+    """The command line as `kind`, a dataclass; with `passing_on` a pair of it and the options it does not know.
+
+    A wrong command line is a UsageError of one line, with the nearest right option.
+    """
+    said = io.StringIO()
+    wants_help = any(argument in ("-h", "--help") for argument in arguments)
+    try:
+        with contextlib.nullcontext() if wants_help else contextlib.redirect_stderr(said):
+            return tyro.cli(kind, prog=f"wikiloom {command}", args=list(arguments), return_unknown_args=passing_on)
+    except SystemExit as exit_:
+        if not exit_.code:
+            raise
+        # tyro draws a box around its message; one line of it is the message.
+        words = " ".join(re.sub(r"[│╭╮╰╯─┌┐└┘]", " ", said.getvalue()).split())
+        words = re.sub(r"^(Parsing error|Required options|Unrecognized options|Missing required options)\s*", "", words)
+        raise UsageError(f"{words[:300]} See wikiloom {command} --help.") from None

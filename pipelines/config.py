@@ -1,0 +1,115 @@
+"""What a build is told: the command line, and the parameters behind --set."""
+
+import dataclasses
+import typing
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from schemas.errors import UsageError, nearest
+
+STAGES = ("wikidata", "wikipedia", "align", "graph", "wk_graphs")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """Parameters of a build with their defaults; change one with --set key=value."""
+
+    passage_chars: int = 600
+    """Sentences are packed into a passage of a word-knowledge graph up to so many code points."""
+    min_lead_words: int = 5
+    """--keep paper: words that the lead of an entity's article must have (Wikidata5M's rule)."""
+    valid_pages: float = 0.01
+    """Share of the pages, and of the wk_graphs from them, in split valid."""
+    test_pages: float = 0.01
+    """Share of the pages, and of the wk_graphs from them, in split test."""
+    valid_triples: int = 5_000
+    """Triples in split valid, at most 5 % of all."""
+    test_triples: int = 5_000
+    """Triples in split test, at most 5 % of all."""
+    range_mb: int = 64
+    """Compressed megabytes that one worker reads at a time."""
+    rows_per_shard: int = 0
+    """Rows of a Parquet file; 0 for each table's own default."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("passage_chars", 20, 100_000),
+            ("min_lead_words", 0, 10_000),
+            ("valid_pages", 0, 0.5),
+            ("test_pages", 0, 0.49),
+            ("valid_triples", 0, 2**31),
+            ("test_triples", 0, 2**31),
+            ("range_mb", 1, 100_000),
+            ("rows_per_shard", 0, 2**31),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UsageError(f"--set {name}={value}: expected {low} to {high}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Build:
+    """Build a dataset of Parquet tables from a Wikipedia and a Wikidata dump.
+
+    Any other option goes to Apache Beam, for example --runner.
+    """
+
+    wikipedia: tuple[Path, ...]
+    """pages-articles dump, one or several files: XML, plain or bz2 or gz."""
+    wikidata: tuple[Path, ...] = ()
+    """Wikidata's JSON dump, one or several files: plain, gz or bz2."""
+    redirects: Path | None = None
+    """Redirects beside those in the dump: a file of lines "title TAB target", plain or gz."""
+    page_props: Path | None = None
+    """Wikipedia's page_props.sql: page ids to Wikidata items, plain or gz."""
+    exclude_triples: Path | None = None
+    """Facts to leave out of the graph: a file of lines "head TAB relation TAB tail"."""
+    out: Path
+    """Folder of the dataset; new, empty, or an earlier build to go on with."""
+    language: str = "en"
+    """Language of the wiki."""
+    keep: Literal["paper", "linked", "all"] = "paper"
+    """Entities: with an article and a lead (paper), also those that links reach (linked), all."""
+    neighbors: int = 15
+    """Triples that a word-knowledge graph has of each anchor, at most."""
+    seed: int = 0
+    """Seed of splits and samples."""
+    workers: int = 1
+    """Worker processes."""
+    only: Literal["wikidata", "wikipedia", "align", "graph", "wk_graphs"] | None = None
+    """Run one stage, on what the stages before it left."""
+    dry_run: bool = False
+    """Say what would be read and written; write nothing."""
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """A parameter, key=value; may be given several times."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.neighbors <= 1_000:
+            raise UsageError(f"--neighbors {self.neighbors}: expected 0 to 1000.")
+        if not 1 <= self.workers <= 1_024:
+            raise UsageError(f"--workers {self.workers}: expected 1 to 1024.")
+
+    @property
+    def parameters(self) -> Parameters:
+        """The defaults with --set applied."""
+        return parse_parameters(self.set)
+
+
+def parse_parameters(settings: tuple[str, ...]) -> Parameters:
+    """Parameters from "key=value" strings; UsageError names an unknown key and the nearest right one."""
+    known = typing.get_type_hints(Parameters)
+    values: dict[str, float] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set {setting}: expected key=value.")
+        if key not in known:
+            raise UsageError(f"--set {key}: unknown parameter.{nearest(key, list(known))} Known: {', '.join(known)}.")
+        try:
+            values[key] = known[key](value)
+        except ValueError as error:
+            kind = "a whole number" if known[key] is int else "a number"
+            raise UsageError(f"--set {key}={value}: expected {kind}.") from error
+    return Parameters(**values)  # type: ignore[arg-type]

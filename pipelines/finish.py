@@ -1,0 +1,209 @@
+"""The end of a build: the small tables, the manifest, the card."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import resource
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipelines import sinks
+from pipelines.card import write_card
+from pipelines.config import STAGES, Build
+from pipelines.records import read_json, read_records, write_json
+from pipelines.sources.sql import read_redirects
+from pipelines.transforms.align import entity_names
+from pipelines.transforms.graph import Graph
+from pipelines.transforms.titles import NO_ITEM, TitleIndex
+from pipelines.wikitext import Site
+from schemas.digest import dataset_digest
+from schemas.manifest import Manifest, read_manifest
+from schemas.tables import TABLES
+
+if TYPE_CHECKING:
+    from pipelines import inputs
+    from pipelines.build import Builder
+
+
+def redirect_rows(wikipedia: Sequence[Path], index_folder: Path, listed: Path | None, site: Site) -> pa.Table:
+    """The redirects table: the dump's own, then those of --redirects for other titles; sorted by title."""
+    own = pa.concat_tables(read_records(path / "redirects.arrow") for path in wikipedia).to_pylist()
+    rows: dict[str, tuple[str, int | None]] = {}
+    for row in sorted(own, key=lambda row: (row["title"], row["page_id"])):
+        rows.setdefault(row["title"], (row["target"], row["page_id"]))
+    for title, target in read_redirects(str(listed)) if listed else ():
+        rows.setdefault(site.normalize_title(title), (site.normalize_title(target), None))
+    titles = sorted(rows, key=lambda title: title.encode("utf-8"))
+    index = TitleIndex(np.load(index_folder / "title_hashes.npy"), np.load(index_folder / "title_items.npy"))
+    items = index.find_titles(titles)
+    kept = np.load(index_folder / "kept_items.npy")
+    columns = {
+        "title": titles,
+        "target": [rows[title][0] for title in titles],
+        "page_id": [rows[title][1] for title in titles],
+        "entity": entity_names(np.where(np.isin(items, kept), items, NO_ITEM)),
+    }
+    return pa.table(columns, schema=TABLES["redirects"].schema)
+
+
+def anchor_rows(align_folders: Sequence[Path], graph: Graph) -> pa.Table:
+    """The anchors table: counts of all ranges added up, sorted by surface and entity."""
+    counts: Counter[tuple[bytes, int]] = Counter()
+    for folder in align_folders:
+        table = read_records(folder / "anchors.arrow")
+        indices = graph.entity_index(table["item"].to_numpy()).tolist() if table.num_rows else []
+        for surface, index, count in zip(
+            table["surface"].to_pylist(), indices, table["count"].to_pylist(), strict=True
+        ):
+            counts[surface.encode("utf-8"), index] += count
+    ordered = sorted(counts)
+    columns = {
+        "surface": [surface.decode("utf-8") for surface, _ in ordered],
+        "entity_index": [index for _, index in ordered],
+        "count": [counts[key] for key in ordered],
+    }
+    return pa.table(columns, schema=TABLES["anchors"].schema)
+
+
+def reject_rows(folders: Sequence[Path]) -> pa.Table:
+    """The rejects table, sorted."""
+    schema = TABLES["rejects"].schema
+    tables = [schema.empty_table(), *(read_records(folder / "rejects.arrow").cast(schema) for folder in folders)]
+    rows = pa.concat_tables(tables).to_pylist()
+    rows.sort(key=lambda row: tuple(row[name].encode("utf-8", "replace") for name in TABLES["rejects"].sort_by))
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def count_mentions(align_folders: Sequence[Path], kept: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How often train pages link to each of the items `kept` (sorted), shape (len(kept),)."""
+    counts = np.zeros(len(kept), np.int64)
+    for folder in align_folders:
+        table = read_records(folder / "anchors.arrow", ["item", "count"])
+        np.add.at(counts, np.searchsorted(kept, table["item"].to_numpy()), table["count"].to_numpy())
+    return counts
+
+
+def add_counts(folders: Sequence[Path], name: str, size: int) -> npt.NDArray[np.int64]:
+    """Sum the (index, count) pairs of every folder's file `name`, shape (size,)."""
+    counts = np.zeros(size, np.int64)
+    for folder in folders:
+        pairs = np.load(folder / name)
+        counts[pairs[:, 0]] += pairs[:, 1]
+    return counts
+
+
+def write_dataset(builder: "Builder", key: str, files: list[dict]) -> Manifest:
+    """Write the tables, the card and, last of all, the manifest: with it the dataset is whole."""
+    with measured(builder.work / "tables.json"):
+        shards = builder.tables()
+        out = builder.config.out
+        entries = {name: sinks.table_entry(TABLES[name], out, shards[name]) for name in sorted(shards)}
+    stages, drops = collect_counts(builder)
+    rest = {
+        "wikiloom": _version(),
+        "language": builder.config.language,
+        "inputs": files,
+        "parameters": parameters(builder.config),
+        "key": key,
+        "stages": stages,
+        "drops": drops,
+    }
+    digest = dataset_digest((name, entry.digest) for name, entry in entries.items())
+    manifest = Manifest(digest=digest, tables=entries, rest=rest)
+    write_card(out, manifest)
+    manifest.save(out)
+    return manifest
+
+
+def collect_counts(builder: "Builder") -> tuple[dict[str, dict], dict[str, dict[str, int]]]:
+    """(stages, drops): what each stage took in and gave out, CPU and memory; why rows were dropped, by stage.
+
+    A stage's `in` is counted by itself or is what the stage before gave out; in = out + drops for every stage.
+    """
+    work = builder.work
+    stages: dict[str, dict] = {}
+    drops: dict[str, Counter[str]] = {}
+    extra = {"align": [builder.index], "graph": [work / "graph"]}
+    for stage in STAGES:
+        out: Counter[str] = Counter()
+        folders = [] if stage == "graph" else builder.folders(stage)
+        for folder in [*folders, *extra.get(stage, [])]:
+            document = read_json(folder / "done.json")
+            out.update(document.pop("out", {}))
+            for name, reasons in document.items():
+                drops.setdefault(stage if name == "drops" else name, Counter()).update(reasons)
+        taken = sum(out.values()) + sum(drops.get(stage, {}).values())
+        stages[stage] = {"in": taken, "out": dict(sorted(out.items())), **read_json(work / f"{stage}.json")}
+    stages["tables"] = read_json(work / "tables.json")
+    counted = {name: {reason: n for reason, n in sorted(reasons.items()) if n} for name, reasons in drops.items()}
+    return stages, {name: reasons for name, reasons in sorted(counted.items()) if reasons}
+
+
+@contextlib.contextmanager
+def measured(path: Path) -> Iterator[None]:
+    """Write the CPU seconds (children included) and the peak memory of what runs inside; added up over resumptions."""
+    before, earlier = _cpu_seconds(), read_json(path)["cpu_seconds"] if path.exists() else 0.0
+    yield
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    seconds = round(earlier + _cpu_seconds() - before, 2)
+    write_json(path, {"cpu_seconds": seconds, "peak_memory_mb": peak // 1024})
+
+
+def parameters(config: Build) -> dict[str, Any]:
+    """What the dataset's content depends on beside its inputs: no path, no number of workers."""
+    document = dataclasses.asdict(config.parameters)
+    document.pop("range_mb")
+    return {"keep": config.keep, "neighbors": config.neighbors, "seed": config.seed, **document}
+
+
+def build_key(config: Build, files: list[dict]) -> str:
+    """A digest of inputs, parameters and version: the same key, the same dataset."""
+    document = [_version(), config.language, files, parameters(config), config.parameters.range_mb]
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def is_done(out: Path, key: str) -> bool:
+    """Does `out` hold the finished dataset of this key?"""
+    return (out / "manifest.json").is_file() and read_manifest(out).rest.get("key") == key
+
+
+def print_plan(config: Build, plan: "inputs.Plan") -> None:
+    """--dry-run: stages, ranges and bytes."""
+    for name, ranges in (("wikidata", plan.wikidata), ("wikipedia", plan.wikipedia)):
+        print(f"{name}: {len(ranges)} ranges, {sum(r.end - r.start for r in ranges) / 1e6:,.1f} MB compressed")
+    print(f"then align, graph, wk_graphs, and {len(TABLES) - 1} tables in {config.out}. Nothing written.")
+
+
+def print_summary(out: Path, manifest: Manifest) -> None:
+    """What was made, in a few lines; a warning for input that was cut."""
+    tables = ", ".join(f"{name} {entry.rows:,}" for name, entry in manifest.tables.items())
+    rows = sum(entry.rows for entry in manifest.tables.values())
+    print(f"{out}: {len(manifest.tables)} tables, {rows:,} rows, digest {manifest.digest[:8]}")
+    print(f"  {tables}")
+    for stage in ("wikidata", "wikipedia"):
+        lost = manifest.rest["drops"].get(stage, {}).get("truncated", 0)
+        if lost:
+            message = f"warning: the {stage} dump is cut or damaged in {lost} place{'s' * (lost > 1)}; every complete "
+            print(message + "record before it was read, what follows is lost (see rejects)", file=sys.stderr)
+    print(f"  next: wikiloom describe {out}")
+
+
+def _cpu_seconds() -> float:
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
+def _version() -> str:
+    from wikiloom import __version__
+
+    return __version__

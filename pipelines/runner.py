@@ -1,0 +1,122 @@
+"""Running one function over many jobs with Beam; results meet on disk, so a killed run goes on where it stopped."""
+
+import argparse
+import contextlib
+import dataclasses
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines.progress import Progress
+from pipelines.records import read_json, write_json
+from schemas.errors import DataError, UsageError, nearest
+
+
+class Job(Protocol):
+    """A piece of work that leaves `marker`, its last file, when it is done."""
+
+    @property
+    def marker(self) -> Path: ...
+
+
+@dataclasses.dataclass
+class RunJobs(beam.PTransform):
+    """PBegin -> nothing: every job run once, spread over the workers."""
+
+    label_: str
+    jobs: Sequence[Any]
+    function: Callable[[Any], None]
+
+    def expand(self, begin: beam.Pipeline) -> beam.PCollection:
+        return (
+            begin
+            | f"{self.label_}: jobs" >> beam.Create(list(self.jobs), reshuffle=False)
+            | f"{self.label_}: spread" >> beam.Reshuffle()
+            | f"{self.label_}: run" >> beam.Map(_run_one, self.function)
+        )
+
+
+def run_jobs(label: str, jobs: Sequence[Job], function: Callable[[Any], None], options: PipelineOptions) -> None:
+    """Run `function` on every job whose marker is not there yet.
+
+    A DataError in a job is raised here again, whatever the runner makes of exceptions.
+    """
+    waiting = [job for job in jobs if not job.marker.exists()]
+    skipped = len(jobs) - len(waiting)
+    if not waiting:
+        return
+    for job in waiting:
+        _failure(job).unlink(missing_ok=True)
+    with _watched(label, waiting, skipped), beam.Pipeline(options=options) as pipeline:
+        _ = pipeline | label >> RunJobs(label, waiting, function)
+    for job in waiting:
+        if _failure(job).exists():
+            raise DataError(read_json(_failure(job))["message"])
+
+
+def beam_options(arguments: Sequence[str], workers: int, ours: Sequence[str]) -> PipelineOptions:
+    """Beam's options from the flags that are not ours; UsageError for a flag that Beam does not know either."""
+    _require_known(arguments, ours)
+    defaults = ["--runner=FnApiRunner"] if not any(a.split("=")[0] == "--runner" for a in arguments) else []
+    if workers > 1:
+        defaults += [f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"]
+    # Beam's workers log every start at INFO.
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    return PipelineOptions([*defaults, "--default_sdk_harness_log_level=ERROR", *arguments], save_main_session=False)
+
+
+def _run_one(job: Any, function: Callable[[Any], None]) -> None:
+    try:
+        function(job)
+    except DataError as error:
+        write_json(_failure(job), {"message": str(error)})
+    except Exception as error:
+        # Beam wraps exceptions differently on every runner; the place is what a bug report needs.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise RuntimeError(f"{job}: {type(error).__name__}: {error} ({place.filename}:{place.lineno})") from error
+
+
+def _failure(job: Job) -> Path:
+    return job.marker.with_suffix(".error.json")
+
+
+@contextlib.contextmanager
+def _watched(label: str, jobs: Sequence[Job], skipped: int) -> Iterator[None]:
+    """A progress bar fed by the markers on disk, since Beam's run() tells nothing before its end."""
+    finished = threading.Event()
+    with Progress(label, len(jobs) + skipped, done=skipped) as progress:
+
+        def watch() -> None:
+            while not finished.wait(0.5):
+                progress.update(skipped + sum(job.marker.exists() for job in jobs))
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            finished.set()
+            watcher.join()
+            progress.update(skipped + sum(job.marker.exists() for job in jobs))
+
+
+def _require_known(arguments: Sequence[str], ours: Sequence[str]) -> None:
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> Any:
+            raise UsageError(f"{message}. See wikiloom build --help and Apache Beam's pipeline options.")
+
+    parser = Parser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    for options in PipelineOptions.__subclasses__():
+        if hasattr(options, "_add_argparse_args"):
+            options._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args(list(arguments))
+    if unknown:
+        flag = unknown[0].split("=")[0]
+        known = [*ours, *parser._option_string_actions]
+        raise UsageError(f"Unknown option {flag}.{nearest(flag, known)} See wikiloom build --help.")

@@ -1,0 +1,121 @@
+"""Stage wikipedia: one range of the dump -> articles as text, sections and links; redirects; rejects."""
+
+import dataclasses
+import datetime
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.records import RecordWriter, write_json
+from pipelines.sources import Reject
+from pipelines.sources.ranges import Range
+from pipelines.sources.wikipedia import RawPage, read_pages
+from pipelines.wikitext import Article, Site, is_disambiguation, parse, redirect_target
+from schemas.hashing import hash_strings
+from schemas.pages import SECTION
+from schemas.rejects import REJECTS
+from schemas.table import list_of
+
+TARGET = pa.struct({"start": pa.int32(), "end": pa.int32(), "target": pa.string()})
+
+ARTICLES = pa.schema(
+    {
+        "page_id": pa.int64(),
+        "revision_id": pa.int64(),
+        "timestamp": pa.timestamp("ms", tz="UTC"),
+        "title": pa.string(),
+        "text": pa.string(),
+        "sections": list_of(SECTION),
+        "lead_end": pa.int32(),
+        "links": list_of(TARGET),
+        "disambiguation": pa.bool_(),
+        "lead_words": pa.int32(),
+    }
+)
+
+REDIRECT_PAGES = pa.schema({"page_id": pa.int64(), "title": pa.string(), "target": pa.string()})
+
+# Scripts that put no space between words: there each letter counts as a word.
+WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]|\w+")
+
+
+@dataclasses.dataclass(frozen=True)
+class WikipediaJob:
+    """A range of the Wikipedia dump and the folder for what it holds."""
+
+    range: Range
+    folder: Path
+    site: Site
+
+    @property
+    def marker(self) -> Path:
+        """Written last: counts and drops of the range."""
+        return self.folder / "done.json"
+
+
+def read_wikipedia_range(job: WikipediaJob) -> None:
+    """Parse one range into articles.arrow, redirects.arrow, rejects.arrow and targets.npy."""
+    drops: Counter[str] = Counter()
+    links: Counter[str] = Counter()
+    targets: list[np.ndarray] = []
+    with (
+        RecordWriter(job.folder / "articles.arrow", ARTICLES) as articles,
+        RecordWriter(job.folder / "redirects.arrow", REDIRECT_PAGES) as redirects,
+        RecordWriter(job.folder / "rejects.arrow", REJECTS.schema) as rejects,
+    ):
+        for page in read_pages(job.range):
+            if isinstance(page, Reject):
+                rejects.add(page._asdict())
+                drops[page.reason] += 1
+            elif page.namespace != 0:
+                drops["other_namespace"] += 1
+            elif target := _redirect(page, job.site):
+                redirects.add({"page_id": page.page_id, "title": page.title, "target": target})
+            elif not page.text:
+                drops["no_text"] += 1
+            else:
+                article = parse(page.text, job.site)
+                links.update(article.drops)
+                hashes = np.unique(hash_strings(link.target for link in article.links))
+                targets.append(np.stack([np.full(len(hashes), articles.count, np.uint64), hashes], axis=-1))
+                articles.add(_article_row(page, article, job.site))
+    np.save(job.folder / "targets.npy", np.concatenate(targets) if targets else np.empty((0, 2), np.uint64))
+    counts = {"articles": articles.count, "redirects": redirects.count}
+    write_json(job.marker, {"out": counts, "drops": dict(drops), "links": dict(links)})
+
+
+def count_words(text: str) -> int:
+    """Words of a text; in scripts without spaces, letters."""
+    return sum(1 for _ in WORD.finditer(text))
+
+
+def _redirect(page: RawPage, site: Site) -> str | None:
+    if page.redirect:
+        return site.normalize_title(page.redirect)
+    return redirect_target(page.text, site) if page.text else None
+
+
+def _article_row(page: RawPage, article: Article, site: Site) -> dict:
+    return {
+        "page_id": page.page_id,
+        "revision_id": page.revision_id,
+        "timestamp": _timestamp(page.timestamp),
+        "title": page.title,
+        "text": article.text,
+        "sections": [section._asdict() for section in article.sections],
+        "lead_end": article.lead_end,
+        "links": [link._asdict() for link in article.links],
+        "disambiguation": is_disambiguation(page.text or "", site),
+        "lead_words": count_words(article.text[: article.lead_end]),
+    }
+
+
+def _timestamp(text: str) -> datetime.datetime | None:
+    try:
+        stamp = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return stamp if stamp.tzinfo else stamp.replace(tzinfo=datetime.UTC)

@@ -1,0 +1,208 @@
+"""The entities and relations tables: what Wikidata says of each, the lead of its article, and its counts."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipelines import sinks
+from pipelines.records import read_record_batches, read_records, write_json
+from pipelines.transforms import split
+from pipelines.transforms.align import INSTANCE_OF
+from pipelines.transforms.graph import Graph, winners
+from schemas.entities import ENTITIES
+from schemas.relations import RELATIONS
+from schemas.table import list_of
+
+I64 = npt.NDArray[np.int64]
+
+RECORD = pa.schema(
+    {
+        "entity_index": pa.int64(),
+        "label": pa.string(),
+        "aliases": list_of(pa.string()),
+        "description": pa.string(),
+        "categories": list_of(pa.string()),
+        "page_id": pa.int64(),
+        "page_title": pa.string(),
+        "text": pa.string(),
+    }
+)
+"""What is known of an entity: from its item (no page columns) or from its article (page columns only)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordJob:
+    """A range's file of items or leads, the folder of the graph, and the folder for the entities' records."""
+
+    source: Path
+    winning: Path | None
+    graph: Path
+    folder: Path
+
+    @property
+    def marker(self) -> Path:
+        """Written last."""
+        return self.folder / "done.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class EntityShardJob:
+    """One shard of the entities table: indices [start, end)."""
+
+    start: int
+    end: int
+    number: int
+    count: int
+    records: Sequence[Path]
+    graph: Path
+    out: Path
+    marker: Path
+
+
+def record_range(job: RecordJob) -> None:
+    """Items or leads of one range -> records of kept entities, sorted by entity_index."""
+    graph = Graph.load(job.graph)
+    order = np.argsort(graph.items, kind="stable")
+    items = np.asarray(graph.items)[order]
+    winning = np.load(job.winning) if job.winning else None
+    tables = [RECORD.empty_table()]
+    row = 0
+    for batch in read_record_batches(job.source):
+        numbers = batch["item"].to_numpy()
+        places = np.minimum(np.searchsorted(items, numbers), max(len(items) - 1, 0))
+        kept = items[places] == numbers if len(items) else np.zeros(len(numbers), bool)
+        if winning is not None:
+            kept &= winning[row : row + batch.num_rows]
+            row += batch.num_rows
+        rows = pa.Table.from_batches([batch]).filter(pa.array(kept)).to_pylist()
+        records = [_record(row, index) for row, index in zip(rows, order[places[kept]].tolist(), strict=True)]
+        tables.append(pa.Table.from_pylist(records, schema=RECORD))
+    table = pa.concat_tables(tables).sort_by("entity_index")
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with pa.ipc.new_file(str(job.folder / "records.arrow"), RECORD) as writer:
+        writer.write_table(table, max_chunksize=2_000)
+    write_json(job.marker, {})
+
+
+def write_entity_shard(job: EntityShardJob) -> None:
+    """Join the records of [start, end) and write them as one Parquet file."""
+    graph = Graph.load(job.graph)
+    known: list[dict] = [{} for _ in range(job.end - job.start)]
+    for path in job.records:
+        for batch in read_record_batches(path):
+            indices = batch["entity_index"].to_numpy()
+            start, end = np.searchsorted(indices, [job.start, job.end])
+            for row in batch.slice(start, end - start).to_pylist():
+                _merge(known[row["entity_index"] - job.start], row)
+    counts = _counts(graph, np.load(job.graph / "graph_count.npy"), job.start, job.end)
+    names = [f"Q{item}" for item in graph.items[job.start : job.end].tolist()]
+    rows = [_entity_row(name, fields, count) for name, fields, count in zip(names, known, counts, strict=True)]
+    table = pa.Table.from_pylist(rows, schema=ENTITIES.schema)
+    path = job.out / ENTITIES.folder / f"{ENTITIES.name}-{job.number:05d}-of-{job.count:05d}.parquet"
+    shard = sinks.write_parquet(ENTITIES, table, path)
+    write_json(job.marker, dataclasses.asdict(shard))
+
+
+def relation_rows(wikidata: Sequence[Path], graph: Graph, graph_count: I64) -> pa.Table:
+    """The relations table."""
+    records: dict[int, dict] = {}
+    tables = [read_records(path / "properties.arrow") for path in wikidata]
+    if tables:
+        whole = pa.concat_tables(tables)
+        winning = winners(whole["relation"].to_numpy().astype(np.int64), whole["content"].to_numpy())
+        records = {row["relation"]: row for row in whole.filter(pa.array(winning)).to_pylist()}
+    rows = []
+    for index, number in enumerate(graph.properties.tolist()):
+        record = records.get(number, {})
+        rows.append(
+            {
+                "relation": f"P{number}",
+                "relation_index": index,
+                "label": record.get("label"),
+                "aliases": record.get("aliases", []),
+                "description": record.get("description"),
+                "frequency": int(graph.relation_frequency[index]),
+                "graph_count": int(graph_count[index]),
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=RELATIONS.schema)
+
+
+def entity_text(lead: str | None, description: str | None, label: str | None) -> tuple[str, str]:
+    """(text, text_source): lead, else description, else label, else none."""
+    for text, source in ((lead, "lead"), (description, "description"), (label, "label")):
+        if text:
+            return text, source
+    return "", "none"
+
+
+def find_mention(text: str, names: Sequence[str]) -> dict | None:
+    """The first whole-word mention of one of the names in the text, the longest of several; None for none."""
+    found = [
+        (match.start(), -match.end())
+        for name in names
+        if name and (match := re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text))
+    ]
+    if not found:
+        return None
+    start, end = min(found)
+    return {"start": start, "end": -end}
+
+
+def _record(row: dict, index: int) -> dict:
+    if "page_id" in row:
+        return {**row, "entity_index": index, "aliases": [], "categories": []}
+    categories = [
+        f"Q{tail}" for relation, tail in zip(row["relations"], row["tails"], strict=True) if relation == INSTANCE_OF
+    ]
+    return {**row, "entity_index": index, "categories": categories}
+
+
+def _merge(known: dict, row: dict) -> None:
+    """Join an item's record with its article's; of several articles the one with the smallest id stays."""
+    if row["page_id"] is None:
+        known.update({name: row[name] for name in ("label", "aliases", "description", "categories")})
+    elif row["page_id"] <= known.get("page_id", row["page_id"]):
+        known.update({name: row[name] for name in ("page_id", "page_title", "text")})
+
+
+def _counts(graph: Graph, graph_count: I64, start: int, end: int) -> list[dict]:
+    columns = {
+        "entity_index": np.arange(start, end),
+        "mention_count": graph.mention_count[start:end],
+        "in_degree": graph.in_degree[start:end],
+        "out_degree": graph.out_degree[start:end],
+        "graph_count": graph_count[start:end],
+        "inductive": graph.inductive[start:end],
+    }
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _entity_row(name: str, known: dict, counts: dict) -> dict:
+    label = known.get("label") or known.get("page_title")
+    text, source = entity_text(known.get("text"), known.get("description"), label)
+    base_title = re.sub(r" \([^()]*\)$", "", known.get("page_title") or "")
+    inductive = counts.pop("inductive")
+    isolated = not counts["in_degree"] + counts["out_degree"] and inductive == split.TRAIN
+    return {
+        "entity": name,
+        "label": label,
+        "aliases": known.get("aliases", []),
+        "description": known.get("description"),
+        "page_id": known.get("page_id"),
+        "page_title": known.get("page_title"),
+        "text": text,
+        "text_source": source,
+        "text_mention": find_mention(text, [base_title, label or "", *known.get("aliases", [])]),
+        "categories": known.get("categories", []),
+        "kind": "item",
+        "frequency": counts["mention_count"] + counts["in_degree"] + counts["out_degree"],
+        "inductive_split": "none" if isolated else split.NAMES[inductive],
+        **counts,
+    }
