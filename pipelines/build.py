@@ -21,7 +21,7 @@ from pipelines import finish, inputs, sinks
 from pipelines.config import STAGES, Build
 from pipelines.records import read_json, write_json
 from pipelines.runner import run_jobs
-from pipelines.transforms import entities, split
+from pipelines.transforms import entities
 from pipelines.transforms.align import AlignJob, AlignRules, align_range, plan_alignment
 from pipelines.transforms.articles import WikipediaJob, read_wikipedia_range
 from pipelines.transforms.graph import Graph, make_graph, read_statements, triple_rows, winning_items
@@ -67,8 +67,13 @@ class Builder:
     def align(self) -> None:
         """Titles -> items, which entities are kept, pages with entities."""
         parameters = self.config.parameters
-        splitter = split.PageSplitter(self.config.seed, parameters.valid_pages, parameters.test_pages)
-        rules = AlignRules(keep=self.config.keep, min_lead_words=parameters.min_lead_words, splitter=splitter)
+        rules = AlignRules(
+            keep=self.config.keep,
+            min_lead_words=parameters.min_lead_words,
+            seed=self.config.seed,
+            valid_pages=parameters.valid_pages,
+            test_pages=parameters.test_pages,
+        )
         if not (self.index / "done.json").exists():
             redirects = inputs.read_redirect_list(self.config.redirects, self.plan.site)
             page_items = inputs.read_page_items(self.config.page_props)
@@ -76,7 +81,7 @@ class Builder:
                 self.folders("wikidata"), self.folders("wikipedia"), redirects, page_items, rules, self.index
             )
         folders = zip(self.folders("wikipedia"), self.folders("align"), strict=True)
-        run_jobs("align", [AlignJob(a, self.index, f, rules) for a, f in folders], align_range, self.options)
+        run_jobs("align", [AlignJob(a, self.index, f) for a, f in folders], align_range, self.options)
 
     def graph(self) -> None:
         """Statements -> triples, splits, the order of entities and relations."""

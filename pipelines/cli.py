@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import logging
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -66,6 +67,8 @@ def run(command: str, arguments: list[str]) -> int:
 def _build(arguments: list[str]) -> int:
     config, others = parse(Build, "build", arguments, passing_on=True)
     config.parameters  # noqa: B018  # a wrong --set ends here, before Beam is imported
+    # Beam's imports and workers tell of optional packages that no build needs.
+    logging.getLogger().setLevel(logging.ERROR)
     from pipelines.build import build
     from pipelines.runner import beam_options
 

@@ -4,6 +4,8 @@ import argparse
 import contextlib
 import dataclasses
 import logging
+import os
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -53,7 +55,10 @@ def run_jobs(label: str, jobs: Sequence[Job], function: Callable[[Any], None], o
         return
     for job in waiting:
         _failure(job).unlink(missing_ok=True)
-    with _watched(label, waiting, skipped), beam.Pipeline(options=options) as pipeline:
+    # Starting worker processes takes seconds: one job does not need them.
+    options = _in_process(options) if len(waiting) == 1 else options
+    log = waiting[0].marker.parent / "workers.log"
+    with _quiet_workers(options, log), _watched(label, waiting, skipped), beam.Pipeline(options=options) as pipeline:
         _ = pipeline | label >> RunJobs(label, waiting, function)
     for job in waiting:
         if _failure(job).exists():
@@ -80,6 +85,35 @@ def _run_one(job: Any, function: Callable[[Any], None]) -> None:
         # Beam wraps exceptions differently on every runner; the place is what a bug report needs.
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise RuntimeError(f"{job}: {type(error).__name__}: {error} ({place.filename}:{place.lineno})") from error
+
+
+def _in_process(options: PipelineOptions) -> PipelineOptions:
+    """The same options without worker processes."""
+    settings = options.get_all_options(drop_default=True)
+    if settings.get("direct_running_mode") != "multi_processing":
+        return options
+    return PipelineOptions.from_dictionary({**settings, "direct_num_workers": 1, "direct_running_mode": "in_memory"})
+
+
+@contextlib.contextmanager
+def _quiet_workers(options: PipelineOptions, log: Path) -> Iterator[None]:
+    """Beam's worker processes tell every step on the standard error that they inherit: send it to a file instead."""
+    if options.get_all_options().get("direct_running_mode") != "multi_processing":
+        yield
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    terminal, ours = os.dup(2), sys.stderr
+    try:
+        with log.open("w") as file:
+            os.dup2(file.fileno(), 2)
+        sys.stderr = os.fdopen(os.dup(terminal), "w", buffering=1)
+        yield
+    finally:
+        sys.stderr.close()
+        sys.stderr = ours
+        os.dup2(terminal, 2)
+        os.close(terminal)
 
 
 def _failure(job: Job) -> Path:

@@ -33,7 +33,9 @@ class AlignRules:
 
     keep: str
     min_lead_words: int
-    splitter: split.PageSplitter
+    seed: int
+    valid_pages: float
+    test_pages: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +45,6 @@ class AlignJob:
     articles: Path
     index: Path
     folder: Path
-    rules: AlignRules
 
     @property
     def marker(self) -> Path:
@@ -81,6 +82,11 @@ def plan_alignment(
     np.save(folder / "title_items.npy", index.items)
     np.save(folder / "kept_items.npy", kept)
     np.save(folder / "page_items.npy", np.where(np.isin(pages.items, kept), pages.items, NO_ITEM))
+    codes = np.full(len(kept_page), split.TRAIN, np.int8)
+    codes[kept_page] = split.pages(
+        pages.ids[kept_page], seed=rules.seed, valid=rules.valid_pages, test=rules.test_pages
+    )
+    np.save(folder / "page_codes.npy", codes)
     np.save(folder / "kept_pages.npy", kept_page)
     starts = np.cumsum([0, *pages.counts])
     write_json(folder / "starts.json", {str(path): int(start) for path, start in zip(wikipedia, starts, strict=False)})
@@ -92,6 +98,7 @@ class _Pages:
     """All articles of all ranges, one after the other, as columns of shape (N,)."""
 
     counts: list[int]
+    ids: I64
     items: I64
     newest: npt.NDArray[np.bool_]
     disambiguation: npt.NDArray[np.bool_]
@@ -111,6 +118,7 @@ class _Pages:
         newest[order[last]] = True
         return cls(
             counts=[table.num_rows for table in tables],
+            ids=ids,
             items=np.where(by_props != NO_ITEM, by_props, by_title),
             newest=newest,
             disambiguation=whole["disambiguation"].to_numpy(),
@@ -127,14 +135,16 @@ def align_range(job: AlignJob) -> None:
     row = read_json(job.index / "starts.json")[str(job.articles)]
     kept_pages = np.load(job.index / "kept_pages.npy", mmap_mode="r")
     page_items = np.load(job.index / "page_items.npy", mmap_mode="r")
+    page_codes = np.load(job.index / "page_codes.npy", mmap_mode="r")
     links, anchors, tables = Counter(), Counter(), []
     with RecordWriter(job.folder / "leads.arrow", LEADS) as leads:
         for batch in read_record_batches(job.articles / "articles.arrow"):
             wanted = kept_pages[row : row + batch.num_rows]
             items = page_items[row : row + batch.num_rows][wanted]
+            codes = page_codes[row : row + batch.num_rows][wanted]
             row += batch.num_rows
             articles = pa.Table.from_batches([batch]).filter(pa.array(wanted))
-            pages = _page_rows(articles, items, index, kept, job.rules.splitter, links)
+            pages = _page_rows(articles, items, codes, index, kept, links)
             _count_anchors(pages, anchors)
             _add_leads(pages, items, leads)
             tables.append(pages)
@@ -198,8 +208,10 @@ def _kept_items(
     """Sorted numbers of the items that become entities."""
     with_lead = kept_page & (pages.items != NO_ITEM) & (pages.lead_words >= rules.min_lead_words)
     kept = [pages.items[with_lead]]
+    if rules.keep != "paper":
+        kept.append(pages.items[kept_page & (pages.items != NO_ITEM)])
     if rules.keep == "all":
-        kept += [pages.items[kept_page & (pages.items != NO_ITEM)], *(table["item"].to_numpy() for table in items)]
+        kept += [table["item"].to_numpy() for table in items]
     elif rules.keep == "linked":
         start = 0
         for path, count in zip(wikipedia, pages.counts, strict=True):
@@ -212,9 +224,14 @@ def _kept_items(
 
 
 def _page_rows(
-    articles: pa.Table, items: I64, index: TitleIndex, kept: I64, splitter: split.PageSplitter, links: Counter[str]
+    articles: pa.Table,
+    items: I64,
+    codes: npt.NDArray[np.int8],
+    index: TitleIndex,
+    kept: I64,
+    links: Counter[str],
 ) -> pa.Table:
-    """Rows of the pages table for articles whose own items are `items`."""
+    """Rows of the pages table for articles with their own items and split codes."""
     columns = articles["links"].combine_chunks()
     flat = columns.flatten()
     targets = flat.field("target") if len(flat) else pa.array([], pa.string())
@@ -234,7 +251,6 @@ def _page_rows(
         ],
         fields=list(PAGES.schema.field("links").type.value_type),
     )
-    codes = splitter(articles["page_id"].to_numpy())
     values = {
         **{
             name: articles[name]

@@ -1,6 +1,6 @@
 """Splits by stable hashing: pages, transductive triples, inductive sub-graphs. One process, numpy on columns."""
 
-import dataclasses
+from collections import deque
 
 import numpy as np
 import numpy.typing as npt
@@ -11,25 +11,32 @@ I64 = npt.NDArray[np.int64]
 TRAIN, VALID, TEST, DROPPED = 0, 1, 2, 3
 NAMES = ("train", "valid", "test", "dropped")
 
+MIN_PAGES = 10
+"""A wiki with so many pages has a valid and a test page, whatever its hashes."""
+
+MAX_SEEDS = 32
+"""Entities tried as the seed of an inductive sub-graph; the first that grows large enough is taken, else the best."""
+
 MAX_SHARE = 0.05
 """Of all triples, at most so many in valid, and so many in test."""
 
 
-@dataclasses.dataclass(frozen=True)
-class PageSplitter:
-    """Page id -> split, by hash(seed, page_id) alone: a page keeps its split in every dump."""
+def pages(page_ids: npt.ArrayLike, *, seed: int, valid: float, test: float) -> npt.NDArray[np.int8]:
+    """Split pages by hash(seed, page_id), shape (N,); returns codes.
 
-    seed: int
-    valid: float
-    test: float
-
-    def __call__(self, page_ids: npt.ArrayLike) -> npt.NDArray[np.int8]:
-        """Codes TRAIN, VALID or TEST, shape (N,)."""
-        draws = random_u64(self.seed, "page_split", page_ids)
-        split = np.full(draws.shape, TRAIN, np.int8)
-        split[draws < below(self.test + self.valid)] = VALID
-        split[draws < below(self.test)] = TEST
-        return split
+    A page whose draw is below `test` is in test, the next `valid` of the scale is valid, so a page keeps its split in
+    every dump. Where that leaves a small wiki without a valid or test page, its lowest draws fill them with one each.
+    """
+    draws = random_u64(seed, "page_split", page_ids)
+    in_test = int((draws < below(test)).sum())
+    in_valid = int((draws < below(test + valid)).sum()) - in_test
+    if len(draws) >= MIN_PAGES:
+        in_test, in_valid = max(in_test, int(test > 0)), max(in_valid, int(valid > 0))
+    codes = np.full(len(draws), TRAIN, np.int8)
+    order = np.argsort(draws, kind="stable")
+    codes[order[:in_test]] = TEST
+    codes[order[in_test : in_test + in_valid]] = VALID
+    return codes
 
 
 def transductive(heads: I64, relations: I64, tails: I64, *, seed: int, valid: int, test: int) -> npt.NDArray[np.int8]:
@@ -103,24 +110,41 @@ def _grow(
     wanted: int,
 ) -> None:
     """Mark entities with `code`, breadth first from a seed of small degree, until enough edges lie inside."""
-    offsets, others = neighbours
-    # Hubs pull half of the graph after them; entities of one to three facts make a sub-graph like the rest.
     seeds = np.flatnonzero((side == TRAIN) & (degree > 0))
     if not len(seeds) or wanted <= 0:
         return
+    # Hubs pull half of the graph after them; entities of a few facts make a sub-graph like the rest.
     cap = max(3, int(np.quantile(degree[seeds], 0.75)))
     small = seeds[degree[seeds] <= cap]
-    queue = [int(small[np.argmin(hashes[small])])]
-    side[queue[0]] = code
-    inside = 0
+    best, most = np.empty(0, np.int64), 0
+    for seed in small[np.argsort(hashes[small], kind="stable")][:MAX_SEEDS]:
+        members, inside = _breadth_first(int(seed), side == TRAIN, neighbours, degree <= 4 * cap, hashes, wanted)
+        if inside > most:
+            best, most = members, inside
+        if inside >= wanted:
+            break
+    side[best] = code
+
+
+def _breadth_first(
+    seed: int,
+    free: npt.NDArray[np.bool_],
+    neighbours: tuple[I64, I64],
+    allowed: npt.NDArray[np.bool_],
+    hashes: npt.NDArray[np.uint64],
+    wanted: int,
+) -> tuple[I64, int]:
+    """The connected entities reached from `seed` when about `wanted` edges lie among them, and how many do."""
+    offsets, others = neighbours
+    members, queue, inside = {seed}, deque([seed]), 0
     while queue and inside < wanted:
-        entity = queue.pop(0)
+        entity = queue.popleft()
         around = np.unique(others[offsets[entity] : offsets[entity + 1]])
-        fresh = around[(side[around] == TRAIN) & (degree[around] <= 4 * cap)]
-        for other in fresh[np.argsort(hashes[fresh])]:
-            if inside >= wanted:
-                break
-            around_other = others[offsets[other] : offsets[other + 1]]
-            side[other] = code
-            inside += int((side[around_other] == code).sum())
-            queue.append(int(other))
+        around = around[free[around] & allowed[around]]
+        for other in around[np.argsort(hashes[around], kind="stable")].tolist():
+            if other in members or inside >= wanted:
+                continue
+            members.add(other)
+            inside += sum(end in members for end in others[offsets[other] : offsets[other + 1]].tolist())
+            queue.append(other)
+    return np.array(sorted(members), np.int64), inside

@@ -176,11 +176,11 @@ def _unigram(vocabulary: list[tuple[str, float]]) -> "Tokenizer":
     tokenizer.add_special_tokens(
         [AddedToken(token, special=True, lstrip=token == "<mask>") for token in SPECIAL_TOKENS]
     )
-    tokenizer.post_processor = processors.RobertaProcessing(
-        sep=("</s>", SPECIAL_TOKENS.index("</s>")),
-        cls=("<s>", SPECIAL_TOKENS.index("<s>")),
-        trim_offsets=True,
-        add_prefix_space=False,
+    bos, eos = SPECIAL_TOKENS[0], SPECIAL_TOKENS[2]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{bos} $A {eos}",
+        pair=f"{bos} $A {eos} {eos} $B {eos}",
+        special_tokens=[(bos, 0), (eos, 2)],
     )
     return tokenizer
 

@@ -122,7 +122,6 @@ def page_graphs(page: dict, neighbourhood: Neighbourhood, rules: GraphRules, dro
     sampled: dict[int, tuple[list[int], list[int]]] = {}
     at = 0
     for start, end in passages(page["text"], page["sections"], page["links"], rules.passage_chars):
-        drops["in"] += 1
         mentions: dict[int, tuple[int, int]] = {}
         while at < len(links) and links[at]["end"] <= end:
             mentions.setdefault(indices[at], (links[at]["start"] - start, links[at]["end"] - start))

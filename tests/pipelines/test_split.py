@@ -73,9 +73,17 @@ def test_inductive_sides_are_disjoint_connected_and_covered(triples, wanted):
 
 
 def test_pages_keep_their_shares_and_their_split_under_any_order():
-    splitter = split.PageSplitter(0, valid=0.1, test=0.2)
     ids = np.arange(20_000)
-    codes = splitter(ids)
-    assert np.array_equal(codes, splitter(ids[::-1])[::-1])
-    shares = np.bincount(codes, minlength=3) / len(ids)
-    assert np.allclose(shares, [0.7, 0.1, 0.2], atol=0.01)
+    codes = split.pages(ids, seed=0, valid=0.1, test=0.2)
+    assert np.array_equal(codes, split.pages(ids[::-1], seed=0, valid=0.1, test=0.2)[::-1])
+    assert np.allclose(np.bincount(codes, minlength=3) / len(ids), [0.7, 0.1, 0.2], atol=0.01)
+    assert np.array_equal(codes[:500], split.pages(ids[:500], seed=0, valid=0.1, test=0.2))
+
+
+def test_a_small_wiki_still_has_a_valid_and_a_test_page():
+    for start in range(0, 1_000, 20):
+        codes = split.pages(np.arange(start, start + 20), seed=0, valid=0.01, test=0.01)
+        assert (codes == split.VALID).sum() >= 1
+        assert (codes == split.TEST).sum() >= 1
+    assert not split.pages(np.arange(20), seed=0, valid=0.0, test=0.0).any()
+    assert split.pages([], seed=0, valid=0.1, test=0.1).shape == (0,)

@@ -1,0 +1,128 @@
+"""A user's mistake is an exit code and at most three lines that say what to do; never a traceback."""
+
+import bz2
+import gzip
+import json
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import DEMO_INPUTS, EXAMPLES, wikiloom
+
+WIKIPEDIA, WIKIDATA = DEMO_INPUTS[:2], DEMO_INPUTS[2:]
+HTML = b"<!DOCTYPE html><html><body>404 Not Found</body></html>"
+NO_PAGES = b'<mediawiki xml:lang="en"><siteinfo></siteinfo></mediawiki>'
+
+
+def file(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    return tmp_path / name
+
+
+def build(tmp_path, *words, wikipedia=WIKIPEDIA, wikidata=WIKIDATA):
+    return ["build", *wikipedia, *wikidata, "--out", tmp_path / "out", *words]
+
+
+def with_table(tmp_path, demo_dataset, change):
+    """A copy of the dataset in which one table is changed."""
+    copy = tmp_path / "copy"
+    shutil.copytree(demo_dataset, copy)
+    change(copy)
+    return copy
+
+
+def other_schema(copy):
+    path = next((copy / "triples").glob("train-*"))
+    pq.write_table(pa.table({"a": [1]}), path)
+
+
+def cut_manifest(copy):
+    text = (copy / "manifest.json").read_text()
+    (copy / "manifest.json").write_text(text[: len(text) // 2])
+
+
+def outside(copy):
+    document = json.loads((copy / "manifest.json").read_text())
+    document["tables"]["pages"]["shards"][0]["path"] = "../x.parquet"
+    (copy / "manifest.json").write_text(json.dumps(document))
+
+
+# name: (words made from tmp_path and dataset, exit code, what the message must hold)
+CASES = {
+    "unknown-command": (lambda t, d: ["biuld"], 2, "Did you mean build?"),
+    "missing-file": (lambda t, d: build(t, wikipedia=("--wikipedia", t / "no.xml.bz2")), 1, "no.xml.bz2"),
+    "a-folder-for-a-dump": (lambda t, d: build(t, wikipedia=("--wikipedia", t)), 1, "folder"),
+    "empty-dump": (lambda t, d: build(t, wikipedia=("--wikipedia", file(t, "e.xml", b""))), 1, "e.xml"),
+    "empty-gz": (
+        lambda t, d: build(t, wikidata=("--wikidata", file(t, "e.json.gz", gzip.compress(b"")))),
+        1,
+        "e.json.gz",
+    ),
+    "html-error-page": (lambda t, d: build(t, wikipedia=("--wikipedia", file(t, "p.xml", HTML))), 1, "HTML"),
+    "dump-without-pages": (
+        lambda t, d: build(t, wikipedia=("--wikipedia", file(t, "n.xml.bz2", bz2.compress(NO_PAGES)))),
+        1,
+        "n.xml.bz2",
+    ),
+    "json-for-xml": (lambda t, d: build(t, wikipedia=("--wikipedia", WIKIDATA[1])), 1, "wikidata-mini.json.gz"),
+    "xml-for-json": (lambda t, d: build(t, wikidata=("--wikidata", WIKIPEDIA[1])), 1, "enwiki-mini.xml.bz2"),
+    "neither-ours-nor-beams": (lambda t, d: build(t, "--neighbours", "3"), 2, "--neighbors"),
+    "misspelt-beam-flag": (lambda t, d: build(t, "--runer=FnApiRunner"), 2, "--runner"),
+    "unknown-runner": (lambda t, d: build(t, "--runner=NoSuchRunner"), 2, "NoSuchRunner"),
+    "wrong-keep": (lambda t, d: build(t, "--keep", "some"), 2, "paper"),
+    "no-number": (lambda t, d: build(t, "--neighbors", "many"), 2, "many"),
+    "negative-neighbors": (lambda t, d: build(t, "--neighbors", "-1"), 2, "--neighbors"),
+    "unknown-parameter": (lambda t, d: build(t, "--set", "pasage_chars=300"), 2, "passage_chars"),
+    "parameter-without-value": (lambda t, d: build(t, "--set", "passage_chars"), 2, "key=value"),
+    "out-is-somebodys-folder": (
+        lambda t, d: ["build", *DEMO_INPUTS, "--out", file(t, "mine.txt", b"x").parent],
+        1,
+        "not empty",
+    ),
+    "out-is-a-file": (lambda t, d: ["build", *DEMO_INPUTS, "--out", file(t, "f", b"x")], 1, "is a file"),
+    "only-before-its-time": (lambda t, d: build(t, "--only", "graph"), 1, "wikidata"),
+    "malformed-exclusions": (
+        lambda t, d: build(t, "--exclude-triples", file(t, "x.tsv", b"Q1 loves Q2\n")),
+        1,
+        "line 1",
+    ),
+    "no-out": (lambda t, d: ["build", *DEMO_INPUTS], 2, "--out"),
+    "describe-no-dataset": (lambda t, d: ["describe", t], 1, "manifest.json"),
+    "validate-cut-manifest": (lambda t, d: ["validate", with_table(t, d, cut_manifest)], 1, "manifest.json"),
+    "validate-path-outside": (lambda t, d: ["validate", with_table(t, d, outside)], 1, "../x.parquet"),
+    "other-schema": (lambda t, d: ["train", "kepler-tiny", "--data", with_table(t, d, other_schema)], 1, "triples"),
+    "tokenizer-missing": (lambda t, d: ["tokenize", d, "--tokenizer", t], 1, "tokenizer.json"),
+    "tokenizer-malformed": (
+        lambda t, d: ["tokenize", d, "--tokenizer", file(t, "tokenizer.json", b"{}").parent, "--name", "x"],
+        1,
+        "tokenizer",
+    ),
+    "tokens-name-outside": (lambda t, d: ["tokenize", d, "--tokenizer", t, "--name", "../x"], 2, "--name"),
+    "unknown-recipe": (lambda t, d: ["train", "keppler-tiny", "--data", d], 2, "kepler-tiny"),
+    "unknown-toml-key": (
+        lambda t, d: ["train", file(t, "r.toml", b'system = "kepler"\n[optim]\nlearning_rat = 1\n'), "--data", d],
+        2,
+        "learning_rate",
+    ),
+    "broken-toml": (lambda t, d: ["train", file(t, "r.toml", b"system = \n"), "--data", d], 2, "r.toml"),
+    "unknown-setting": (lambda t, d: ["train", "kepler-tiny", "--data", d, "--set", "kepler.gama=1"], 2, "gamma"),
+    "train-without-data": (lambda t, d: ["train", "kepler-tiny"], 2, "--data"),
+    "train-no-dataset": (lambda t, d: ["train", "kepler-tiny", "--data", t], 1, "manifest.json"),
+    "resume-nothing": (lambda t, d: ["train", "kepler-tiny", "--data", d, "--out", t / "r", "--resume"], 1, "r"),
+    "evaluate-no-run": (lambda t, d: ["evaluate", t, "--task", "link-prediction"], 1, "config.toml"),
+    "predict-no-run": (lambda t, d: ["predict", t, "--head", "France", "--relation", "capital"], 1, "config.toml"),
+    "unknown-baseline": (lambda t, d: ["baseline", "transee", "--data", d], 2, "transe"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_mistake_is_one_clear_line(name, tmp_path, demo_dataset):
+    words, code, message = CASES[name]
+    done = wikiloom(*words(tmp_path, demo_dataset), cwd=EXAMPLES.parent, check=False)
+    said = done.stderr + (done.stdout if done.returncode and not done.stderr else "")
+    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert message in said, said
+    assert "Traceback" not in done.stdout + done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.strip()]) <= 3, done.stderr
