@@ -33,9 +33,10 @@ class Plan:
 def plan_inputs(config: Build) -> Plan:
     """Cut every dump into ranges; DataError for a file that is missing or is no dump."""
     target = config.parameters.range_mb * 2**20
-    for path in (config.redirects, config.page_props, config.exclude_triples):
+    for path in (*config.wikipedia, *config.wikidata, config.redirects, config.page_props, config.exclude_triples):
         if path is not None and not path.is_file():
-            raise DataError(f"{path} is missing. Check the path.")
+            found = "is a folder, expected a file" if path.is_dir() else "is missing"
+            raise DataError(f"{path} {found}. Check the path.")
     headers = [read_siteinfo(str(path)) for path in config.wikipedia]
     siteinfo = next((header for header in headers if header), None)
     return Plan(

@@ -10,16 +10,19 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.pvalue import PBegin
+from apache_beam.runners.runner import create_runner
 
 from pipelines.progress import Progress
 from pipelines.records import read_json, write_json
 from schemas.errors import DataError, UsageError, nearest
 
 
+@runtime_checkable
 class Job(Protocol):
     """A piece of work that leaves `marker`, its last file, when it is done."""
 
@@ -35,7 +38,7 @@ class RunJobs(beam.PTransform):
     jobs: Sequence[Any]
     function: Callable[[Any], None]
 
-    def expand(self, begin: beam.Pipeline) -> beam.PCollection:
+    def expand(self, begin: PBegin) -> beam.PCollection:
         return (
             begin
             | f"{self.label_}: jobs" >> beam.Create(list(self.jobs), reshuffle=False)
@@ -73,7 +76,12 @@ def beam_options(arguments: Sequence[str], workers: int, ours: Sequence[str]) ->
         defaults += [f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"]
     # Beam's workers log every start at INFO.
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
-    return PipelineOptions([*defaults, "--default_sdk_harness_log_level=ERROR", *arguments], save_main_session=False)
+    options = PipelineOptions([*defaults, "--default_sdk_harness_log_level=ERROR", *arguments], save_main_session=False)
+    try:
+        create_runner(options.view_as(StandardOptions).runner)
+    except (ValueError, ImportError) as error:
+        raise UsageError(f"--runner: {str(error).splitlines()[0]}") from error
+    return options
 
 
 def _run_one(job: Any, function: Callable[[Any], None]) -> None:

@@ -28,9 +28,9 @@ class Statements:
     relations: I64
     tails: I64
 
-    def where(self, mask: npt.NDArray[np.bool_]) -> "Statements":
-        """The triples that the mask keeps."""
-        return Statements(self.heads[mask], self.relations[mask], self.tails[mask])
+    def where(self, rows: npt.NDArray[np.bool_] | I64) -> "Statements":
+        """The triples that a mask keeps, or those of the row numbers."""
+        return Statements(self.heads[rows], self.relations[rows], self.tails[rows])
 
     def __len__(self) -> int:
         return len(self.heads)

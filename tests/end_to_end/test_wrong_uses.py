@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import DEMO_INPUTS, EXAMPLES, wikiloom
+from tests.conftest import DEMO_INPUTS, wikiloom
+from wikiloom import main
 
 WIKIPEDIA, WIKIDATA = DEMO_INPUTS[:2], DEMO_INPUTS[2:]
 HTML = b"<!DOCTYPE html><html><body>404 Not Found</body></html>"
@@ -102,9 +103,9 @@ CASES = {
     "tokens-name-outside": (lambda t, d: ["tokenize", d, "--tokenizer", t, "--name", "../x"], 2, "--name"),
     "unknown-recipe": (lambda t, d: ["train", "keppler-tiny", "--data", d], 2, "kepler-tiny"),
     "unknown-toml-key": (
-        lambda t, d: ["train", file(t, "r.toml", b'system = "kepler"\n[optim]\nlearning_rat = 1\n'), "--data", d],
+        lambda t, d: ["train", file(t, "r.toml", b'system = "kepler"\n[optim]\nwarmup_step = 1\n'), "--data", d],
         2,
-        "learning_rate",
+        "warmup_steps",
     ),
     "broken-toml": (lambda t, d: ["train", file(t, "r.toml", b"system = \n"), "--data", d], 2, "r.toml"),
     "unknown-setting": (lambda t, d: ["train", "kepler-tiny", "--data", d, "--set", "kepler.gama=1"], 2, "gamma"),
@@ -118,11 +119,19 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_mistake_is_one_clear_line(name, tmp_path, demo_dataset):
+def test_a_mistake_is_one_clear_line(name, tmp_path, demo_dataset, monkeypatch, capfd):
     words, code, message = CASES[name]
-    done = wikiloom(*words(tmp_path, demo_dataset), cwd=EXAMPLES.parent, check=False)
-    said = done.stderr + (done.stdout if done.returncode and not done.stderr else "")
-    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert message in said, said
-    assert "Traceback" not in done.stdout + done.stderr
-    assert len([line for line in done.stderr.splitlines() if line.strip()]) <= 3, done.stderr
+    monkeypatch.chdir(tmp_path)  # where a command writes without being told, it writes here
+    assert main([str(word) for word in words(tmp_path, demo_dataset)]) == code
+    said = capfd.readouterr()
+    assert message in said.err + said.out
+    assert "Traceback" not in said.err + said.out
+    assert len([line for line in said.err.splitlines() if line.strip()]) <= 3, said.err
+
+
+def test_a_mistake_ends_the_process_with_its_code():
+    done = wikiloom("biuld", check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: Unknown command 'biuld'. Did you mean build? See wikiloom --help.\n",
+    )

@@ -1,0 +1,255 @@
+"""The build, end to end: on the examples, and on real dumps."""
+
+import bz2
+import collections
+import gzip
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.sinks import file_digest
+from pipelines.validate import validate
+from schemas.dataset import Dataset
+from tests.conftest import DEMO_INPUTS, DEMO_SHARES, EXAMPLES, ROOT, digest, sample_inputs, wikiloom
+from wikiloom import main
+
+
+def manifest(folder):
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def read(path):
+    return (bz2 if path.suffix == ".bz2" else gzip).decompress(path.read_bytes())
+
+
+def build(*words):
+    """The build command in this process: Beam is imported once for all tests."""
+    assert main(["build", *map(str, words)]) == 0
+
+
+def test_examples_build_is_whole_and_keeps_more_than_a_thousand_triples(demo_dataset):
+    assert list(validate(demo_dataset)) == []
+    dataset = Dataset(demo_dataset)
+    assert dataset.rows("triples") > 1_000
+    assert all(
+        dataset.rows(table, split)
+        for table in ("pages", "triples", "wk_graphs")
+        for split in ("train", "valid", "test")
+    )
+    assert not (demo_dataset / ".build").exists()
+
+
+def test_what_comes_in_goes_out_or_is_counted(demo_dataset):
+    document = manifest(demo_dataset)
+    stages, drops = document["stages"], document["drops"]
+    # The miniature wiki knows its own numbers (examples/README.md).
+    pages = read(EXAMPLES / "enwiki-mini.xml.bz2").count(b"<page>")
+    lines = read(EXAMPLES / "wikidata-mini.json.gz").splitlines()
+    lines = [line for line in lines if line.strip() not in (b"[", b"]", b",", b"")]
+    assert stages["wikipedia"]["in"] == pages
+    assert stages["wikidata"]["in"] == len(lines)
+    assert stages["align"]["in"] == stages["wikipedia"]["out"]["articles"]
+    rows = {name: table["rows"] for name, table in document["tables"].items()}
+    assert stages["align"]["out"]["pages"] == rows["pages"]
+    assert stages["graph"]["out"]["triples"] == rows["triples"]
+    assert stages["wk_graphs"]["out"]["wk_graphs"] == rows["wk_graphs"]
+    for stage in ("wikidata", "wikipedia", "align", "graph", "wk_graphs"):
+        assert stages[stage]["in"] == sum(stages[stage]["out"].values()) + sum(drops.get(stage, {}).values())
+    assert drops["align"]["disambiguation"] == 4
+
+
+def test_same_digest_elsewhere_with_other_ranges_shards_and_two_files(demo_dataset, tmp_path):
+    xml = read(EXAMPLES / "enwiki-mini.xml.bz2")
+    cut = xml.index(b"<page>", len(xml) // 2)
+    (tmp_path / "a.xml").write_bytes(xml[:cut] + b"</mediawiki>\n")
+    (tmp_path / "b.xml.bz2").write_bytes(bz2.compress(xml[: xml.index(b"<page>")] + xml[cut:]))
+    lines = read(EXAMPLES / "wikidata-mini.json.gz").splitlines(keepends=True)
+    (tmp_path / "a.json").write_bytes(b"".join(lines[:300]) + b"]\n")
+    (tmp_path / "b.json.gz").write_bytes(gzip.compress(b"[\n" + b"".join(lines[300:])))
+    inputs = [
+        "--wikipedia",
+        tmp_path / "b.xml.bz2",
+        tmp_path / "a.xml",
+        "--wikidata",
+        tmp_path / "a.json",
+        tmp_path / "b.json.gz",
+    ]
+    build(*inputs, *DEMO_SHARES, "--set", "rows_per_shard=100", "--out", tmp_path / "d")
+    assert digest(tmp_path / "d") == digest(demo_dataset)
+    assert len(list((tmp_path / "d/entities").glob("*.parquet"))) == 4
+    assert list(validate(tmp_path / "d")) == []
+
+
+@pytest.mark.slow
+def test_two_worker_processes_give_the_same_digest(demo_dataset, tmp_path):
+    xml = read(EXAMPLES / "enwiki-mini.xml.bz2")
+    cut = xml.index(b"<page>", len(xml) // 2)
+    (tmp_path / "a.xml").write_bytes(xml[:cut] + b"</mediawiki>")
+    (tmp_path / "b.xml").write_bytes(xml[: xml.index(b"<page>")] + xml[cut:])
+    done = wikiloom(
+        "build",
+        "--wikipedia",
+        tmp_path / "a.xml",
+        tmp_path / "b.xml",
+        *DEMO_INPUTS[2:],
+        *DEMO_SHARES,
+        "--workers",
+        2,
+        "--out",
+        tmp_path / "d",
+    )
+    assert digest(tmp_path / "d") == digest(demo_dataset)
+    assert done.stderr == ""
+
+
+def test_a_finished_build_is_left_alone_and_a_changed_one_is_made_anew(demo_dataset, tmp_path, capsys):
+    shutil.copytree(demo_dataset, tmp_path / "d")
+    before = (tmp_path / "d/manifest.json").stat().st_mtime_ns
+    build(*DEMO_INPUTS, *DEMO_SHARES, "--out", tmp_path / "d")
+    assert "unchanged" in capsys.readouterr().out
+    assert (tmp_path / "d/manifest.json").stat().st_mtime_ns == before
+    build(*DEMO_INPUTS, *DEMO_SHARES, "--neighbors", 1, "--out", tmp_path / "d")
+    assert digest(tmp_path / "d") != digest(demo_dataset)
+    assert list(validate(tmp_path / "d")) == []
+
+
+def test_a_killed_build_goes_on_and_ends_with_the_same_digest(demo_dataset, tmp_path):
+    words = [
+        sys.executable,
+        "-m",
+        "wikiloom",
+        "build",
+        *map(str, DEMO_INPUTS),
+        *DEMO_SHARES,
+        "--out",
+        str(tmp_path / "d"),
+    ]
+    for wanted in ("wikidata.json", "align.json", "wk_graphs.json"):
+        process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
+        while process.poll() is None and not (tmp_path / "d/.build" / wanted).exists():
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    assert digest(tmp_path / "d") == digest(demo_dataset)
+    assert list(validate(tmp_path / "d")) == []
+
+
+def test_only_runs_one_stage_and_the_rest_goes_on(demo_dataset, tmp_path):
+    for stage in ("wikidata", "wikipedia", "align", "graph", "wk_graphs"):
+        build(*DEMO_INPUTS, *DEMO_SHARES, "--only", stage, "--out", tmp_path / "d")
+        assert not (tmp_path / "d/manifest.json").exists()
+    build(*DEMO_INPUTS, *DEMO_SHARES, "--out", tmp_path / "d")
+    assert digest(tmp_path / "d") == digest(demo_dataset)
+
+
+def test_without_wikidata_pages_are_still_extracted(tmp_path):
+    build(*DEMO_INPUTS[:2], "--out", tmp_path / "d")
+    dataset = Dataset(tmp_path / "d")
+    assert dataset.rows("pages") > 300
+    assert dataset.rows("entities") == dataset.rows("triples") == dataset.rows("wk_graphs") == 0
+    assert list(validate(tmp_path / "d")) == []
+
+
+def test_excluded_facts_are_gone_and_counted(demo_dataset, tmp_path):
+    triples = Dataset(demo_dataset).read("triples").select(["head", "relation", "tail"]).to_pylist()[:7]
+    lines = ["\t".join(row.values()) for row in triples]
+    (tmp_path / "x.tsv").write_text("\n".join([*lines, "Q1\tP1\tQ2"]) + "\n")
+    build(*DEMO_INPUTS, *DEMO_SHARES, "--exclude-triples", tmp_path / "x.tsv", "--out", tmp_path / "d")
+    left = Dataset(tmp_path / "d").read("triples").select(["head", "relation", "tail"]).to_pylist()
+    assert not [row for row in left if row in triples]
+    assert manifest(tmp_path / "d")["drops"]["graph"]["excluded"] == 7
+
+
+def test_sample_has_its_pages_links_and_entities(sample_dataset):
+    dataset = Dataset(sample_dataset)
+    pages = dataset.read("pages").to_pylist()
+    assert len(pages) == 98
+    assert all(page["entity"] for page in pages)
+    assert manifest(sample_dataset)["drops"]["align"] == {"disambiguation": 8}
+    links = [(page, link) for page in pages for link in page["links"]]
+    assert len(links) >= 22_000
+    assert sum(link["entity"] is not None for _, link in links) >= 4_000
+    assert all(page["text"][link["start"] : link["end"]].strip() for page, link in links)
+    graphs = dataset.read("wk_graphs").to_pylist()
+    assert graphs
+    for graph in graphs:
+        counts = collections.Counter(triple["anchor"] for triple in graph["triples"])
+        assert max(counts.values(), default=0) <= 15
+    assert list(validate(sample_dataset)) == []
+
+
+def test_sample_cut_into_two_files_has_the_same_digest(sample_dataset, real_data, tmp_path):
+    xml = read(real_data / "wikipedia/enwiki-sample.xml.bz2")
+    cut = xml.index(b"<page>", len(xml) // 3)
+    (tmp_path / "a.xml.bz2").write_bytes(bz2.compress(xml[:cut] + b"</mediawiki>"))
+    (tmp_path / "b.xml").write_bytes(xml[: xml.index(b"<page>")] + xml[cut:])
+    words = list(sample_inputs(real_data))
+    build(words[0], tmp_path / "a.xml.bz2", tmp_path / "b.xml", *words[2:], "--out", tmp_path / "d")
+    assert digest(tmp_path / "d") == digest(sample_dataset)
+
+
+def test_a_truncated_dump_builds_every_complete_page_and_says_so(sample_dataset, real_data, tmp_path, capsys):
+    raw = (real_data / "wikipedia/enwiki-sample.xml.bz2").read_bytes()
+    (tmp_path / "cut.xml.bz2").write_bytes(raw[: len(raw) * 2 // 3])
+    words = list(sample_inputs(real_data))
+    build(words[0], tmp_path / "cut.xml.bz2", *words[2:], "--out", tmp_path / "d")
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    rejects = Dataset(tmp_path / "d").read("rejects").to_pylist()
+    assert [row["reason"] for row in rejects if row["stage"] == "wikipedia"] == ["truncated"]
+    assert manifest(tmp_path / "d")["drops"]["wikipedia"]["truncated"] == 1
+    text = {row["page_id"]: row["text"] for row in Dataset(sample_dataset).read("pages").to_pylist()}
+    pages = Dataset(tmp_path / "d").read("pages").to_pylist()
+    whole = bz2.BZ2Decompressor().decompress(raw[: len(raw) * 2 // 3])
+    complete = [
+        int(piece.split(b"<id>")[1].split(b"<")[0]) for piece in whole.split(b"<page>")[1:] if b"</page>" in piece
+    ]
+    assert {page["page_id"] for page in pages} == set(complete) & set(text)
+    assert all(page["text"] == text[page["page_id"]] for page in pages)
+
+
+def test_another_language_builds(real_data, tmp_path):
+    wikiloom(
+        "build",
+        "--wikipedia",
+        real_data / "wikipedia/bgwiki-sample.xml.bz2",
+        "--language",
+        "bg",
+        "--out",
+        tmp_path / "d",
+    )
+    assert Dataset(tmp_path / "d").rows("pages") > 0
+    assert list(validate(tmp_path / "d")) == []
+
+
+@pytest.mark.parametrize("change", ["flip", "missing", "offset", "unlisted"])
+def test_validate_finds_a_planted_fault_and_says_where(demo_dataset, tmp_path, change):
+    shutil.copytree(demo_dataset, tmp_path / "d")
+    path = next((tmp_path / "d/pages").glob("train-*"))
+    if change == "flip":
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif change == "missing":
+        path.unlink()
+    elif change == "unlisted":
+        shutil.copy(path, path.with_name("train-00009-of-00010.parquet"))
+    else:
+        table = pq.read_table(path)
+        lead_ends = pa.array([10**6, *table["lead_end"].to_pylist()[1:]], pa.int32())
+        table = table.set_column(8, table.schema.field("lead_end"), lead_ends)
+        pq.write_table(table, path)
+        document = manifest(tmp_path / "d")
+        for shard in document["tables"]["pages"]["shards"]:
+            if shard["path"].endswith(path.name):
+                shard["sha256"] = file_digest(path)
+        (tmp_path / "d/manifest.json").write_text(json.dumps(document))
+    problems = list(validate(tmp_path / "d"))
+    assert problems
+    assert any(str(path.parent) in problem for problem in problems)
