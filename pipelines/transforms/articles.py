@@ -70,7 +70,7 @@ def read_wikipedia_range(job: WikipediaJob) -> None:
             if isinstance(page, Reject):
                 rejects.add(page._asdict())
                 drops[page.reason] += 1
-            elif page.namespace != 0:
+            elif page.namespace or job.site.namespace_of(page.title):  # old dumps have no <ns>
                 drops["other_namespace"] += 1
             elif target := _redirect(page, job.site):
                 redirects.add({"page_id": page.page_id, "title": page.title, "target": target})

@@ -1,0 +1,134 @@
+"""What the parser must know of a wiki, and how it names pages."""
+
+import dataclasses
+import functools
+import html
+import html.entities
+import re
+import unicodedata
+from collections.abc import Mapping
+from urllib.parse import unquote_to_bytes
+
+from pipelines.wikitext.languages import CANONICAL_NAMESPACES, LANGUAGES, PROJECTS, TRAILS, local_namespaces
+
+FILE, CATEGORY, MEDIA = 6, 14, -2
+
+_NAMESPACE = re.compile(r'<namespace\b[^<>]*?\bkey="(-?\d{1,6})"[^<>]*>([^<]{1,200})</namespace>')
+_ENTITY = re.compile(r"&(?:#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,7}|[A-Za-z][A-Za-z0-9]{1,31});")
+_OVERLONG = re.compile(r"&#(?:[0-9]{9,}|[xX][0-9a-fA-F]{8,});")
+_PLAIN_TITLE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9,.'()!?-]| (?=[A-Za-z0-9(]))*+")
+_SPACE = re.compile("[ _\t\n\xa0\u1680\u180e\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+_INVISIBLE = re.compile("[\u200e\u200f\u202a-\u202e]")
+_ILLEGAL = re.compile(
+    "[\x00-\x1f\x7f<>\\[\\]{}|\ufffd\ud800-\udfff]|^\\.\\.?$|^\\.\\.?/|/\\.\\.?/|/\\.\\.?$|~~~|%[0-9A-Fa-f]{2}|&#?[A-Za-z0-9]+;"
+)
+_MAX_TITLE = 255
+"""Bytes of UTF-8 that MediaWiki stores of a title."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """A wiki's language, namespaces, interwiki prefixes and title rules."""
+
+    language: str
+    namespaces: Mapping[str, int]
+    """Lower-cased local names, canonical English names and aliases -> namespace number."""
+    interwiki: frozenset[str]
+    """Prefixes of links to other wikis, lower-cased, languages among them."""
+    first_letter: bool = True
+    """Titles start with a capital."""
+
+    @classmethod
+    def from_siteinfo(cls, xml: bytes | None, language: str) -> "Site":
+        """From the dump header's <siteinfo>; what it leaves open, or all without it, from built-in tables."""
+        text = (xml or b"").decode(errors="replace")
+        named = ((html.unescape(name).lower().replace("_", " "), int(key)) for key, name in _NAMESPACE.findall(text))
+        return cls(
+            language=language,
+            namespaces=CANONICAL_NAMESPACES | local_namespaces(language) | dict(named),
+            interwiki=LANGUAGES | PROJECTS,
+            first_letter="<case>case-sensitive</case>" not in text,
+        )
+
+    @functools.cached_property
+    def trail(self) -> str:
+        """Letters behind a link's brackets that belong to its text, as a regex without groups."""
+        letters = TRAILS.get(self.language, "a-z")
+        return f"[{letters}]*+" if letters else ""
+
+    def normalize_title(self, raw: str) -> str:
+        """The page that a link's target or a title as typed names, without fragment; empty where it names none.
+
+        Entities, percent-encoding, underscores, spaces, leading colon and the first letter are normalised.
+        """
+        return self.resolve(raw)[1]
+
+    def resolve(self, raw: str) -> tuple[str, str]:
+        """(kind, title) of a link's target.
+
+        Kinds: article, category, file, media, other_namespace, language, interwiki, and, with an empty title,
+        fragment_only and invalid_title.
+        """
+        if _PLAIN_TITLE.fullmatch(raw) and len(raw) <= _MAX_TITLE:
+            return "article", raw[0].upper() + raw[1:] if self.first_letter else raw
+        name, hash_sign, _ = _decode(raw).partition("#")
+        title = _SPACE.sub(" ", name).strip(" ").removeprefix(":").lstrip(" ")
+        if not title:
+            return ("fragment_only" if hash_sign else "invalid_title"), ""
+        if _ILLEGAL.search(title) or title.startswith(":") or len(title.encode()) > _MAX_TITLE:
+            return "invalid_title", ""
+        prefix, colon, rest = title.partition(":")
+        if colon:
+            key, rest = prefix.rstrip(" ").lower(), rest.lstrip(" ")
+            number = self.namespaces.get(key)
+            if number is not None and number != 0:
+                kind = {FILE: "file", MEDIA: "media", CATEGORY: "category"}.get(number, "other_namespace")
+                title = f"{_capital(prefix.rstrip(' '))}:{self._first(rest)}"
+                return (kind, title) if rest else ("invalid_title", "")
+            if key in self.interwiki:
+                return ("language" if key in LANGUAGES else "interwiki"), title
+        return "article", self._first(title)
+
+    def namespace_of(self, title: str) -> int:
+        """Number of the namespace that a title's prefix names, 0 for an article."""
+        prefix, colon, _ = title.partition(":")
+        return self.namespaces.get(_SPACE.sub(" ", prefix).strip(" ").lower(), 0) if colon else 0
+
+    def _first(self, title: str) -> str:
+        return _capital(title) if self.first_letter else title
+
+
+def unescape(text: str) -> str:
+    """Character references replaced; only complete ones of a sane length, so that nothing raises.
+
+    Surrogates and numbers beyond Unicode become U+FFFD.
+    """
+    return _ENTITY.sub(_unescape_one, text) if "&" in text else text
+
+
+def _unescape_one(match: re.Match[str]) -> str:
+    name = match[0][1:]
+    # html.unescape would read the beginning of a name that it does not know: &notit; as ¬it;
+    return html.unescape(match[0]) if name[0] == "#" else html.entities.html5.get(name, match[0])
+
+
+def _decode(raw: str) -> str:
+    text = raw
+    if "%" in text:
+        try:
+            text = unquote_to_bytes(text.encode()).decode()
+        except UnicodeError:
+            text = raw
+    text = unescape(_OVERLONG.sub("\ufffd", text))
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+
+
+def _capital(text: str) -> str:
+    """MediaWiki's ucfirst: one letter to one letter, and Georgian has no capitals."""
+    first = text[:1]
+    upper = first.upper()
+    if len(upper) != 1 or "\u10d0" <= first <= "\u10ff":
+        return text
+    return upper + text[1:]

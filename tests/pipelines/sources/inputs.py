@@ -1,0 +1,71 @@
+"""Small dumps that the tests write themselves."""
+
+import bz2
+import gzip
+import json
+
+import zstandard
+
+HEADER = (
+    '<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11" xml:lang="en">\n'
+    "  <siteinfo>\n    <sitename>Wikipedia</sitename>\n    <case>first-letter</case>\n    <namespaces>\n"
+    '      <namespace key="0" case="first-letter" />\n      <namespace key="6" case="first-letter">File</namespace>\n'
+    "    </namespaces>\n  </siteinfo>\n"
+)
+FOOTER = "</mediawiki>\n"
+
+
+def page(number, text="A [[heron]] waits.", title=None, extra="", namespace=0, revision=None):
+    """A <page> as the dumps have it."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return (
+        f"  <page>\n    <title>{title or f'Page {number}'}</title>\n    <ns>{namespace}</ns>\n    <id>{number}</id>\n"
+        f"{extra}    <revision>\n      <id>{revision or number * 10}</id>\n"
+        f"      <timestamp>2024-01-0{number % 9 + 1}T00:00:00Z</timestamp>\n      <model>wikitext</model>\n"
+        f'      <text bytes="{len(escaped)}" xml:space="preserve">{escaped}</text>\n    </revision>\n  </page>\n'
+    )
+
+
+def dump(pages):
+    """A whole export file."""
+    return (HEADER + "".join(pages) + FOOTER).encode()
+
+
+def entity(number, label="heron", tails=(), **more):
+    """An item's JSON as a dict."""
+    return {
+        "type": "item",
+        "id": f"Q{number}",
+        "labels": {"en": {"language": "en", "value": f"{label} {number}"}},
+        "descriptions": {},
+        "aliases": {},
+        "claims": {"P31": [statement(tail) for tail in tails]} if tails else [],
+        "sitelinks": {"enwiki": {"site": "enwiki", "title": f"Page {number}", "badges": []}},
+        **more,
+    }
+
+
+def statement(tail, rank="normal", **more):
+    """A statement whose value is an item."""
+    value = {"entity-type": "item", "numeric-id": int(tail[1:]), "id": tail}
+    snak = {"snaktype": "value", "datavalue": {"type": "wikibase-entityid", "value": value}}
+    return {"mainsnak": snak, "rank": rank, "type": "statement", **more}
+
+
+def array(entities):
+    """Entities as a dump: one a line in an array."""
+    return ("[\n" + ",\n".join(json.dumps(one) for one in entities) + "\n]\n").encode()
+
+
+def compress(data, kind, parts=1):
+    """`data` in a container, as `parts` streams or members one behind the other."""
+    pack = {"plain": bytes, "bz2": bz2.compress, "gz": gzip.compress, "zst": zstandard.ZstdCompressor().compress}[kind]
+    step = -(-len(data) // parts)
+    return b"".join(pack(data[i : i + step]) for i in range(0, len(data), step))
+
+
+def write(folder, name, data):
+    """Path of a new file with `data`."""
+    path = folder / name
+    path.write_bytes(data)
+    return str(path)
