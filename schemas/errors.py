@@ -26,5 +26,10 @@ def nearest(word: str, known: list[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """The text without control characters, which a terminal would obey."""
-    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    """The text without what a terminal would obey: control characters and changes of the writing direction."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if _commands(char) else char for char in text)
+
+
+def _commands(char: str) -> bool:
+    code = ord(char)
+    return (code < 32 and char != "\n") or 127 <= code < 160 or 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069

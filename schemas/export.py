@@ -22,7 +22,7 @@ def export(folder: Path = FOLDER) -> list[str]:
         path = folder / name
         old, new = (json.loads(path.read_text(encoding="utf-8")) if path.exists() else None), json.loads(text)
         if old not in (None, new) and old["version"] == new["version"]:
-            refused.append(f"{name}: changed, but its version is still {new['version']}. Datasets are an API: raise it.")
+            refused.append(f"{name} changed, but its version is still {new['version']}: raise it, datasets are an API")
         else:
             path.write_text(text, encoding="utf-8")
     return refused

@@ -238,7 +238,6 @@ def _page_rows(
     entities = index.find_titles(targets.to_pylist())
     known = entities != NO_ITEM
     entities = np.where(np.isin(entities, kept), entities, NO_ITEM)
-    links["with_entity"] += int((entities != NO_ITEM).sum())
     links["no_item"] += int((~known).sum())
     links["item_not_kept"] += int((known & (entities == NO_ITEM)).sum())
     struct = pa.StructArray.from_arrays(

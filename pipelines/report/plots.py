@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.markup import visible
+from pipelines.report.markup import Number, visible
 
 INK, QUIET, LINE, ACCENT, WARM = "#1d2126", "#626a73", "#e2e5e9", "#1f5fa8", "#b4541a"
 SIZE = (3.3, 2.1)
@@ -54,17 +54,20 @@ Histogram = list[tuple[int, int, int]]
 """(first value, last value, how many), both ends included."""
 
 
-def histogram(values: npt.NDArray[np.int64], bins: int = 24) -> Histogram:
-    """Counts in equal bins of whole numbers; what lies above the 99th percentile goes into the last bin."""
+def histogram(values: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], bins: int = 24) -> Histogram:
+    """Distinct values, ascending, and their counts in equal bins of whole numbers.
+
+    What lies above the 99th percentile goes into the last bin, so that one giant does not flatten the rest.
+    """
     if not len(values):
         return []
-    low, high = int(values.min()), int(values.max())
-    top = max(low, int(np.quantile(values, 0.99, method="lower")))
+    low, high = int(values[0]), int(values[-1])
+    top = int(values[np.searchsorted(np.cumsum(counts), 0.99 * counts.sum())])
     step = max(1, math.ceil((top - low + 1) / bins))
     edges = list(range(low, top + 1, step))
-    counts = np.bincount(np.minimum((values - low) // step, len(edges) - 1), minlength=len(edges))
+    sums = np.bincount(np.minimum((values - low) // step, len(edges) - 1), weights=counts, minlength=len(edges))
     ends = [edge + step - 1 for edge in edges[:-1]] + [max(high, edges[-1])]
-    return [(start, end, int(n)) for start, end, n in zip(edges, ends, counts, strict=True)]
+    return [(start, end, int(n)) for start, end, n in zip(edges, ends, sums, strict=True)]
 
 
 def draw_histogram(name: str, title: str, unit: str, bins: Histogram) -> str:
@@ -103,12 +106,14 @@ def draw_ranks(name: str, title: str, points: Sequence[tuple[int, int]]) -> str:
     return done[0]
 
 
-def draw_curves(name: str, title: str, curves: Mapping[str, Sequence[tuple[int, float]]]) -> str:
+def draw_curves(name: str, title: str, curves: Mapping[str, Sequence[tuple[int, Number]]]) -> str:
     """(step, value) curves of one term: train as it was and smoothed, valid with a mark at each measurement."""
     with _axes(name, title, " and ".join(curves) + " by step") as (axes, done):
         for kind, points in curves.items():
             if kind == "valid":
-                axes.plot(*zip(*_thinned(points), strict=True), ".-", color=WARM, markersize=4, linewidth=1.2, label=kind)
+                axes.plot(
+                    *zip(*_thinned(points), strict=True), ".-", color=WARM, markersize=4, linewidth=1.2, label=kind
+                )
                 continue
             thin = _thinned(points)
             steps, values = zip(*thin, strict=True)
@@ -185,7 +190,7 @@ def _compact(axes: Any) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(5))
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
 
 
@@ -199,7 +204,7 @@ def _logarithmic(axes: Any) -> None:
         axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
 
 
-def short(value: float) -> str:
+def short(value: Number) -> str:
     """12000 -> 12k, 0.25 -> 0.25."""
     for limit, mark in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= limit:
@@ -213,7 +218,7 @@ def _thinned(points: Sequence[tuple[Any, Any]], most: int = 250) -> Sequence[tup
     return [*points[:-1:stride], points[-1]] if stride > 1 else points
 
 
-def _smoothed(values: Sequence[float], weight: float = 0.8) -> list[float]:
+def _smoothed(values: Sequence[Number], weight: float = 0.8) -> list[float]:
     """An exponential moving average, its start corrected."""
     smoothed, mean, norm = [], 0.0, 0.0
     for value in values:
@@ -224,3 +229,8 @@ def _smoothed(values: Sequence[float], weight: float = 0.8) -> list[float]:
 
 def _tallest(bins: Histogram) -> str:
     return f"{max((n for *_, n in bins), default=0):,}"
+
+
+def identifier(name: str) -> str:
+    """The name as part of an id: other characters than letters, digits and hyphens become their code."""
+    return "".join(char if char.isascii() and (char.isalnum() or char == "-") else f"_{ord(char):x}" for char in name)

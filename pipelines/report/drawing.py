@@ -8,7 +8,7 @@ import dataclasses
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipelines.markup import attributes, text, visible
+from pipelines.report.markup import Number, attributes, text, visible
 
 WIDTH = 960
 SENTENCE, SMALL = 19.0, 13.5
@@ -63,12 +63,12 @@ def draw_graph(row: Mapping, entity_labels: Mapping[int, str], relation_labels: 
     )
 
 
-def text_width(string: str, size: float) -> float:
+def text_width(string: str, size: Number) -> float:
     """About how wide the string is at a font size, on the generous side."""
-    return size * sum(map(_char_width, string))
+    return size * sum(map(_char_width, string), 0.0)
 
 
-def shorten(string: str, size: float, limit: float) -> str:
+def shorten(string: str, size: Number, limit: Number) -> str:
     """The string on one line, cut with an ellipsis to fit `limit`."""
     string = " ".join(visible(string).split())
     if text_width(string, size) <= limit:
@@ -81,7 +81,7 @@ def shorten(string: str, size: float, limit: float) -> str:
     return string
 
 
-def label(string: str, x: float, y: float, size: float, **values: object) -> str:
+def label(string: str, x: Number, y: Number, size: Number, **values: object) -> str:
     """A text element of a width that does not depend on the viewer's font."""
     width = text_width(string, size)
     known = {"x": f"{x:.1f}", "y": f"{y:.1f}", "font-size": f"{size:g}"}

@@ -24,24 +24,49 @@ TOP = 20
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """Numbers of the rows that were read, and how many there are."""
+    """Whole numbers, one for each row that was read: the distinct ones ascending, with how often each occurs."""
 
     values: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
     rows: int
+    """Rows that there are, read or not."""
+
+    @property
+    def read(self) -> int:
+        """Rows that were read."""
+        return int(self.counts.sum())
 
     @property
     def whole(self) -> bool:
         """Whether every row was read."""
-        return len(self.values) == self.rows
+        return self.read == self.rows
 
-    def quantile(self, q: float) -> int:
-        """The q-quantile, one of the values; 0 where there is none."""
-        return int(np.quantile(self.values, q, method="lower")) if len(self.values) else 0
+    @property
+    def total(self) -> int:
+        """The sum over the rows that were read."""
+        return int((self.values * self.counts).sum())
 
     @property
     def mean(self) -> float:
-        """The mean; 0 where there is no value."""
-        return float(self.values.mean()) if len(self.values) else 0.0
+        """The mean; 0 where there is no row."""
+        return self.total / self.read if self.read else 0.0
+
+    def quantile(self, q: int | float) -> int:
+        """The q-quantile, one of the values; 0 where there is no row."""
+        if not self.read:
+            return 0
+        return int(self.values[np.searchsorted(np.cumsum(self.counts), max(1, q * self.read))])
+
+
+def sample_of(parts: Sequence[npt.NDArray[np.int64]], rows: int) -> Sample:
+    """The numbers of some of `rows` rows, in parts."""
+    return Sample(*np.unique(np.concatenate([np.empty(0, np.int64), *parts]), return_counts=True), rows)
+
+
+def sample_of_counts(counts: Counter[int]) -> Sample:
+    """Numbers that are counted already, for all rows."""
+    values = np.array(sorted(counts), np.int64)
+    return Sample(values, np.array([counts[value] for value in values.tolist()], np.int64), counts.total())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +120,7 @@ def page_statistics(dataset: Dataset) -> PageStatistics:
         links.append(_numbers(pc.list_value_length(entities)))
         linked.append(_present(entities, "entity"))
     rows = dataset.rows("pages")
-    return PageStatistics(*(Sample(_join(part), rows) for part in (lengths, links, linked)))
+    return PageStatistics(*(sample_of(part, rows) for part in (lengths, links, linked)))
 
 
 def graph_statistics(dataset: Dataset) -> GraphStatistics:
@@ -106,7 +131,7 @@ def graph_statistics(dataset: Dataset) -> GraphStatistics:
         mentions.append(_numbers(pc.list_value_length(batch["mentions"])))
         triples.append(_numbers(pc.list_value_length(batch["triples"])))
     rows = dataset.rows("wk_graphs")
-    return GraphStatistics(*(Sample(_join(part), rows) for part in (mentions, triples)))
+    return GraphStatistics(*(sample_of(part, rows) for part in (mentions, triples)))
 
 
 def entity_statistics(dataset: Dataset) -> EntityStatistics:
@@ -137,6 +162,12 @@ def relation_labels(dataset: Dataset) -> dict[int, str]:
     """Label, else id, of every relation by its index."""
     rows = dataset.read("relations", columns=["relation_index", "relation", "label"]).to_pylist()
     return {row["relation_index"]: row["label"] or row["relation"] for row in rows}
+
+
+def relation_ids(dataset: Dataset) -> dict[str, str]:
+    """Label of every relation that has one, by its id."""
+    rows = dataset.read("relations", columns=["relation", "label"]).to_pylist()
+    return {row["relation"]: row["label"] for row in rows if row["label"]}
 
 
 def entity_names(dataset: Dataset, indices: set[int], ids: set[str]) -> Names:
@@ -196,15 +227,30 @@ def good_graphs(dataset: Dataset, count: int) -> list[dict]:
     small: list[dict] = []
     for batch in scan(dataset, "wk_graphs", None, split="train", limit=SAMPLED_GROUPS):
         for row in batch.to_pylist():
-            mentions, triples = len(row["mentions"]), len(row["triples"])
-            if 80 <= len(row["text"]) <= 420 and 3 <= mentions <= 7 and 5 <= triples <= 18:
+            if _is_good(row):
                 found.append(row)
-            elif triples and len(row["text"]) <= 1_200 and triples <= 40:
+            elif 0 < len(row["triples"]) <= 40 and len(row["text"]) <= 1_200:
                 small.append(row)
-            if len(found) == count:
-                return found
         small = small[:count]
-    return [*found, *small][:count]
+        if len(found) >= count:
+            break
+    # The one with the most facts is drawn first.
+    return sorted([*found, *small][:count], key=lambda row: -len(row["triples"]))
+
+
+def _is_good(row: dict) -> bool:
+    """A sentence or two, no list; several anchors, two of them with facts, and those neither many nor all alike."""
+    facts = Counter(triple["anchor"] for triple in row["triples"])
+    relations = {triple["relation_index"] for triple in row["triples"]}
+    return (
+        80 <= len(row["text"]) <= 420
+        and "\n" not in row["text"]
+        and 3 <= len(row["mentions"]) <= 7
+        and len(facts) >= 2
+        and max(facts.values()) <= 8
+        and facts.total() <= 18
+        and len(relations) >= 3
+    )
 
 
 def scan(
@@ -245,10 +291,6 @@ def _present(lists: pa.ListArray, child: str) -> npt.NDArray[np.int64]:
     parents = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
     valid = pc.struct_field(lists.flatten(), child).is_valid().to_numpy(zero_copy_only=False)
     return np.bincount(parents[valid], minlength=len(lists)).astype(np.int64)
-
-
-def _join(parts: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
-    return np.concatenate([np.empty(0, np.int64), *parts])
 
 
 def _count(values: pa.Array | pa.ChunkedArray, counter: Counter) -> None:

@@ -1,6 +1,7 @@
-"""HTML as strings: everything that comes from data passes through `text` or `attributes`, so nothing in it is markup."""
+"""HTML as strings: what comes from data passes through `text` or `attributes`, so that none of it is markup."""
 
 import base64
+import dataclasses
 import hashlib
 import html
 import re
@@ -38,12 +39,13 @@ caption { text-align: left; padding-bottom: .4rem; }
 th, td { text-align: left; vertical-align: top; padding: .32rem 1.4rem .32rem 0; border-bottom: 1px solid var(--line); }
 th { font-weight: 550; color: var(--quiet); border-bottom-color: var(--quiet); white-space: nowrap; }
 td { overflow-wrap: anywhere; min-width: 3rem; }
+.name { white-space: nowrap; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.best { font-weight: 650; }
-td svg { display: block; margin-top: .42rem; }
+td svg { display: block; margin-top: .42rem; max-width: none; }
 svg { max-width: 100%; height: auto; font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue",
   Arial, sans-serif; }
-figure { margin: 1.4rem 0; }
+figure { margin: 1.4rem 0; } figure > svg, .graph > svg { width: 100%; }
 figcaption { font-size: .875rem; }
 .plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1.2rem 2rem; }
 .plots figure { margin: 0; }
@@ -76,6 +78,9 @@ summary { cursor: pointer; color: var(--quiet); font-size: .875rem; }
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]")
 
 
+Number = int | float
+
+
 def visible(value: object) -> str:
     """The value as text, control characters and bidirectional overrides replaced by U+FFFD."""
     return _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", str(value))
@@ -96,7 +101,7 @@ def element(tag: str, content: str, **values: object) -> str:
     return f"<{tag}{attributes(values)}>{content}</{tag}>"
 
 
-def number(value: float) -> str:
+def number(value: Number) -> str:
     """A count with thousands marks; other numbers to four significant digits."""
     if isinstance(value, bool):
         return str(value).lower()
@@ -110,25 +115,35 @@ def number(value: float) -> str:
     return "0" if value == 0 else digits
 
 
+class Markup(str):
+    """A string that is markup already."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A number as it is to be shown; the best of its column may stand out."""
+
+    shown: str
+    best: bool = False
+
+
 def cell(value: object) -> str:
     """A table cell: numbers aligned to the right, `Markup` as it stands, None empty."""
     if isinstance(value, Markup):
         return f"<td>{value}</td>"
+    if isinstance(value, Figure):
+        return f'<td class="n{" best" * value.best}">{text(value.shown)}</td>'
     if isinstance(value, (int, float)):
         return f'<td class="n">{number(value)}</td>'
     return f"<td>{'' if value is None else text(value)}</td>"
 
 
-class Markup(str):
-    """A string that is markup already."""
-
-
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str | None = None) -> str:
-    """A table; a column is set to the right where its first row holds a number."""
+    """A table; a column's head is set to the right where its first row holds a number."""
     body = [list(row) for row in rows]
     first = body[0] if body else [""] * len(head)
     heads = "".join(
-        element("th", text(name), scope="col", class_="n" if isinstance(value, (int, float)) else None)
+        element("th", text(name), scope="col", class_="n" if isinstance(value, (int, float, Figure)) else None)
         for name, value in zip(head, first, strict=True)
     )
     lines = "".join(f"<tr>{''.join(map(cell, row))}</tr>\n" for row in body)
@@ -136,7 +151,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str | 
     return f'<div class="wide"><table>{title}<thead><tr>{heads}</tr></thead>\n<tbody>{lines}</tbody></table></div>\n'
 
 
-def bar(value: float, largest: float, width: int = 160) -> Markup:
+def bar(value: Number, largest: Number, width: int = 130) -> Markup:
     """A bar for a table cell; the number stands beside it, so it is decoration to a screen reader."""
     length = width * value / largest if largest else 0.0
     return Markup(
@@ -156,6 +171,11 @@ def bar_table(head: tuple[str, str], counts: Sequence[tuple[object, int]], capti
 def details(summary: str, content: str) -> str:
     """Content that opens on a click, without a script."""
     return f"<details><summary>{text(summary)}</summary>{content}</details>\n"
+
+
+def side_by_side(parts: Iterable[str]) -> str:
+    """Parts in columns, as many as there is room for."""
+    return f'<div class="columns">{"".join(element("div", part) for part in parts if part)}</div>\n'
 
 
 def page(title: str, body: str) -> str:

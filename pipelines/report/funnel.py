@@ -2,10 +2,9 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from pipelines.drawing import ACCENT, BORDER, INK, QUIET, SOFT, WARM, WIDTH, label, shorten, text_width
-from pipelines.markup import text
+from pipelines.report.drawing import ACCENT, BORDER, INK, QUIET, SOFT, WARM, WIDTH, label, shorten, text_width
+from pipelines.report.markup import Number, text
 from schemas.errors import DataError
 from schemas.manifest import Manifest
 
@@ -20,7 +19,7 @@ class Stage:
     taken: int
     out: Mapping[str, int]
     drops: Mapping[str, int]
-    cpu_seconds: float | None
+    cpu_seconds: Number | None
     peak_memory_mb: int | None
 
     @property
@@ -46,7 +45,7 @@ def read_stages(manifest: Manifest) -> list[Stage]:
                 counts.get("peak_memory_mb"),
             )
             for name, counts in manifest.rest.get("stages", {}).items()
-            if "in" in counts
+            if counts.get("in") is not None
         ]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _wrong_form("stages", error) from error
@@ -65,7 +64,7 @@ def read_drops(manifest: Manifest) -> dict[str, dict[str, int]]:
 
 def kept_line(stage: Stage) -> str:
     """What the stage gave out, in words."""
-    return ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in stage.out.items()) or "nothing"
+    return ", ".join(f"{n:,} {kind}" for kind, n in stage.out.items()) or "nothing"
 
 
 def share(part: int, whole: int) -> str:

@@ -1,0 +1,370 @@
+"""describe: the page is self-contained, the same for the same dataset, and takes nothing from the data as markup."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+
+import lxml.html
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines import sinks
+from pipelines.report import describe_terminal, plots, summary, write_html
+from pipelines.report.markup import STYLE
+from schemas import TABLES
+from schemas.dataset import Dataset
+from schemas.digest import dataset_digest
+from schemas.errors import DataError
+from schemas.manifest import Manifest
+
+HOSTILE = "</title><script>alert(1)</script>\x1b[31m\x00 $x_1$ \u202e 'q\" &amp; 世界"
+STAGES = {"wikipedia": {"in": 10, "out": {"articles": 6, "redirects": 1}, "cpu_seconds": 0.5, "peak_memory_mb": 90}}
+DROPS = {"wikipedia": {"no_text": 3}, "links": {HOSTILE: 4}}
+REST = {
+    "wikiloom": "0.0",
+    "language": "en",
+    "inputs": [{"role": "wikipedia", "name": f"{HOSTILE}.xml", "bytes": 7, "sha256": "ab" * 32}],
+    "parameters": {"keep": "all", "neighbors": 15, "seed": 3, "valid_pages": 0.2},
+    "stages": STAGES,
+    "drops": DROPS,
+}
+
+
+def entities():
+    for i in range(6):
+        yield {
+            "entity": f"Q{i + 1}",
+            "entity_index": i,
+            "label": HOSTILE if i == 0 else f"entity-{i}" if i < 5 else None,
+            "aliases": [],
+            "description": HOSTILE,
+            "page_id": i,
+            "page_title": f"Page {i}",
+            "text": f"Some text of {i}.",
+            "text_source": "lead" if i else "none",
+            "text_mention": {"start": 0, "end": 4} if i % 2 else None,
+            "categories": ["Q5"],
+            "kind": "item",
+            "mention_count": 6 - i,
+            "in_degree": i,
+            "out_degree": 1,
+            "frequency": 7,
+            "graph_count": 1,
+            "inductive_split": "train",
+        }
+
+
+def pages():
+    for i in range(6):
+        text = f"Page {i} of {HOSTILE}"
+        links = [{"start": 0, "end": 4, "target": HOSTILE, "entity": "Q1" if i else None, "source": "link"}]
+        yield {
+            "page_id": i,
+            "revision_id": i,
+            "timestamp": None,
+            "title": HOSTILE,
+            "entity": f"Q{i + 1}",
+            "split": "train",
+            "text": text,
+            "sections": [],
+            "lead_end": len(text),
+            "links": links,
+        }
+
+
+def graphs():
+    for i in range(5):
+        text = f"The first of {HOSTILE} and the second and so on, for long enough that it makes a graph of good size."
+        yield {
+            "graph_id": i,
+            "page_id": i,
+            "split": "train",
+            "start": 0,
+            "end": len(text),
+            "text": text,
+            "mentions": [{"start": 5 * j, "end": 5 * j + 3, "entity_index": j} for j in range(3)],
+            "triples": [{"anchor": 0, "head_index": 0, "relation_index": 0, "tail_index": j} for j in range(6)],
+        }
+
+
+def triples():
+    for i in range(1, 6):
+        yield {
+            "head": "Q1",
+            "relation": "P1",
+            "tail": f"Q{i + 1}",
+            "head_index": 0,
+            "relation_index": 0,
+            "tail_index": i,
+            "label": True,
+            "split": "train" if i < 4 else "valid",
+            "inductive_split": "train",
+        }
+
+
+ROWS = {
+    "entities": list(entities()),
+    "relations": [
+        {
+            "relation": "P1",
+            "relation_index": 0,
+            "label": HOSTILE,
+            "aliases": [],
+            "description": None,
+            "frequency": 3,
+            "graph_count": 1,
+        }
+    ],
+    "triples": list(triples()),
+    "pages": list(pages()),
+    "redirects": [{"title": HOSTILE, "target": "b", "page_id": None, "entity": None}],
+    "anchors": [{"surface": HOSTILE, "entity_index": 0, "count": 2}],
+    "wk_graphs": list(graphs()),
+    "rejects": [{"stage": "wikipedia", "key": "9", "reason": "broken", "detail": HOSTILE}],
+}
+
+
+def write_dataset(folder, rows, rest):
+    tables = {}
+    for name in rows:
+        table = pa.Table.from_pylist(rows[name], schema=TABLES[name].schema)
+        shards = sinks.write_table(TABLES[name], table, folder)
+        tables[name] = sinks.table_entry(TABLES[name], folder, shards)
+    digest = dataset_digest((name, entry.digest) for name, entry in tables.items())
+    Manifest(digest=digest, tables=tables, rest=rest).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("report") / "dataset", ROWS, REST)
+
+
+def write_run(folder, digest, metrics=None):
+    (folder / "results").mkdir(parents=True)
+    (folder / "config.toml").write_text(
+        f'recipe = "kepler-tiny"\n[data]\nfolder = "/home/somebody/data"\ndigest = "{digest}"\n[train]\nsteps = 20\n'
+    )
+    lines = [{"step": 0, "valid/mlm": 8.5}, *({"step": i, "train/mlm": 8 - i / 10, "lr": 0.1} for i in range(1, 21))]
+    lines += [{"step": 20, "valid/mlm": 6.25, "valid/ke": float("nan")}]
+    whole = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "metrics.jsonl").write_text(whole + '{"step": 30, "tr')
+    rows = {"both": {"mrr": 0.4321, "mr": 7.0}, "relations": {"P1": {"mrr": 0.25, "triples": 2}}}
+    result = {
+        "task": "link-prediction",
+        "system": "kepler-tiny",
+        "metrics": metrics or rows,
+        "protocol": {"split": "test", "filtered": True, "filter_splits": ["train", "valid"]},
+        "digest": digest,
+        "seconds": 1.5,
+        "baselines": {"frequency": {"both": {"mrr": 0.5432, "mr": 3.0}}},
+    }
+    (folder / "results" / "link-prediction-test-00000000.json").write_text(json.dumps(result))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(dataset, tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("runs") / "kepler", Dataset(dataset).digest)
+
+
+@pytest.fixture(scope="module")
+def html(dataset, run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("html") / "report.html"
+    write_html(dataset, out, [run])
+    return out.read_text(encoding="utf-8")
+
+
+def test_the_page_loads_and_runs_nothing(html):
+    root = lxml.html.fromstring(html)
+    assert len(html.encode()) < 1_000_000
+    for tag in ("script", "img", "link", "iframe", "object", "image", "form", "base"):
+        assert not list(root.iter(tag)), tag
+    for node in root.iter():
+        for name, value in node.attrib.items():
+            assert not name.startswith("on"), (node.tag, name)
+            assert name not in ("src", "style", "srcset", "data"), (node.tag, name)
+            if "href" in name:
+                assert value.startswith("#") or (node.tag == "a" and value.startswith("https://www.wikidata.org/wiki/"))
+            assert "url(" not in value or value.startswith("url(#")
+    assert "@import" not in html
+    assert "url(" not in STYLE
+
+
+def test_the_policy_allows_one_style_sheet_and_nothing_else(html):
+    root = lxml.html.fromstring(html)
+    (policy,) = (node.get("content") for node in root.iter("meta") if node.get("http-equiv"))
+    (style,) = (node.text for node in root.iter("style"))
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+def test_nothing_in_the_data_becomes_markup(html):
+    assert "<script" not in html
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", html)
+    assert "alert(1)" in html
+
+
+def test_ids_are_unique_and_every_drawing_has_a_title_and_a_text(html):
+    root = lxml.html.fromstring(html)
+    ids = [node.get("id") for node in root.iter() if node.get("id")]
+    assert len(ids) == len(set(ids))
+    drawings = [node for node in root.iter("svg") if node.get("aria-hidden") != "true"]
+    assert len(drawings) >= 8
+    for drawing in drawings:
+        assert drawing.get("role") == "img"
+        assert all(root.get_element_by_id(name).text_content() for name in drawing.get("aria-labelledby").split())
+    for name in re.findall(r'(?:url\(|href=")#([\w.-]+)', html):
+        assert name in ids
+
+
+def test_the_same_dataset_and_runs_give_the_same_bytes_wherever_they_lie(dataset, run, html, tmp_path):
+    shutil.copytree(dataset, tmp_path / "elsewhere")
+    shutil.copytree(run, tmp_path / "runs" / "kepler")
+    write_html(tmp_path / "elsewhere", tmp_path / "again.html", [tmp_path / "runs" / "kepler"])
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == html
+    assert str(dataset) not in html
+    assert "/home/somebody" not in html
+
+
+def test_the_page_shows_counts_drops_and_the_command(html):
+    words = " ".join(lxml.html.fromstring(html).text_content().split())
+    assert "10 in" in words
+    assert "3 dropped (30.0 %)" in words
+    assert "--keep all" in words
+    assert "--set valid_pages=0.2" in words
+
+
+def test_results_stand_beside_the_rules_with_the_protocol(html):
+    words = " ".join(lxml.html.fromstring(html).text_content().split())
+    assert "Protocol: split test; filtered yes; filter splits train + valid." in words
+    assert "0.4321" in words
+    assert "0.5432" in words
+    assert "Not above every plain rule in mrr: kepler-tiny." in words
+
+
+def test_learning_curves_come_with_their_numbers(html):
+    root = lxml.html.fromstring(html)
+    row = next(node for node in root.iter("tr") if "mlm" in node.text_content() and "valid" in node.text_content())
+    assert [cell.text_content() for cell in row] == ["mlm", "valid", "0", "8.500", "20", "6.250", "6.250", "20"]
+
+
+def test_two_runs_of_one_recipe_are_told_apart(dataset, tmp_path):
+    digest = Dataset(dataset).digest
+    runs = [write_run(tmp_path / name, digest) for name in ("first", "second")]
+    write_html(dataset, tmp_path / "report.html", runs)
+    html = (tmp_path / "report.html").read_text()
+    assert "kepler-tiny (first)" in html
+    assert "kepler-tiny (second)" in html
+
+
+def test_a_run_on_another_dataset_is_called_that(dataset, tmp_path):
+    write_html(dataset, tmp_path / "report.html", [write_run(tmp_path / "run", "f" * 64)])
+    assert "another dataset" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("metrics", [{"accuracy": 0.1235}, {"a": {"b": {"c": {"mrr": 0.1235}}}}, {"words": "none"}])
+def test_metrics_of_any_form_are_shown(dataset, tmp_path, metrics):
+    write_html(dataset, tmp_path / "report.html", [write_run(tmp_path / "run", "f" * 64, metrics)])
+    assert ("0.1235" in (tmp_path / "report.html").read_text()) == ("words" not in metrics)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("results/a.json", "{", "is not a result"),
+        ("results/a.json", "[]", "is not a result"),
+        ("config.toml", "a = ", "is not TOML"),
+    ],
+)
+def test_a_broken_run_is_one_line(dataset, tmp_path, name, content, expected):
+    write_run(tmp_path / "run", "f" * 64)
+    (tmp_path / "run" / name).write_text(content)
+    with pytest.raises(DataError, match=expected):
+        write_html(dataset, tmp_path / "report.html", [tmp_path / "run"])
+
+
+def test_a_folder_that_is_no_run_is_one_line(dataset, tmp_path):
+    with pytest.raises(DataError, match="is not a run"):
+        write_html(dataset, tmp_path / "report.html", [tmp_path])
+
+
+@pytest.mark.parametrize("key", ["stages", "drops"])
+@pytest.mark.parametrize("value", [[1], {"wikipedia": [1]}, {"wikipedia": {"in": "x", "out": {}}}])
+def test_a_manifest_of_another_form_is_one_line(tmp_path, key, value):
+    folder = write_dataset(tmp_path / "d", {"rejects": []}, {**REST, key: value})
+    with pytest.raises(DataError, match=f"manifest.json: {key}"):
+        describe_terminal(folder)
+
+
+@pytest.mark.parametrize("rows", [{}, {name: [] for name in ROWS}], ids=["no tables", "no rows"])
+def test_an_empty_dataset_without_counts_has_a_page(tmp_path, rows, capsys):
+    folder = write_dataset_in(tmp_path, rows)
+    write_html(folder, tmp_path / "report.html")
+    assert "no counts by stage" in (tmp_path / "report.html").read_text()
+    describe_terminal(folder)
+    assert "digest" in capsys.readouterr().out
+
+
+def write_dataset_in(tmp_path, rows):
+    (tmp_path / "d").mkdir()
+    return write_dataset(tmp_path / "d", rows, {})
+
+
+def test_the_terminal_s_tables_are_plain_where_stdout_is_none(dataset, capsys):
+    describe_terminal(dataset)
+    said = capsys.readouterr().out
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e]", said)
+    assert Dataset(dataset).digest in said
+    assert re.search(r"wikipedia +10 +6 articles, 1 redirects +3 ", said)
+    assert re.search(r"triples +valid +2 ", said)
+
+
+@given(st.lists(st.integers(0, 10**6), max_size=200))
+def test_a_histogram_counts_every_row_once(numbers):
+    sample = summary.sample_of([np.array(numbers, np.int64)], len(numbers))
+    bins = plots.histogram(sample.values, sample.counts)
+    assert sum(n for *_, n in bins) == len(numbers)
+    for start, end, n in bins:
+        assert n == sum(start <= number <= end for number in numbers)
+
+
+@given(st.lists(st.integers(0, 50), min_size=1))
+def test_quantiles_are_values_of_the_sample(numbers):
+    sample = summary.sample_of([np.array(numbers, np.int64)], len(numbers))
+    assert sample.quantile(1) == max(numbers)
+    assert sample.quantile(0) == min(numbers)
+    assert sample.mean == pytest.approx(np.mean(numbers))
+
+
+def test_statistics_read_the_columns_as_they_are(dataset):
+    data = Dataset(dataset)
+    pages = summary.page_statistics(data)
+    assert pages.linked.total == sum(link["entity"] is not None for row in ROWS["pages"] for link in row["links"])
+    assert pages.length.total == sum(len(row["text"]) for row in ROWS["pages"])
+    assert summary.graph_statistics(data).triples.total == 30
+    assert summary.entity_statistics(data).text_source == {"lead": 5, "none": 1}
+    assert summary.entity_names(data, {5}, {"Q2"}).labels == {5: "Q6", 1: "entity-1"}
+
+
+def test_a_sample_of_row_groups_is_spread_over_all(tmp_path, monkeypatch):
+    anchors = [{"surface": f"{i:03}", "entity_index": 0, "count": i} for i in range(100)]
+    shards = sinks.write_table(TABLES["anchors"], pa.Table.from_pylist(anchors, TABLES["anchors"].schema), tmp_path, 10)
+    entry = sinks.table_entry(TABLES["anchors"], tmp_path, shards)
+    Manifest(digest="", tables={"anchors": entry}, rest={}).save(tmp_path)
+    parts = list(summary.scan(Dataset(tmp_path), "anchors", ["count"], limit=2))
+    assert [part["count"][0].as_py() for part in parts] == [0, 50]
+    assert len(summary.sample_rows(Dataset(tmp_path), "anchors", 5)) == 5
+
+
+def test_a_damaged_shard_is_one_line(tmp_path):
+    folder = write_dataset_in(tmp_path, ROWS)
+    (path,) = (folder / "pages").glob("*.parquet")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match="can't be read as Parquet"):
+        write_html(folder, tmp_path / "report.html")
