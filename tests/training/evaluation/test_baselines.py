@@ -1,0 +1,166 @@
+"""Baselines: run folders that evaluate again to the same numbers, nothing pickled, nothing in the user's home."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from schemas.errors import DataError, UsageError
+from training.baselines import (
+    EMBEDDINGS,
+    NAMES,
+    EmbeddingSettings,
+    PykeenScorer,
+    find_baseline,
+    is_baseline,
+    load_baseline,
+    run_baseline,
+    train_embedding,
+)
+from training.evaluation.facts import read_facts
+from training.evaluation.link_prediction import LinkPredictionSettings, link_prediction, prepare
+from training.evaluation.run import evaluate
+
+QUICK = {"epochs": "2", "dim": "8", "batch": "16"}
+
+
+def result_of(folder):
+    (path,) = (folder / "results").glob("*.json")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", sorted(EMBEDDINGS))
+def test_an_embedding_trains_saves_and_evaluates_again_to_the_same_numbers(family, tmp_path, name):
+    pytest.importorskip("pykeen")
+    folder = run_baseline(name.upper(), family.folder, None, tmp_path / "run", QUICK)
+    first = result_of(folder)
+    assert is_baseline(folder)
+    assert first["task"] == "link-prediction" and first["digest"] == family.digest
+    assert first["baselines"].keys() == {"frequency", "seen-pattern"}
+    again = evaluate(folder, "link-prediction")
+    assert again["metrics"] == first["metrics"]
+    assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".toml", ".safetensors", ".json"}
+
+
+def test_the_same_seed_gives_the_same_weights_and_leaves_torchs_generator_alone(family):
+    pytest.importorskip("pykeen")
+    facts = read_facts(family)
+    before = torch.random.get_rng_state()
+    settings = EmbeddingSettings(dim=8, epochs=3, batch=16)
+    first, second = (train_embedding("transe", settings, facts).state_dict() for _ in range(2))
+    other = train_embedding("transe", EmbeddingSettings(dim=8, epochs=3, batch=16, seed=1), facts).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_pykeen_leaves_nothing_in_the_home(family, tmp_path):
+    pytest.importorskip("pykeen")
+    home, run = tmp_path / "home", tmp_path / "run"
+    home.mkdir()
+    code = (
+        "from pathlib import Path; from training.baselines import run_baseline; "
+        f"run_baseline('transe', Path({str(family.folder)!r}), None, Path({str(run)!r}), {QUICK!r})"
+    )
+    hidden = {name: value for name, value in os.environ.items() if not name.startswith(("PYSTOW", "PYKEEN", "XDG"))}
+    subprocess.run([sys.executable, "-c", code], env={**hidden, "HOME": str(home)}, check=True, timeout=120)
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+    assert not (home / ".data").exists()
+
+
+@pytest.mark.parametrize("name", ["frequency", "seen-pattern"])
+def test_a_rule_makes_a_run_folder_too(family, tmp_path, name):
+    folder = run_baseline(name, family.folder, None, tmp_path / "run", {"split": "valid", "ties": "pessimistic"})
+    result = result_of(folder)
+    assert result["protocol"]["ties"] == "pessimistic" and result["protocol"]["split"] == "valid"
+    assert name not in result["baselines"]
+    assert (
+        evaluate(folder, "link-prediction", split="valid", settings={"ties": "pessimistic"})["metrics"]
+        == (result["metrics"])
+    )
+
+
+def test_folders_are_numbered_under_runs(family, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = [run_baseline("frequency", family.folder, None, None, {}) for _ in range(2)]
+    assert [str(folder) for folder in folders] == ["runs/frequency-1", "runs/frequency-2"]
+
+
+def test_defaults_grow_with_the_data():
+    kind = EMBEDDINGS["transe"]
+    small, large = (EmbeddingSettings().resolved(kind, triples) for triples in (1_800, 20_000_000))
+    assert (small.batch, small.epochs, small.dim) == (128, 100, 64)
+    assert (large.batch, large.epochs) == (4_096, 100)
+    assert EmbeddingSettings().resolved(kind, 40).epochs == 1_000
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "settings", "message"),
+    [
+        ("transee", None, {}, "Did you mean transe"),
+        ("transe", "link-predicton", {}, "Did you mean link-prediction"),
+        ("transe", "masked", {}, "no answer for masked, only for link-prediction"),
+        ("majority", "link-prediction", {}, "no answer for link-prediction, only for masked"),
+        ("transe", None, {"epoch": "3"}, "Did you mean epochs"),
+        ("transe", None, {"epochs": "many"}, "epochs=many"),
+        ("frequency", None, {"lr": "3"}, "no setting 'lr'"),
+    ],
+)
+def test_wrong_words_are_usage_errors_that_name_the_right_one(family, tmp_path, name, task, settings, message):
+    with pytest.raises(UsageError, match=message):
+        run_baseline(name, family.folder, task, tmp_path / "run", settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_names_are_known_in_any_case():
+    assert find_baseline("ComplEx") == "complex"
+    assert set(NAMES) >= {"transe", "distmult", "complex", "rotate", "frequency", "seen-pattern", "majority"}
+
+
+def test_a_full_folder_is_not_written_into(family, tmp_path):
+    (tmp_path / "precious").write_text("x")
+    with pytest.raises(UsageError, match="is not empty"):
+        run_baseline("frequency", family.folder, None, tmp_path, {})
+
+
+def test_another_dataset_is_refused(family, tmp_path):
+    from conftest import write_kg
+
+    folder = run_baseline("frequency", family.folder, None, tmp_path / "run", {})
+    other = write_kg(tmp_path / "other", {"train": [("a", "r", "b")], "valid": [], "test": [("b", "r", "a")]})
+    with pytest.raises(DataError, match="was made on dataset"):
+        load_baseline(folder, other.folder)
+
+
+def test_a_pickle_in_the_run_folder_is_refused(family, tmp_path):
+    folder = run_baseline("frequency", family.folder, None, tmp_path / "run", {})
+    (folder / "model.pkl").write_bytes(b"\x80\x04.")
+    with pytest.raises(DataError, match="pickled"):
+        load_baseline(folder)
+
+
+def test_weights_of_another_size_are_refused(family, tmp_path):
+    pytest.importorskip("pykeen")
+    folder = run_baseline("transe", family.folder, None, tmp_path / "run", QUICK)
+    config = folder / "config.toml"
+    config.write_text(config.read_text().replace("dim = 8", "dim = 16"))
+    with pytest.raises(DataError, match="does not hold this run's weights"):
+        evaluate(folder, "link-prediction")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("graph", "name", "least"),
+    [("umls", "transe", 0.7), ("umls", "complex", 0.75), ("umls", "rotate", 0.8), ("kinships", "complex", 0.7)],
+)
+def test_default_training_reaches_what_is_published_for_small_graphs(graph, name, least, tmp_path):
+    pytest.importorskip("pykeen")
+    from conftest import read_real
+
+    questions = prepare(read_real(graph, tmp_path), "test", LinkPredictionSettings())
+    settings = EmbeddingSettings().resolved(EMBEDDINGS[name], len(questions.facts.splits["train"]))
+    scorer = PykeenScorer(train_embedding(name, settings, questions.facts))
+    assert link_prediction(scorer, questions)["both"]["mrr"] > least

@@ -1,0 +1,161 @@
+"""Ranks by counting: equal to sorting out every candidate one by one, and to PyKEEN."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.errors import DataError
+from training.evaluation.facts import Facts
+from training.evaluation.ranking import (
+    KnownAnswers,
+    Ranks,
+    expected_accuracy,
+    join,
+    rank_by_counting,
+    rank_metrics,
+    rank_triples,
+)
+
+INF = float("inf")
+
+
+def brute_force(scores, gold, known):
+    """(optimistic, pessimistic) of one row, by lists."""
+    rivals = [score for i, score in enumerate(scores) if i != gold and i not in known]
+    above = sum(score > scores[gold] for score in rivals)
+    return 1 + above, 1 + sum(score >= scores[gold] for score in rivals)
+
+
+@st.composite
+def questions(draw):
+    rows, columns = draw(st.integers(1, 5)), draw(st.integers(1, 8))
+    score = st.sampled_from([-INF, -1.0, 0.0, 0.5, 0.5, 2.0, INF])  # few values: most draws have ties
+    scores = draw(st.lists(st.lists(score, min_size=columns, max_size=columns), min_size=rows, max_size=rows))
+    gold = draw(st.lists(st.integers(0, columns - 1), min_size=rows, max_size=rows))
+    known = draw(st.lists(st.sets(st.integers(0, columns - 1)), min_size=rows, max_size=rows))
+    return scores, gold, known
+
+
+@given(questions(), st.sampled_from([torch.float32, torch.float64]))
+def test_ranks_equal_brute_force(question, dtype):
+    scores, gold, known = question
+    cells = torch.tensor([(row, column) for row, of_row in enumerate(known) for column in of_row]).reshape(-1, 2).long()
+    ranks = rank_by_counting(torch.tensor(scores, dtype=dtype), torch.tensor(gold), (cells[:, 0], cells[:, 1]))
+    expected = [brute_force(*row) for row in zip(scores, gold, known, strict=True)]
+    assert list(zip(ranks.optimistic.tolist(), ranks.pessimistic.tolist(), strict=True)) == expected
+
+
+def test_scores_are_not_changed_by_the_filter():
+    scores = torch.tensor([[3.0, 2.0, 1.0]])
+    rank_by_counting(scores, torch.tensor([2]), (torch.tensor([0]), torch.tensor([0])))
+    assert scores.tolist() == [[3.0, 2.0, 1.0]]
+
+
+def test_nan_scores_are_an_error_that_says_how_many_queries():
+    scores = torch.tensor([[1.0, 2.0], [float("nan"), 0.0]])
+    with pytest.raises(DataError, match="NaN for 1 of 2 queries"):
+        rank_by_counting(scores, torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("ties", "expected"), [("optimistic", [1, 2]), ("realistic", [2.5, 2]), ("pessimistic", [4, 2])]
+)
+def test_tie_policies(ties, expected):
+    ranks = Ranks(torch.tensor([1, 2]), torch.tensor([4, 2]))
+    assert ranks.by(ties).tolist() == expected
+
+
+def test_metrics_of_known_ranks():
+    metrics = rank_metrics(torch.tensor([1.0, 2.0, 10.0, 20.0], dtype=torch.float64))
+    assert metrics == {"mr": 8.25, "mrr": pytest.approx(0.4125), "hits@1": 0.25, "hits@3": 0.5, "hits@10": 0.75}
+
+
+def test_accuracy_of_a_tie_is_its_chance():
+    assert expected_accuracy(Ranks(torch.tensor([1, 1, 2]), torch.tensor([1, 4, 2]))) == pytest.approx(1.25 / 3)
+
+
+class TableScorer:
+    """Scores given as a table (E, R, E)."""
+
+    def __init__(self, table):
+        self.table = table
+
+    def tails(self, heads, relations):
+        return self.table[heads, relations]
+
+    def heads(self, relations, tails):
+        return self.table[:, relations, tails].T.contiguous()
+
+
+def random_facts(seed, entities=7, relations=3):
+    cells = np.random.default_rng(seed).choice(entities * relations * entities, size=40, replace=False)
+    triples = np.stack(np.unravel_index(cells, (entities, relations, entities)), axis=1).astype(np.int64)
+    return Facts(entities, relations, {"train": triples[:20], "valid": triples[20:30], "test": triples[30:]})
+
+
+@pytest.mark.parametrize("side", ["head", "tail"])
+@given(seed=st.integers(0, 999), at_once=st.sampled_from([1, 20, 10_000]))
+@settings(max_examples=25)
+def test_filtered_ranks_equal_brute_force_whatever_the_chunk(side, seed, at_once):
+    facts = random_facts(seed)
+    table = torch.from_numpy(np.random.default_rng(seed).integers(0, 3, size=(7, 3, 7))).float()
+    everything = {tuple(triple) for triple in facts.triples("train", "valid", "test").tolist()}
+    expected = []
+    for h, r, t in facts.splits["test"].tolist():
+        if side == "tail":
+            scores, gold, known = table[h, r], t, {x for x in range(7) if (h, r, x) in everything}
+        else:
+            scores, gold, known = table[:, r, t], h, {x for x in range(7) if (x, r, t) in everything}
+        expected.append(brute_force(scores.tolist(), gold, known))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.evaluation.ranking.SCORES_AT_ONCE", at_once)
+        answers = KnownAnswers(facts, ("train", "valid", "test"), side)
+        ranks = rank_triples(TableScorer(table), facts.splits["test"], side, answers, 7)
+    assert list(zip(ranks.optimistic.tolist(), ranks.pessimistic.tolist(), strict=True)) == expected
+
+
+def test_a_triple_known_twice_is_filtered_once():
+    triples = np.array([[0, 0, 1], [0, 0, 2]], dtype=np.int64)
+    facts = Facts(3, 1, {"train": triples, "valid": triples[:1], "test": triples[1:]})
+    known = KnownAnswers(facts, ("train", "valid", "test"), "tail")
+    ranks = rank_triples(TableScorer(torch.tensor([2.0, 3.0, 1.0]).expand(3, 1, 3)), triples[1:], "tail", known, 3)
+    assert ranks.by("realistic").tolist() == [2]
+
+
+def test_joined_ranks_keep_their_order():
+    one, two = Ranks(torch.tensor([1]), torch.tensor([2])), Ranks(torch.tensor([3]), torch.tensor([3]))
+    assert join([one, two]).by("pessimistic").tolist() == [2, 3]
+    assert len(join([]).optimistic) == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_metrics_equal_pykeen_evaluator(seed, tmp_path, monkeypatch):
+    pytest.importorskip("pykeen")
+    monkeypatch.setenv("PYSTOW_HOME", str(tmp_path))
+    from pykeen.evaluation import RankBasedEvaluator
+    from pykeen.models import DistMult
+    from pykeen.triples import CoreTriplesFactory
+
+    from training.baselines import PykeenScorer
+
+    facts = random_facts(seed)
+    parts = {name: torch.from_numpy(triples) for name, triples in facts.splits.items()}
+    factory = CoreTriplesFactory(parts["train"], num_entities=7, num_relations=3)
+    model = DistMult(triples_factory=factory, embedding_dim=4, random_seed=seed).eval()
+    # Half of the entities share one vector: ties.
+    model.entity_representations[0]._embeddings.weight.data[::2] = 0.5
+    evaluator = RankBasedEvaluator(filtered=True)
+    theirs = evaluator.evaluate(
+        model, parts["test"], additional_filter_triples=[parts["train"], parts["valid"]], use_tqdm=False, batch_size=4
+    )
+    scorer = PykeenScorer(model)
+    for side in ("head", "tail"):
+        known = KnownAnswers(facts, ("train", "valid", "test"), side)
+        ranks = rank_triples(scorer, facts.splits["test"], side, known, 7)
+        for ties in ("optimistic", "realistic", "pessimistic"):
+            ours = rank_metrics(ranks.by(ties))
+            names = {"mr": "arithmetic_mean_rank", "mrr": "inverse_harmonic_mean_rank", "hits@3": "hits_at_3"}
+            for name, their_name in names.items():
+                assert ours[name] == pytest.approx(theirs.get_metric(f"{side}.{ties}.{their_name}")), (side, ties, name)

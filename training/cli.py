@@ -1,0 +1,211 @@
+"""The commands of the training half; each imports what it needs when it runs."""
+
+import contextlib
+import dataclasses
+import io
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from schemas.errors import UsageError
+
+Settings = tyro.conf.UseAppendAction[tuple[str, ...]]
+"""KEY=VALUE pairs; the flag may be repeated."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipes:
+    """List the training recipes."""
+
+    name: tyro.conf.Positional[str] = ""
+    """Print this recipe whole, with every setting, instead."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Train:
+    """Pre-train a model by a recipe. A run that a signal stops is saved (exit code 75); --resume goes on with it."""
+
+    recipe: tyro.conf.Positional[str]
+    """A recipe's name (wikiloom recipes), or a TOML file: RUN/config.toml repeats a run."""
+    data: Path | None = None
+    """The dataset's folder; by default the one that the TOML file names."""
+    out: Path | None = None
+    """The run's folder; by default runs/RECIPE-n."""
+    resume: bool = False
+    """Go on with the run from its last checkpoint."""
+    dry_run: bool = False
+    """Print parameters, memory and steps, and train nothing."""
+    set: Settings = ()
+    """KEY=VALUE, a setting of the recipe, such as optim.lr=1e-4; may be given several times."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Evaluate a run; prints a table and writes RUN/results/TASK-SPLIT-DIGEST8.json."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    task: str
+    """link-prediction (KEPLER and baselines) or masked (CoLAKE)."""
+    data: Path | None = None
+    """The dataset's folder; by default the one that the run was trained on."""
+    split: str = "test"
+    """train, valid or test."""
+    set: Settings = ()
+    """KEY=VALUE, a setting of the task's protocol; may be given several times."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Predict:
+    """Ask a run: tails of --head and --relation, heads of --relation and --tail, relations of --head and --tail, or the
+    masked words of --text."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    head: str | None = None
+    """An entity: its QID or its label."""
+    relation: str | None = None
+    """A relation: its PID or its label."""
+    tail: str | None = None
+    """An entity: its QID or its label."""
+    head_text: str | None = None
+    """A description, for a head that is not in the data."""
+    tail_text: str | None = None
+    """A description, for a tail that is not in the data."""
+    text: str | None = None
+    """A text with <mask> in it."""
+    top: int = 10
+    """Answers to print."""
+    json: bool = False
+    """Print JSON lines instead of a table."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """Train and evaluate a baseline on a dataset."""
+
+    name: tyro.conf.Positional[str] = ""
+    """Its name; --list prints them all."""
+    data: Path | None = None
+    """The dataset's folder."""
+    task: str = "link-prediction"
+    """The task to evaluate it on."""
+    out: Path | None = None
+    """The run's folder; by default runs/NAME-n."""
+    list: bool = False
+    """Print the names."""
+    set: Settings = ()
+    """KEY=VALUE, a setting of the baseline or the task; may be given several times."""
+
+
+def run(command: str, arguments: list[str]) -> int:
+    """Run one command of this half; returns its exit code."""
+    return COMMANDS[command](arguments)
+
+
+def _recipes(arguments: list[str]) -> int:
+    config = parse(Recipes, "recipes", arguments)
+    from training.config import load_config, recipe_names, to_toml
+
+    if config.name:
+        print(to_toml(load_config(config.name)), end="")
+        return 0
+    width = max(map(len, recipe_names()))
+    for name in recipe_names():
+        print(f"{name:<{width}}  {load_config(name).about}")
+    return 0
+
+
+def _train(arguments: list[str]) -> int:
+    config = parse(Train, "train", arguments)
+    from training.config import load_config
+
+    load_config(config.recipe, settings(config.set))  # a wrong recipe or key ends here, before torch is imported
+    from training.train import train
+
+    return train(
+        config.recipe,
+        config.data,
+        config.out,
+        resume=config.resume,
+        dry_run=config.dry_run,
+        settings=settings(config.set),
+    )
+
+
+def _evaluate(arguments: list[str]) -> int:
+    config = parse(Evaluate, "evaluate", arguments)
+    from training.evaluation.run import evaluate
+
+    evaluate(config.run, config.task, config.data, config.split, settings(config.set))
+    return 0
+
+
+def _predict(arguments: list[str]) -> int:
+    config = parse(Predict, "predict", arguments)
+    from training.predict import predict, render
+
+    answers = predict(
+        config.run,
+        config.head,
+        config.relation,
+        config.tail,
+        config.head_text,
+        config.tail_text,
+        config.text,
+        config.top,
+    )
+    print(render(answers, as_json=config.json))
+    return 0
+
+
+def _baseline(arguments: list[str]) -> int:
+    config = parse(Baseline, "baseline", arguments)
+    from training.baselines import NAMES, run_baseline
+
+    if config.list:
+        print("\n".join(NAMES))
+        return 0
+    if not config.name or config.data is None:
+        raise UsageError("baseline needs a NAME and --data DIR; wikiloom baseline --list prints the names.")
+    print(run_baseline(config.name, config.data, config.task, config.out, settings(config.set)))
+    return 0
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "recipes": _recipes,
+    "train": _train,
+    "evaluate": _evaluate,
+    "predict": _predict,
+    "baseline": _baseline,
+}
+
+
+def settings(pairs: Sequence[str]) -> dict[str, str]:
+    """--set's KEY=VALUE pairs; UsageError for one without an equals sign."""
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {pair}: expected KEY=VALUE, such as optim.lr=1e-4.")
+        found[key] = value
+    return found
+
+
+def parse(kind: type, command: str, arguments: Sequence[str]) -> Any:
+    """The command line as `kind`, a dataclass; a wrong one is a UsageError of one line, with the nearest option."""
+    said = io.StringIO()
+    wants_help = any(argument in ("-h", "--help") for argument in arguments)
+    try:
+        with contextlib.nullcontext() if wants_help else contextlib.redirect_stderr(said):
+            return tyro.cli(kind, prog=f"wikiloom {command}", args=list(arguments))
+    except SystemExit as exit_:
+        if not exit_.code:
+            raise
+        # tyro draws a box around its message; one line of it is the message.
+        words = " ".join(re.sub(r"[│╭╮╰╯─┌┐└┘]", " ", said.getvalue()).split())
+        words = re.sub(r"^(Parsing error|Required options|Unrecognized options|Missing required options)\s*", "", words)
+        raise UsageError(f"{words[:300]} See wikiloom {command} --help.") from None

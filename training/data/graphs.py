@@ -1,0 +1,217 @@
+"""Word-knowledge graphs for CoLAKE: reading them, and batches of them with everything that is drawn."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int32, Int64
+from torch import Tensor
+
+from schemas.dataset import Dataset
+from schemas.hashing import below, random_u64
+from training.config import ColakeConfig
+from training.data.batch import Ragged, offsets, tensor
+from training.data.collate import COLUMNS, ENTITY, RELATION, WORD, Graphs, RawGraphs, build_graphs, raw_graphs
+from training.data.masking import budget, choose, corrupted
+from training.data.negatives import AliasTable
+from training.data.special import SpecialTokens
+from training.data.stream import RowReader
+
+IGNORE = -1
+"""Label of a node that is not predicted."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """One word-knowledge graph as the dataset has it. U units, A anchors, T triples."""
+
+    units: Int32[np.ndarray, " U"]
+    """Token ids in text order, or -1 - k where anchor k stands."""
+    anchors: Int32[np.ndarray, " A"]
+    """entity_index of anchor k."""
+    triples: Int32[np.ndarray, "T 3"]
+    """Columns anchor, relation_index, tail_index."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TableSizes:
+    """Rows of the three embedding tables, the mask symbols of entities and relations (their last row) left out."""
+
+    words: int
+    entities: int
+    relations: int
+
+
+@dataclasses.dataclass(frozen=True)
+class GraphPiece:
+    """Padded graphs of like size. B graphs, S nodes of the largest, M edges; labels are IGNORE or an id."""
+
+    ids: Int64[Tensor, "B S"]
+    types: Int64[Tensor, "B S"]
+    positions: Int64[Tensor, "B S"]
+    inline: Int64[Tensor, " B"]
+    edges: Int64[Tensor, "M 3"]
+    labels: Int64[Tensor, "B S"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ColakeBatch:
+    """A micro-batch, the smallest graphs first. C candidate entities."""
+
+    pieces: list[GraphPiece]
+    candidates: Int64[Tensor, " C"]
+    """Entities that the labelled ones are told from: the gold ones, ascending, then the negatives."""
+    cut: int
+    """Triples left out for the limit of nodes."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Labels of each loss term."""
+        labelled = torch.cat([piece.types[piece.labels != IGNORE] for piece in self.pieces])
+        return {
+            name: int((labelled == kind).sum())
+            for name, kind in (("word", WORD), ("entity", ENTITY), ("relation", RELATION))
+        }
+
+
+def read_graphs(tokens: Dataset, split: str) -> list[Graph]:
+    """All graphs of a split, in sort order: for evaluation; training streams them."""
+    raw = raw_graphs(tokens.read("wk_graphs", split, COLUMNS))
+    triples = np.stack([raw.anchor_of.values, raw.relations.values, raw.tails.values], axis=-1).astype(np.int32)
+    cuts = [column.cu_seqlens[1:-1] for column in (raw.units, raw.anchors, raw.tails)]
+    pieces = zip(
+        np.split(raw.units.values, cuts[0]),
+        np.split(raw.anchors.values, cuts[1]),
+        np.split(triples, cuts[2]),
+        strict=True,
+    )
+    return [Graph(units, anchors, facts) for units, anchors, facts in pieces][: len(raw.graph_ids)]
+
+
+def raw_from_graphs(graphs: Sequence[Graph]) -> RawGraphs:
+    """The same graphs as flat columns, numbered from 0."""
+    triples = np.concatenate([graph.triples for graph in graphs])
+    lengths = offsets(np.array([len(graph.triples) for graph in graphs]))
+    return RawGraphs(
+        graph_ids=np.arange(len(graphs)),
+        units=Ragged(np.concatenate([g.units for g in graphs]), offsets(np.array([len(g.units) for g in graphs]))),
+        anchors=Ragged(
+            np.concatenate([g.anchors for g in graphs]), offsets(np.array([len(g.anchors) for g in graphs]))
+        ),
+        anchor_of=Ragged(triples[:, 0], lengths),
+        relations=Ragged(triples[:, 1], lengths),
+        tails=Ragged(triples[:, 2], lengths),
+    )
+
+
+def pad_graphs(
+    graphs: Graphs,
+    ids: Int64[np.ndarray, " N"],
+    labels: Int64[np.ndarray, " N"],
+    rows: Int64[np.ndarray, " B"],
+    pad: int,
+) -> GraphPiece:
+    """These graphs as rectangles; pads are words at position 0, and see themselves only."""
+    sizes = np.diff(graphs.cu_seqlens)
+    row = np.full(len(sizes), -1)
+    row[rows] = np.arange(len(rows))
+    nodes = np.flatnonzero(row[graphs.graph] >= 0)
+
+    def padded(values: np.ndarray, fill: int) -> Tensor:
+        out = np.full((len(rows), int(sizes[rows].max())), fill, dtype=np.int64)
+        out[row[graphs.graph[nodes]], graphs.local[nodes]] = values[nodes]
+        return tensor(out)
+
+    edges = graphs.edges[row[graphs.edges[:, 0]] >= 0]
+    return GraphPiece(
+        ids=padded(ids, pad),
+        types=padded(graphs.types, WORD),
+        positions=padded(graphs.positions, 0),
+        inline=tensor(graphs.inline[rows]),
+        edges=tensor(np.concatenate([row[edges[:, :1]], edges[:, 1:]], axis=1)),
+        labels=padded(labels, IGNORE),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class GraphFeed:
+    """Graphs by number -> micro-batches, masked and with negatives; what is drawn depends on seed, epoch and graph."""
+
+    reader: RowReader
+    config: ColakeConfig
+    special: SpecialTokens
+    sizes: TableSizes
+    negatives: AliasTable
+    seed: int
+    stream: str
+    max_units: int
+
+    def batch(self, rows: Int64[np.ndarray, " B"], epoch: int, step: int, index: int = 0) -> ColakeBatch:
+        """Micro-batch `index` of a step: these rows of the split."""
+        raw = raw_graphs(self.reader.take(rows))
+        kept = raw.keep_triples(
+            self._hash("neighbours", epoch, raw.graph_ids[raw.tails.rows], raw.anchor_of.values)
+            >= below(self.config.drop_neighbours)
+        )
+        graphs = build_graphs(
+            kept,
+            bos=self.special.bos,
+            eos=self.special.eos,
+            max_units=self.max_units,
+            max_nodes=self.config.max_nodes,
+            priority=self._hash("fit", epoch, kept.graph_ids[kept.tails.rows], kept.tails.within),
+        )
+        ids, labels = self._mask(graphs, epoch, kept.graph_ids[graphs.graph])
+        gold = np.unique(labels[(graphs.types == ENTITY) & (labels != IGNORE)])
+        candidates = np.concatenate([gold, self._negatives(gold, step, index)])
+        order = np.argsort(np.diff(graphs.cu_seqlens), kind="stable")
+        starts = range(0, len(order), self.config.encode_graphs)
+        shares = [order[start : start + self.config.encode_graphs] for start in starts]
+        return ColakeBatch(
+            pieces=[pad_graphs(graphs, ids, labels, share, self.special.pad) for share in shares],
+            candidates=tensor(candidates),
+            cut=int((graphs.triple_nodes < 0).sum()),
+        )
+
+    def _hash(self, purpose: str, *ids: object) -> np.ndarray:
+        return random_u64(self.seed, f"{self.stream}/{purpose}", *ids)
+
+    def _mask(
+        self, graphs: Graphs, epoch: int, graph_ids: Int64[np.ndarray, " N"]
+    ) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"]]:
+        """(ids as the model sees them, labels)."""
+        segments = graphs.graph * 3 + graphs.types
+        budgets = budget(
+            np.bincount(segments, minlength=3 * len(graphs.inline)), self.config.mask_share, self.config.mask_cap
+        )
+        candidates = (graphs.types != WORD) | ~np.isin(graphs.ids, self.special.never_masked)
+        select, actions, draws = (
+            self._hash(purpose, epoch, graph_ids, graphs.local) for purpose in ("select", "action", "random")
+        )
+        chosen = choose(segments, budgets, candidates, select)
+        tables = np.array([self.sizes.words, self.sizes.entities, self.sizes.relations])[graphs.types]
+        masks = np.array([self.special.mask, self.sizes.entities, self.sizes.relations])[graphs.types]
+        shown = np.where(chosen, corrupted(graphs.ids, masks, tables, actions, draws), graphs.ids)
+        if self.config.label_all_anchors:
+            rest = graphs.is_anchor & ~chosen
+            lightly = corrupted(graphs.ids, masks, tables, actions, draws, masked=0.1, random=0.1)
+            shown, chosen = np.where(rest, lightly, shown), chosen | rest
+        return shown, np.where(chosen, graphs.ids, IGNORE)
+
+    def _negatives(self, gold: Int64[np.ndarray, " G"], step: int, index: int) -> Int64[np.ndarray, " K"]:
+        """Distinct entities by graph_count^0.75, none of them gold; k draws per gold."""
+        draws = self._hash("negatives", step, index, np.arange(self.config.negatives * len(gold)))
+        return np.setdiff1d(self.negatives.sample(draws), gold)
+
+
+def visibility(piece: GraphPiece) -> Bool[Tensor, "B 1 S S"]:
+    """Who sees whom: the words and anchors of a graph each other, the ends of an edge each other, every node itself."""
+    size = piece.ids.shape[1]
+    place = torch.arange(size, device=piece.ids.device)
+    inline = place < piece.inline[:, None]
+    visible = inline[:, :, None] & inline[:, None, :] | torch.eye(size, dtype=torch.bool, device=piece.ids.device)
+    graph, left, right = piece.edges.unbind(dim=1)
+    visible[graph, left, right] = True
+    visible[graph, right, left] = True
+    return visible[:, None]

@@ -1,0 +1,144 @@
+"""KEPLER's batches: triples with negatives, each distinct description once, and blocks of text beside them.
+
+B triples, U distinct entities of a micro-batch.
+"""
+
+import dataclasses
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor
+
+from schemas.hashing import random_u64
+from training.config import KeplerConfig
+from training.data.batch import Ragged, offsets, pad_mask, tensor
+from training.data.graphs import IGNORE
+from training.data.negatives import REDRAWS, KnownFacts, corrupt_tails
+from training.data.special import SpecialTokens
+from training.data.text import TextBatch, TextBlocks, frame
+
+
+@dataclasses.dataclass(frozen=True)
+class KeplerBatch:
+    """Triples over distinct entities, which are numbered as the rows of `texts`, one piece after the other."""
+
+    texts: list[TextBatch]
+    heads: Int64[Tensor, " B"]
+    relations: Int64[Tensor, " B"]
+    tails: Int64[Tensor, " B"]
+    head_weights: Float[Tensor, "B U"]
+    """Weight of each entity as a corrupted head; with tail_weights, a row adds up to 1."""
+    tail_weights: Float[Tensor, "B U"]
+    blocks: TextBatch
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Labels of each loss term."""
+        return {"ke": len(self.heads), "mlm": int((self.blocks.labels != IGNORE).sum())}
+
+
+@dataclasses.dataclass(frozen=True)
+class Descriptions:
+    """Every entity's text as token ids, cut and framed by <s> and </s>; an entity without text has its name's."""
+
+    tokens: Ragged
+    pad: int
+    rows_per_piece: int
+
+    def pieces(self, entities: Int64[np.ndarray, " U"]) -> list[TextBatch]:
+        """These texts in this order, padded in pieces."""
+        cuts = range(0, len(entities), self.rows_per_piece)
+        return [self._piece(entities[start : start + self.rows_per_piece]) for start in cuts]
+
+    def by_length(self, entities: Int64[np.ndarray, " U"]) -> Int64[np.ndarray, " U"]:
+        """The same entities, the shortest texts first: pieces then hold little padding."""
+        return entities[np.lexsort((entities, self.tokens.lengths[entities]))]
+
+    def _piece(self, entities: Int64[np.ndarray, " U"]) -> TextBatch:
+        texts = self.tokens.take(entities)
+        return TextBatch(
+            ids=tensor(texts.padded(self.pad)),
+            real=tensor(pad_mask(texts.lengths)),
+            labels=torch.empty((len(entities), 0), dtype=torch.int64),
+        )
+
+
+def descriptions(
+    ids: Ragged, names: Ragged, special: SpecialTokens, *, max_length: int, encode_tokens: int
+) -> Descriptions:
+    """The texts of tokens/NAME/entities; `max_length` counts <s> and </s>, `encode_tokens` bounds a padded piece."""
+    lengths = np.where(ids.lengths > 0, ids.lengths, names.lengths)
+    starts = np.where(ids.lengths > 0, ids.cu_seqlens[:-1], names.cu_seqlens[:-1] + len(ids.values))
+    lengths = np.minimum(lengths, max_length - 2)
+    cu_seqlens = offsets(lengths)
+    source = np.repeat(starts - cu_seqlens[:-1], lengths) + np.arange(cu_seqlens[-1])
+    values = np.concatenate([ids.values, names.values]).astype(np.int64)[source]
+    framed = frame(values, Ragged(values, cu_seqlens), special)
+    longest = int(framed.lengths.max(initial=2))
+    return Descriptions(framed, special.pad, max(1, encode_tokens // longest))
+
+
+@dataclasses.dataclass(frozen=True)
+class TripleFeed:
+    """Triples and blocks by number -> micro-batches; everything drawn depends on seed, epoch and row."""
+
+    triples: Int64[np.ndarray, "T 3"]
+    descriptions: Descriptions
+    known: KnownFacts
+    blocks: TextBlocks
+    config: KeplerConfig
+    seed: int
+    stream: str
+
+    def batch(
+        self, rows: Int64[np.ndarray, " B"], epoch: int, blocks: Int64[np.ndarray, " M"], blocks_epoch: int
+    ) -> KeplerBatch:
+        """One micro-batch: these rows of the split, and these blocks."""
+        triples = self.triples[rows]
+        corrupt = [self._corrupt(triples, rows, epoch, side) for side in ("heads", "tails")]
+        distinct = np.unique(np.concatenate([triples[:, 0], triples[:, 2], *(side.ravel() for side in corrupt)]))
+        order = self.descriptions.by_length(distinct)
+        place = np.empty_like(order)
+        place[np.searchsorted(distinct, order)] = np.arange(len(order))
+        at = [place[np.searchsorted(distinct, ids)] for ids in (triples[:, 0], triples[:, 2], *corrupt)]
+        if self.config.in_batch:
+            weights = self._in_batch(triples, order)
+        else:
+            weights = [_weights(drawn, len(order)) for drawn in at[2:]]
+        return KeplerBatch(
+            texts=self.descriptions.pieces(order),
+            heads=tensor(at[0]),
+            relations=tensor(triples[:, 1]),
+            tails=tensor(at[1]),
+            head_weights=tensor(weights[0]),
+            tail_weights=tensor(weights[1]),
+            blocks=self.blocks.batch(
+                blocks, seed=self.seed, stream=f"{self.stream}/mlm", epoch=blocks_epoch, share=self.config.mask_share
+            ),
+        )
+
+    def _corrupt(
+        self, triples: Int64[np.ndarray, "B 3"], rows: Int64[np.ndarray, " B"], epoch: int, side: str
+    ) -> Int64[np.ndarray, "B N"]:
+        draws = np.arange(self.config.negatives * REDRAWS).reshape(self.config.negatives, REDRAWS)
+        words = random_u64(self.seed, f"{self.stream}/{side}", epoch, rows[:, None, None], draws[None])
+        return corrupt_tails(triples, self.known, words, heads=side == "heads")
+
+    def _in_batch(
+        self, triples: Int64[np.ndarray, "B 3"], entities: Int64[np.ndarray, " U"]
+    ) -> list[Float32[np.ndarray, "B U"]]:
+        """All entities of the micro-batch weigh the same, but for the triple's own and those that make a known fact."""
+        head, relation, tail = (triples[:, i, None] for i in range(3))
+        heads = ~self.known.holds(entities, relation, tail) & (entities != head)
+        tails = ~self.known.holds(head, relation, entities) & (entities != tail)
+        return [
+            (side / np.maximum(2 * side.sum(axis=1, keepdims=True), 1)).astype(np.float32) for side in (heads, tails)
+        ]
+
+
+def _weights(drawn: Int64[np.ndarray, "B N"], entities: int) -> Float32[np.ndarray, "B U"]:
+    """Each draw weighs 1 / 2N: the two sides of a triple, together, weigh 1."""
+    weights = np.zeros((len(drawn), entities), dtype=np.float32)
+    np.add.at(weights, (np.arange(len(drawn))[:, None], drawn), np.float32(0.5 / drawn.shape[1]))
+    return weights

@@ -1,0 +1,123 @@
+"""The Transformer under every model: `tiny`, built from a recipe, or any Hugging Face encoder by name or folder."""
+
+import dataclasses
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from schemas.errors import DataError
+from training.config import EncoderConfig
+
+
+class TiedHead(nn.Module):
+    """dense -> GELU -> LayerNorm -> dot with the rows of an embedding table, which is given anew at each call."""
+
+    def __init__(self, hidden_size: int, rows: int | None) -> None:
+        """`rows` is the size of the output bias; None for no bias."""
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, eps=1e-5)
+        self.bias = nn.Parameter(torch.zeros(rows)) if rows is not None else None
+
+    def forward(self, states: Float[Tensor, "N D"], table: Float[Tensor, "C D"]) -> Float[Tensor, "N C"]:
+        """Logits of every row of `table`."""
+        return nn.functional.linear(self.norm(nn.functional.gelu(self.dense(states))), table, self.bias)
+
+
+@dataclasses.dataclass(frozen=True)
+class Built:
+    """An encoder and, where its weights bring one, the head of its masked language model."""
+
+    encoder: nn.Module
+    head: TiedHead
+    position_offset: int
+    """Added to positions from 0: RoBERTa's learned table begins after the padding index."""
+
+
+def build_encoder(config: EncoderConfig, vocab_size: int, token_types: int) -> Built:
+    """The encoder with `token_types` rows of token types and the vocabulary of the tokens it will read."""
+    encoder, head = _tiny(config, vocab_size), None
+    if encoder is None:
+        encoder, head = _pretrained(config.name)
+    words = encoder.get_input_embeddings()
+    if words.num_embeddings < vocab_size:
+        raise DataError(
+            f"The encoder {config.name} has {words.num_embeddings} words, the tokens {vocab_size}: they were made by "
+            f"another tokenizer. Make them by wikiloom tokenize --tokenizer {config.name}, or set data.tokens."
+        )
+    _set_token_types(encoder, token_types)
+    padding = getattr(encoder.embeddings.position_embeddings, "padding_idx", None)
+    if head is None:
+        head = TiedHead(encoder.config.hidden_size, words.num_embeddings)
+        _initialise(head, encoder.config.initializer_range)
+    return Built(encoder, head, 0 if padding is None else padding + 1)
+
+
+def encode_text(
+    built_encoder: nn.Module, ids: Int64[Tensor, "B S"], mask: Bool[Tensor, "B S"]
+) -> Float[Tensor, "B S D"]:
+    """Last hidden states of plain text."""
+    return built_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+
+
+def _tiny(config: EncoderConfig, vocab_size: int) -> nn.Module | None:
+    if config.name != "tiny":
+        return None
+    from transformers import RobertaConfig, RobertaModel
+
+    sizes = RobertaConfig(
+        vocab_size=vocab_size,
+        hidden_size=config.hidden_size,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        intermediate_size=config.intermediate_size,
+        max_position_embeddings=config.max_positions + 2,
+        hidden_dropout_prob=config.dropout,
+        attention_probs_dropout_prob=config.dropout,
+        bos_token_id=0,
+        pad_token_id=1,
+        eos_token_id=2,
+        type_vocab_size=1,
+        attn_implementation="sdpa",
+    )
+    return RobertaModel(sizes, add_pooling_layer=False)
+
+
+def _pretrained(name: str) -> tuple[nn.Module, TiedHead | None]:
+    """An encoder with its weights (safetensors only, no code of the folder's own), and its head where it has one."""
+    from transformers import AutoModel, AutoModelForMaskedLM
+
+    options = {"trust_remote_code": False, "use_safetensors": True, "attn_implementation": "sdpa"}
+    try:
+        encoder = AutoModel.from_pretrained(name, **options)
+        whole, info = AutoModelForMaskedLM.from_pretrained(name, output_loading_info=True, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"The encoder {name!r} can't be loaded: {str(error).splitlines()[0][:200]} "
+            "Give encoder.name a local folder with config.json and model.safetensors, or a Hugging Face name."
+        ) from error
+    encoder.pooler = None
+    head = getattr(whole, "lm_head", None)
+    if info["missing_keys"] or not hasattr(head, "layer_norm"):
+        return encoder, None
+    tied = TiedHead(encoder.config.hidden_size, encoder.get_input_embeddings().num_embeddings)
+    tied.dense.load_state_dict(head.dense.state_dict())
+    tied.norm.load_state_dict(head.layer_norm.state_dict())
+    tied.norm.eps = head.layer_norm.eps
+    tied.bias.data.copy_(head.bias)
+    return encoder, tied
+
+
+def _set_token_types(encoder: nn.Module, rows: int) -> None:
+    """Rows for words, entities and relations; all begin as the encoder's first one (zeros in RoBERTa)."""
+    old = encoder.embeddings.token_type_embeddings
+    table = nn.Embedding(rows, old.embedding_dim)
+    table.weight.data.copy_(old.weight.data[:1].expand(rows, -1))
+    encoder.embeddings.token_type_embeddings = table
+    encoder.config.type_vocab_size = rows
+
+
+def _initialise(head: TiedHead, spread: float) -> None:
+    nn.init.normal_(head.dense.weight, std=spread)
+    nn.init.zeros_(head.dense.bias)

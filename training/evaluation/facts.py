@@ -1,0 +1,71 @@
+"""The triples of a dataset as index arrays, and the lookups that filters and rules are made of."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Int64
+
+from schemas.dataset import Dataset
+from schemas.errors import DataError
+
+Array = np.ndarray
+SPLITS = ("train", "valid", "test")
+COLUMNS = ("head_index", "relation_index", "tail_index")
+
+
+class Groups:
+    """Rows grouped by an integer key, found by binary search: M matches for B wanted keys, without a loop."""
+
+    def __init__(self, keys: Int64[Array, " N"]) -> None:
+        self._order = np.argsort(keys, kind="stable")
+        self._keys = keys[self._order]
+
+    def find(self, wanted: Int64[Array, " B"]) -> tuple[Int64[Array, " M"], Int64[Array, " M"]]:
+        """(which of `wanted`, which row): one pair for each row whose key is wanted."""
+        starts = np.searchsorted(self._keys, wanted, side="left")
+        counts = np.searchsorted(self._keys, wanted, side="right") - starts
+        queries = np.repeat(np.arange(len(wanted)), counts)
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        return queries, self._order[np.repeat(starts, counts) + within]
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """True triples of a knowledge graph as (head, relation, tail) indices, by split."""
+
+    entities: int
+    relations: int
+    splits: dict[str, Int64[Array, "_ 3"]]
+
+    def triples(self, *splits: str) -> Int64[Array, "N 3"]:
+        """The distinct triples of some splits together, sorted."""
+        chosen = [self.splits[split] for split in splits]
+        return np.unique(np.concatenate([np.empty((0, 3), np.int64), *chosen]), axis=0)
+
+    def unseen(self, triples: Int64[Array, "N 3"]) -> np.ndarray:
+        """Which triples have a head or a tail that no train triple has; bool (N,)."""
+        seen = np.zeros(self.entities, dtype=bool)
+        seen[self.splits["train"][:, [0, 2]]] = True
+        return ~(seen[triples[:, 0]] & seen[triples[:, 2]])
+
+
+def read_facts(dataset: Dataset) -> Facts:
+    """Read the true triples (the transductive split) of a dataset."""
+    facts = Facts(
+        entities=dataset.rows("entities"),
+        relations=dataset.rows("relations"),
+        splits={split: _indices(dataset, split) for split in SPLITS},
+    )
+    for split, triples in facts.splits.items():
+        largest = triples.max(axis=0, initial=-1)
+        if (largest >= (facts.entities, facts.relations, facts.entities)).any() or triples.min(initial=0) < 0:
+            raise DataError(
+                f"{dataset.folder}: triples of {split} name entity or relation {largest.tolist()}, but there are "
+                f"{facts.entities} entities and {facts.relations} relations. Build the dataset again."
+            )
+    return facts
+
+
+def _indices(dataset: Dataset, split: str) -> Int64[Array, "N 3"]:
+    table = dataset.read("triples", split, list(COLUMNS))
+    return np.stack([table[column].to_numpy().astype(np.int64) for column in COLUMNS], axis=1)

@@ -1,0 +1,189 @@
+"""Masked entities and relations in the word-knowledge graphs of held-out pages: what CoLAKE is trained to restore.
+
+An entity query masks one anchor and removes every fact that the entity takes part in, as head or as tail: the answer
+has to come from the words and the other entities. A relation query masks one relation node and leaves the rest of the
+graph as it is. The queries are the same for every system: those with the smallest hashes of (seed, graph, node).
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from pydantic import Field
+from torch import Tensor
+
+from schemas.dataset import Dataset
+from schemas.errors import DataError, UsageError, nearest
+from schemas.hashing import random_u64
+from training.data.graphs import Graph, read_graphs
+from training.evaluation import ranking
+from training.evaluation.masked_rules import TrainGraphs, read_train_graphs
+from training.evaluation.ranking import Ranks, expected_accuracy, rank_by_counting, rank_metrics
+
+SPLITS = ("train", "valid", "test")
+KINDS = ("entity", "relation")
+
+
+@runtime_checkable
+class MaskedPredictor(Protocol):
+    """Anything that can restore a masked node: a trained CoLAKE or a plain rule."""
+
+    def entity_logits(self, graphs: Sequence[Graph], anchor: Int64[np.ndarray, " B"]) -> Float[Tensor, "B E"]:
+        """Scores of every entity at one anchor of each graph."""
+        ...
+
+    def relation_logits(self, graphs: Sequence[Graph], triple: Int64[np.ndarray, " B"]) -> Float[Tensor, "B R"]:
+        """Scores of every relation at the relation node of one triple of each graph."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedSettings:
+    """What `--set` can change."""
+
+    queries: Annotated[int, Field(ge=1)] = 2_000
+    """At most so many queries of each kind."""
+    seed: int = 0
+    """Chooses the queries, where there are more."""
+    unseen: Literal["keep", "skip"] = "keep"
+    """What happens to entity queries whose answer is an anchor of no train graph."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedQuestions:
+    """The graphs, and which of their nodes to mask: the same for every system."""
+
+    graphs: list[Graph]
+    entity: Int64[np.ndarray, "N 2"]
+    """Columns graph, anchor."""
+    relation: Int64[np.ndarray, "M 2"]
+    """Columns graph, triple."""
+    train: TrainGraphs
+    protocol: dict[str, Any]
+
+    @property
+    def unseen(self) -> np.ndarray:
+        """Which entity queries have an answer that is an anchor of no train graph; bool (N,)."""
+        return self.train.anchor_counts[self.answers("entity")] == 0
+
+    def answers(self, kind: str) -> Int64[np.ndarray, " N"]:
+        """The gold index of each query."""
+        if kind == "entity":
+            return np.array([self.graphs[g].anchors[k] for g, k in self.entity], dtype=np.int64)
+        return np.array([self.graphs[g].triples[k, 1] for g, k in self.relation], dtype=np.int64)
+
+    def masked(self, kind: str, rows: slice) -> tuple[list[Graph], Int64[np.ndarray, " B"]]:
+        """(graphs, node) to ask about: the graphs of entity queries without the entity's own facts."""
+        queries = (self.entity if kind == "entity" else self.relation)[rows]
+        graphs = [self.graphs[g] for g in queries[:, 0]]
+        if kind == "entity":
+            graphs = [without_facts(graph, int(k)) for graph, k in zip(graphs, queries[:, 1], strict=True)]
+        return graphs, queries[:, 1]
+
+
+def prepare(dataset: Dataset, split: str, settings: MaskedSettings, tokens: Dataset | None = None) -> MaskedQuestions:
+    """Choose the queries of a split; DataError where it has no graph.
+
+    The graphs come from `tokens`, or without word ids from the dataset's own wk_graphs (enough for the plain rules).
+    """
+    if split not in SPLITS:
+        raise UsageError(f"masked has no split {split!r}, only {', '.join(SPLITS)}.{nearest(split, [*SPLITS])}")
+    source = tokens or dataset
+    graphs = read_graphs(source, split) if tokens else _wordless_graphs(dataset, split)
+    ids = source.read("wk_graphs", split, ["graph_id"])["graph_id"].to_numpy()
+    train = read_train_graphs(dataset)
+    entity = _pairs([len(graph.anchors) for graph in graphs])
+    relation = _pairs([len(graph.triples) for graph in graphs])
+    if not len(entity):
+        pages = dataset.rows("pages", split)
+        raise DataError(
+            f"{dataset.folder} has no word-knowledge graph in split {split} ({pages} pages): there is nothing to mask. "
+            "Try another --split, or build from more pages."
+        )
+    answers = np.array([graphs[g].anchors[k] for g, k in entity], dtype=np.int64)
+    unseen = train.anchor_counts[answers] == 0
+    protocol = {
+        "split": split,
+        "graphs": len(graphs),
+        "entity_queries": {"possible": len(entity), "limit": settings.queries},
+        "relation_queries": {"possible": len(relation), "limit": settings.queries},
+        "candidates": {"entity": dataset.rows("entities"), "relation": dataset.rows("relations")},
+        "filtered": False,
+        "ties": "realistic; accuracy counts 1/n where n candidates share the best score",
+        "masking": "entity: one anchor, all facts of the entity removed; relation: one relation node, the rest shown",
+        "unseen": {"policy": settings.unseen, "queries": int(unseen.sum())},
+        "seed": settings.seed,
+    }
+    if settings.unseen == "skip":
+        entity = entity[~unseen]
+    entity = _smallest(entity, ids, "entity", settings)
+    relation = _smallest(relation, ids, "relation", settings)
+    protocol["entity_queries"]["asked"], protocol["relation_queries"]["asked"] = len(entity), len(relation)
+    return MaskedQuestions(graphs, entity, relation, train, protocol)
+
+
+def masked(predictor: MaskedPredictor, questions: MaskedQuestions) -> dict[str, Any]:
+    """The metrics: {"entity": {...}, "relation": {...}}, each with queries, accuracy, mr, mrr and hits@k.
+
+    "entity" has accuracy_seen beside: over the answers that are anchors of some train graph.
+    """
+    ranks = {kind: _ranks(predictor, questions, kind) for kind in KINDS}
+    metrics = {kind: _metrics(ranks[kind]) for kind in KINDS}
+    seen = ~questions.unseen
+    if seen.any():
+        metrics["entity"]["accuracy_seen"] = expected_accuracy(ranks["entity"].where(seen))
+    return metrics
+
+
+def without_facts(graph: Graph, anchor: int) -> Graph:
+    """The graph less every triple with this anchor's entity as head or as tail."""
+    entity = graph.anchors[anchor]
+    keep = (graph.triples[:, 0] != anchor) & (graph.triples[:, 2] != entity)
+    return dataclasses.replace(graph, triples=graph.triples[keep])
+
+
+def _ranks(predictor: MaskedPredictor, questions: MaskedQuestions, kind: str) -> Ranks:
+    answers = torch.from_numpy(questions.answers(kind))
+    size = max(1, ranking.SCORES_AT_ONCE // max(1, questions.protocol["candidates"][kind]))
+    parts = []
+    for start in range(0, len(answers), size):
+        graphs, nodes = questions.masked(kind, slice(start, start + size))
+        scores = (predictor.entity_logits if kind == "entity" else predictor.relation_logits)(graphs, nodes)
+        parts.append(rank_by_counting(scores, answers[start : start + size]))
+    return ranking.join(parts)
+
+
+def _metrics(ranks: Ranks) -> dict[str, Any]:
+    queries = len(ranks.optimistic)
+    if not queries:
+        return {"queries": 0}
+    return {"queries": queries, "accuracy": expected_accuracy(ranks), **rank_metrics(ranks.by("realistic"))}
+
+
+def _pairs(counts: Sequence[int]) -> Int64[np.ndarray, "N 2"]:
+    """(graph, node) for every node."""
+    lengths = np.array(counts, dtype=np.int64)
+    graphs = np.repeat(np.arange(len(lengths)), lengths)
+    return np.stack([graphs, np.arange(len(graphs)) - np.repeat(np.cumsum(lengths) - lengths, lengths)], axis=1)
+
+
+def _smallest(
+    pairs: Int64[np.ndarray, "N 2"], ids: Int64[np.ndarray, " G"], kind: str, settings: MaskedSettings
+) -> Int64[np.ndarray, "K 2"]:
+    """The pairs with the smallest hashes, in the order of the graphs."""
+    hashes = random_u64(settings.seed, f"masked/{kind}", ids[pairs[:, 0]], pairs[:, 1])
+    return pairs[np.sort(np.argsort(hashes, kind="stable")[: settings.queries])]
+
+
+def _wordless_graphs(dataset: Dataset, split: str) -> list[Graph]:
+    """The graphs of the dataset itself, each anchor one unit and no words."""
+    graphs = []
+    for row in dataset.read("wk_graphs", split, ["mentions", "triples"]).to_pylist():
+        anchors = np.array([mention["entity_index"] for mention in row["mentions"]], dtype=np.int32)
+        triples = [(t["anchor"], t["relation_index"], t["tail_index"]) for t in row["triples"]]
+        units = -1 - np.arange(len(anchors), dtype=np.int32)
+        graphs.append(Graph(units, anchors, np.array(triples, dtype=np.int32).reshape(-1, 3)))
+    return graphs

@@ -1,0 +1,45 @@
+"""`wikiloom evaluate`: open a run, ask it one task, write the result beside it."""
+
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import DataError
+from training.baselines import EMBEDDINGS, is_baseline, load_baseline
+from training.evaluation.tasks import find_task, open_examination
+from training.runs import load_run
+
+TASKS_OF = {"kepler": ["link-prediction"], "colake": ["masked"]}
+"""What each system can be asked."""
+
+
+def evaluate(
+    run: Path, task: str, data: Path | None = None, split: str = "test", settings: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """Evaluate a run (trained by us, or a baseline's) and return what RUN/results/TASK-SPLIT-DIGEST8.json holds.
+
+    Raises UsageError for an unknown task, split or setting, DataError for a run or a dataset that can't be read, and
+    for a task that the run's system has no answer for.
+    """
+    find_task(task)
+    settings = settings or {}
+    if is_baseline(run):
+        return _evaluate_baseline(run, task, data, split, settings)
+    opened = load_run(run, data)
+    name = opened.config.recipe
+    _require_task(run, opened.config.system, TASKS_OF[opened.config.system], task)
+    examination = open_examination(task, opened.dataset, split, settings, opened.tokens)
+    system = opened.scorer() if task == "link-prediction" else opened.model
+    return examination.examine(run, name, system)
+
+
+def _evaluate_baseline(run: Path, task: str, data: Path | None, split: str, settings: dict[str, str]) -> dict[str, Any]:
+    baseline = load_baseline(run, data)
+    _require_task(run, baseline.name, baseline.tasks(), task)
+    examination = open_examination(task, baseline.dataset, split, settings)
+    system = baseline.scorer() if baseline.name in EMBEDDINGS else examination.rule(baseline.name)
+    return examination.examine(run, baseline.name, system)
+
+
+def _require_task(run: Path, system: str, tasks: list[str], task: str) -> None:
+    if task not in tasks:
+        raise DataError(f"{run} is a {system} run, which has no answer for {task}. It takes {' or '.join(tasks)}.")

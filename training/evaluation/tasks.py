@@ -1,0 +1,147 @@
+"""The evaluation tasks: each prepares its questions once, asks a system and the plain rules, and writes one result."""
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from schemas.dataset import Dataset
+from schemas.errors import UsageError, nearest
+from training.evaluation import link_prediction, masked, masked_rules, rules
+from training.evaluation.settings import read_settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One kind of evaluation."""
+
+    settings: type
+    prepare: Callable[[Dataset, str, Any, Dataset | None], Any]
+    """(dataset, split, settings, tokens) -> questions, which hold a `protocol`."""
+    ask: Callable[[Any, Any], dict[str, Any]]
+    """(system, questions) -> metrics."""
+    rules: dict[str, Callable[[Any], Any]]
+    """Plain rules by name: questions -> a system."""
+    rows: dict[str, tuple[str, ...]]
+    """What the table shows: (a part of the metrics) -> its columns."""
+
+
+TASKS = {
+    "link-prediction": Task(
+        settings=link_prediction.LinkPredictionSettings,
+        prepare=lambda dataset, split, settings, tokens: link_prediction.prepare(dataset, split, settings),
+        ask=link_prediction.link_prediction,
+        rules={
+            "frequency": lambda questions: rules.FrequencyRule(questions.facts),
+            "seen-pattern": lambda questions: rules.SeenPatternRule(questions.facts),
+        },
+        rows=dict.fromkeys(("both", "head", "tail"), ("mrr", "mr", "hits@1", "hits@3", "hits@10")),
+    ),
+    "masked": Task(
+        settings=masked.MaskedSettings,
+        prepare=masked.prepare,
+        ask=masked.masked,
+        rules={
+            "majority": lambda questions: masked_rules.Majority(questions.train),
+            "frequency": lambda questions: masked_rules.Frequency(questions.train),
+            "cooccurrence": lambda questions: masked_rules.Cooccurrence(questions.train),
+        },
+        rows=dict.fromkeys(masked.KINDS, ("queries", "accuracy", "mrr", "hits@10")),
+    ),
+}
+
+
+def find_task(name: str) -> Task:
+    """A task by name; UsageError with the nearest one."""
+    if name not in TASKS:
+        raise UsageError(f"There is no task {name!r}, only {', '.join(TASKS)}.{nearest(name, list(TASKS))}")
+    return TASKS[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class Examination:
+    """A task on one split of a dataset: the questions, asked of any number of systems."""
+
+    name: str
+    dataset: Dataset
+    split: str
+    questions: Any
+
+    @property
+    def task(self) -> Task:
+        """The task."""
+        return TASKS[self.name]
+
+    def rule(self, name: str) -> Any:
+        """One of the task's plain rules."""
+        return self.task.rules[name](self.questions)
+
+    def examine(self, folder: Path, name: str, system: Any) -> dict[str, Any]:
+        """Ask the system and the task's rules, write FOLDER/results/TASK-SPLIT-DIGEST8.json, print the table."""
+        began = time.perf_counter()
+        metrics = self.task.ask(system, self.questions)
+        result = {
+            "task": self.name,
+            "system": name,
+            "metrics": metrics,
+            "protocol": self.questions.protocol,
+            "digest": self.dataset.digest,
+            "seconds": round(time.perf_counter() - began, 3),
+            "baselines": {
+                rule: self._short(self.task.ask(self.rule(rule), self.questions))
+                for rule in self.task.rules
+                if rule != name
+            },
+        }
+        path = folder / "results" / f"{self.name}-{self.split}-{self.dataset.digest[:8]}.json"
+        _write(path, result)
+        self._print({name: metrics, **result["baselines"]}, path)
+        return result
+
+    def _short(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        return {part: metrics[part] for part in self.task.rows}
+
+    def _print(self, systems: dict[str, dict[str, Any]], path: Path) -> None:
+        from rich.console import Console
+        from rich.table import Table
+
+        columns = next(iter(self.task.rows.values()))
+        table = Table("system", "", *(_title(column) for column in columns), title=f"{self.name}, {self.split}")
+        for column in table.columns[2:]:
+            column.justify = "right"
+        for system, metrics in systems.items():
+            for index, part in enumerate(self.task.rows):
+                table.add_row(system if not index else "", part, *(_cell(metrics[part].get(key)) for key in columns))
+            table.add_section()
+        Console().print(table)
+        Console(soft_wrap=True).print(f"{path}", highlight=False, markup=False)
+
+
+def open_examination(
+    name: str, dataset: Dataset, split: str, settings: dict[str, str], tokens: Dataset | None = None
+) -> Examination:
+    """Prepare a task; UsageError for an unknown task, split or setting, DataError where there is nothing to ask."""
+    task = find_task(name)
+    chosen = read_settings(task.settings, settings, f"task {name}")
+    return Examination(name, dataset, split, task.prepare(dataset, split, chosen, tokens))
+
+
+def _title(column: str) -> str:
+    return column.upper() if column.startswith("m") else column
+
+
+def _cell(value: float | int | None) -> str:
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.3f}" if value < 100 else f"{value:.0f}"
+
+
+def _write(path: Path, result: dict[str, Any]) -> None:
+    """At once: a reader sees the whole result or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,129 @@
+"""What a run leaves to look at: metrics.jsonl, TensorBoard events, curves.png, and progress on the terminal."""
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+PLAIN_SECONDS = 30.0
+"""How often a line is printed where there is no terminal."""
+
+
+class MetricsLog:
+    """metrics.jsonl and TensorBoard, opened at the step that a run begins or resumes at."""
+
+    def __init__(self, run: Path, step: int) -> None:
+        """Later lines, of steps that a killed run did not save, are taken out: they will be written again."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._path = run / "metrics.jsonl"
+        kept = [entry for entry in read_metrics(run) if step and entry["step"] <= step]
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
+        os.replace(temporary, self._path)
+        self._file = self._path.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1 if step else 0)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """One line, at once on disk."""
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Nothing is written after this."""
+        self._file.close()
+        self._board.close()
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; a last line that a kill cut off is left out."""
+    path = run / "metrics.jsonl"
+    entries = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and "step" in entry:
+                entries.append(entry)
+    return entries
+
+
+def draw_curves(run: Path) -> None:
+    """curves.png: one panel per loss term, train and valid."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    entries = read_metrics(run)
+    terms = sorted({name.partition("/")[2] for entry in entries for name in entry if "/" in name})
+    if not terms:
+        return
+    figure = Figure(figsize=(4 * len(terms), 3.2), layout="constrained")
+    for axis, term in zip(figure.subplots(1, len(terms), squeeze=False)[0], terms, strict=True):
+        for part in ("train", "valid"):
+            points = [(entry["step"], entry[f"{part}/{term}"]) for entry in entries if f"{part}/{term}" in entry]
+            if points:
+                axis.plot(*zip(*points, strict=True), label=part, marker="o" if part == "valid" else "", markersize=3)
+        axis.set(title=term, xlabel="step", ylabel="loss")
+        axis.legend()
+    FigureCanvasAgg(figure)
+    temporary = run / ".curves.png.tmp"
+    figure.savefig(temporary, format="png", dpi=100)
+    os.replace(temporary, run / "curves.png")
+
+
+@contextlib.contextmanager
+def progress(steps: int, start: int, unit_size: int) -> Iterator[Any]:
+    """Yields report(step, loss): a bar with rate and remaining time on a terminal, else a line about every 30 s."""
+    if not sys.stderr.isatty():
+        yield _plain(steps, start, unit_size)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = [
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    ]
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task, began = bar.add_task("training", total=steps, completed=start, note=""), time.monotonic()
+
+        def report(step: int, loss: float) -> None:
+            rate = (step - start) * unit_size / max(1e-9, time.monotonic() - began)
+            bar.update(task, completed=step, note=f"loss {loss:.3f}  {rate:.0f} samples/s")
+
+        yield report
+
+
+def _plain(steps: int, start: int, unit_size: int) -> Any:
+    began = last = time.monotonic()
+
+    def report(step: int, loss: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < PLAIN_SECONDS and step < steps:
+            return
+        last, rate = now, (step - start) / max(1e-9, now - began)
+        left = (steps - step) / rate
+        print(
+            f"step {step}/{steps}  loss {loss:.3f}  {rate * unit_size:.0f} samples/s  {left:.0f} s left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    return report
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned; the first row is the head."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

@@ -1,0 +1,191 @@
+"""CoLAKE (Sun et al., COLING 2020): one Transformer over words, entities and relations of a word-knowledge graph.
+
+Differences from the authors' code:
+- relations are trained, as the paper says (the released code freezes their table);
+- positions are offset as RoBERTa's own, everywhere (the released code begins at 0, on RoBERTa's padding row);
+- neighbours are dropped and nodes masked anew each epoch, from counter-based hashes (there: once, on disk);
+- a term without labels is left out (there: NaN);
+- dense AdamW updates every entity row (there: sparse Adam in an asynchronous key-value store);
+- one mask symbol per table, as its last row; no <unk> or <pad> rows for entities and relations.
+
+B graphs, S nodes of the largest, N labelled nodes, C candidate entities, E entities, R relations, D hidden.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from schemas.errors import DataError
+from training.config import Config
+from training.data.batch import Ragged
+from training.data.collate import ENTITY, RELATION, WORD, build_graphs
+from training.data.graphs import (
+    IGNORE,
+    ColakeBatch,
+    Graph,
+    GraphPiece,
+    TableSizes,
+    pad_graphs,
+    raw_from_graphs,
+    visibility,
+)
+from training.data.special import SpecialTokens
+from training.encoders import TiedHead, build_encoder
+from training.objectives import cross_entropy_sum
+
+PREDICT_BATCH = 32
+
+
+class Colake(nn.Module):
+    """Three embedding tables, one encoder with masked attention, three heads tied to the tables."""
+
+    def __init__(self, config: Config, sizes: TableSizes) -> None:
+        super().__init__()
+        built = build_encoder(config.encoder, sizes.words, token_types=3)
+        hidden = built.encoder.config.hidden_size
+        self.encoder = built.encoder
+        self.position_offset = built.position_offset
+        self.entity = nn.Embedding(sizes.entities + 1, hidden)
+        self.relation = nn.Embedding(sizes.relations + 1, hidden)
+        self.word_head = built.head
+        self.entity_head = TiedHead(hidden, None)
+        self.relation_head = TiedHead(hidden, sizes.relations + 1)
+        self.weights = {
+            "word": config.colake.word_weight,
+            "entity": config.colake.entity_weight,
+            "relation": config.colake.relation_weight,
+        }
+
+    @torch.no_grad()
+    def initialise_from_names(self, entities: Ragged, relations: Ragged) -> None:
+        """Each entity and relation row becomes the mean of the word embeddings of its name's tokens."""
+        words = self.encoder.get_input_embeddings().weight
+        for table, names in ((self.entity, entities), (self.relation, relations)):
+            spread = words.std()
+            table.weight.normal_(std=float(spread))
+            sums = torch.zeros(len(names.lengths), words.shape[1])
+            sums.index_add_(0, torch.from_numpy(names.rows), words[torch.from_numpy(names.values.astype(np.int64))])
+            named = torch.from_numpy(names.lengths > 0)
+            means = sums / torch.from_numpy(names.lengths).clamp(min=1)[:, None]
+            table.weight[:-1][named] = means[named]
+
+    def states(self, piece: GraphPiece) -> Float[Tensor, "B S D"]:
+        """Last hidden states of all nodes."""
+        return self.encoder(
+            inputs_embeds=self._embed(piece),
+            attention_mask=visibility(piece),
+            position_ids=piece.positions + self.position_offset,
+            token_type_ids=piece.types,
+        ).last_hidden_state
+
+    def _embed(self, piece: GraphPiece) -> Float[Tensor, "B S D"]:
+        types, ids = piece.types.flatten(), piece.ids.flatten()
+        tables = (self.encoder.get_input_embeddings(), self.entity, self.relation)
+        places = [torch.nonzero(types == kind).squeeze(1) for kind in (WORD, ENTITY, RELATION)]
+        rows = torch.cat([table(ids[place]) for table, place in zip(tables, places, strict=True)])
+        return rows.index_select(0, torch.argsort(torch.cat(places))).view(*piece.ids.shape, -1)
+
+    def losses(self, batch: ColakeBatch) -> dict[str, Float[Tensor, ""]]:
+        """Sum of the cross-entropies of each term that has labels."""
+        pieces = [self._labelled(piece) for piece in batch.pieces]
+        states, types, labels = (torch.cat(parts) for parts in zip(*pieces, strict=True))
+        losses = {}
+        for name, kind in (("word", WORD), ("entity", ENTITY), ("relation", RELATION)):
+            place = torch.nonzero(types == kind).squeeze(1)
+            if len(place):
+                losses[name] = self._loss(name, states.index_select(0, place), labels[place], batch.candidates)
+        return losses
+
+    def _labelled(self, piece: GraphPiece) -> tuple[Float[Tensor, "N D"], Int64[Tensor, " N"], Int64[Tensor, " N"]]:
+        """States, types and labels of the nodes that are predicted."""
+        place = torch.nonzero(piece.labels.flatten() != IGNORE).squeeze(1)
+        states = self.states(piece).flatten(0, 1).index_select(0, place)
+        return states, piece.types.flatten()[place], piece.labels.flatten()[place]
+
+    def _loss(
+        self, name: str, states: Float[Tensor, "N D"], labels: Int64[Tensor, " N"], candidates: Int64[Tensor, " C"]
+    ) -> Float[Tensor, ""]:
+        if name == "entity":
+            # The gold entities come first and ascend, so a label's class is its place among them.
+            gold = torch.unique(labels)
+            logits = self.entity_head(states, self.entity(candidates))
+            return cross_entropy_sum(logits, torch.searchsorted(gold, labels))
+        if name == "relation":
+            return cross_entropy_sum(self.relation_head(states, self.relation.weight), labels)
+        return cross_entropy_sum(self.word_head(states, self.encoder.get_input_embeddings().weight), labels)
+
+
+class ColakePredictor:
+    """Answers about masked nodes: each question masks one node of its graph and leaves the rest as given."""
+
+    def __init__(self, model: Colake, special: SpecialTokens, sizes: TableSizes, max_units: int) -> None:
+        self.model = model.eval()
+        self._special, self._sizes, self._max_units = special, sizes, max_units
+
+    def entity_logits(self, graphs: Sequence[Graph], anchor: Int64[np.ndarray, " B"]) -> Float[Tensor, "B E"]:
+        """Logits of every entity at the given anchor of each graph."""
+        return self._logits(graphs, anchor, ENTITY)
+
+    def relation_logits(self, graphs: Sequence[Graph], triple: Int64[np.ndarray, " B"]) -> Float[Tensor, "B R"]:
+        """Logits of every relation at the relation node of the given triple of each graph."""
+        return self._logits(graphs, triple, RELATION)
+
+    def word_logits(self, graphs: Sequence[Graph], unit: Int64[np.ndarray, " B"]) -> Float[Tensor, "B V"]:
+        """Logits of every token at the given unit of each graph."""
+        return self._logits(graphs, unit, WORD)
+
+    @torch.no_grad()
+    def _logits(self, graphs: Sequence[Graph], which: Int64[np.ndarray, " B"], kind: int) -> Tensor:
+        pieces = []
+        for start in range(0, len(graphs), PREDICT_BATCH):
+            chunk = graphs[start : start + PREDICT_BATCH]
+            piece, nodes = self._masked(chunk, which[start : start + PREDICT_BATCH], kind)
+            states = self.model.states(piece)[torch.arange(len(chunk)), nodes]
+            pieces.append(self._head(states, kind))
+        return torch.cat(pieces) if pieces else torch.empty(0, 0)
+
+    def _head(self, states: Float[Tensor, "N D"], kind: int) -> Float[Tensor, "N C"]:
+        model = self.model
+        if kind == ENTITY:
+            return model.entity_head(states, model.entity.weight)[:, :-1]
+        if kind == RELATION:
+            return model.relation_head(states, model.relation.weight)[:, :-1]
+        return model.word_head(states, model.encoder.get_input_embeddings().weight)
+
+    def _masked(
+        self, graphs: Sequence[Graph], which: Int64[np.ndarray, " B"], kind: int
+    ) -> tuple[GraphPiece, Int64[Tensor, " B"]]:
+        """The padded batch with one node of each graph masked, and that node's place."""
+        raw = raw_from_graphs(graphs)
+        built = build_graphs(
+            raw,
+            bos=self._special.bos,
+            eos=self._special.eos,
+            max_units=self._max_units,
+            max_nodes=np.iinfo(np.int64).max,
+            priority=np.zeros(len(raw.tails.values), dtype=np.uint64),
+        )
+        nodes = _asked(raw, built, which, kind)
+        if (nodes < 0).any():
+            raise DataError(
+                f"A text of {int(raw.units.lengths.max())} tokens is cut at {self._max_units}, before the node that is "
+                "asked for. Ask about a shorter passage."
+            )
+        ids = built.ids.copy()
+        ids[built.cu_seqlens[:-1] + nodes] = [self._special.mask, self._sizes.entities, self._sizes.relations][kind]
+        none, rows = np.full(len(ids), IGNORE), np.arange(len(graphs))
+        return pad_graphs(built, ids, none, rows, self._special.pad), torch.from_numpy(nodes)
+
+
+def _asked(raw: Any, built: Any, which: Int64[np.ndarray, " B"], kind: int) -> Int64[np.ndarray, " B"]:
+    """Place of the node that each question is about, -1 where it was cut."""
+    if kind == RELATION:
+        return built.triple_nodes[raw.tails.cu_seqlens[:-1] + which]
+    if kind == WORD:
+        return built.unit_nodes[raw.units.cu_seqlens[:-1] + which]
+    marks = np.flatnonzero(raw.units.values == -1 - which[raw.units.rows])
+    return built.unit_nodes[marks]

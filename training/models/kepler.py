@@ -1,0 +1,102 @@
+"""KEPLER (Wang et al., TACL 2021): one text encoder trained with masked language modelling and knowledge embedding.
+
+Differences from the authors' code:
+- one norm, `kepler.norm`, in the loss and in the ranking (there: trained with L2, ranked with L1);
+- each distinct description of a micro-batch is encoded once (there: six encodings per triple);
+- negatives are drawn anew each epoch from counter-based hashes and filtered against train facts (there: once, on disk,
+  against train and valid facts);
+- eq. 2 is not halved unless `kepler.halved` says so; logits are computed at masked positions only;
+- option `kepler.in_batch`: all other entities of the micro-batch are negatives as well.
+
+B triples, U distinct entities of a micro-batch, E entities, D hidden.
+"""
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from training.config import Config
+from training.data.batch import to_device
+from training.data.graphs import IGNORE
+from training.data.text import TextBatch
+from training.data.triples import Descriptions, KeplerBatch
+from training.encoders import build_encoder, encode_text
+from training.objectives import cross_entropy_sum, distances, harder, knowledge_embedding_sum
+
+
+class Kepler(nn.Module):
+    """A text encoder whose output at <s> is the entity's vector, and a table of relations."""
+
+    def __init__(self, config: Config, vocab_size: int, relations: int) -> None:
+        super().__init__()
+        built = build_encoder(config.encoder, vocab_size, token_types=1)
+        self.encoder, self.word_head = built.encoder, built.head
+        self.config = config.kepler
+        hidden = built.encoder.config.hidden_size
+        self.relation = nn.Embedding(relations, hidden)
+        bound = (self.config.gamma + 2) / hidden
+        nn.init.uniform_(self.relation.weight, -bound, bound)
+        self.weights = {"ke": self.config.ke_weight, "mlm": self.config.mlm_weight}
+
+    def embed(self, texts: TextBatch) -> Float[Tensor, "B D"]:
+        """Vectors of texts: the encoder's output at <s>."""
+        return encode_text(self.encoder, texts.ids, texts.real)[:, 0]
+
+    def losses(self, batch: KeplerBatch) -> dict[str, Float[Tensor, ""]]:
+        """Sums of both terms, where they have labels."""
+        losses = {"ke": self._knowledge(batch)} if len(batch.heads) else {}
+        labelled = torch.nonzero(batch.blocks.labels.flatten() != IGNORE).squeeze(1)
+        if len(labelled):
+            states = encode_text(self.encoder, batch.blocks.ids, batch.blocks.real).flatten(0, 1)
+            logits = self.word_head(states.index_select(0, labelled), self.encoder.get_input_embeddings().weight)
+            losses["mlm"] = cross_entropy_sum(logits, batch.blocks.labels.flatten()[labelled])
+        return losses
+
+    def _knowledge(self, batch: KeplerBatch) -> Float[Tensor, ""]:
+        entities = torch.cat([self.embed(piece) for piece in batch.texts])
+        heads, tails = entities.index_select(0, batch.heads), entities.index_select(0, batch.tails)
+        relations = self.relation(batch.relations)
+        norm, temperature = self.config.norm, self.config.self_adversarial
+        as_heads = distances(tails - relations, entities, norm)
+        as_tails = distances(heads + relations, entities, norm)
+        return knowledge_embedding_sum(
+            torch.linalg.vector_norm(heads + relations - tails, ord=norm, dim=-1),
+            as_heads,
+            as_tails,
+            harder(batch.head_weights, as_heads, temperature),
+            harder(batch.tail_weights, as_tails, temperature),
+            gamma=self.config.gamma,
+            halved=self.config.halved,
+        )
+
+
+class KeplerScorer:
+    """Ranks by the distance that was trained: -||h + r - t||_p of every entity of the dataset."""
+
+    @torch.no_grad()
+    def __init__(self, model: Kepler, descriptions: Descriptions) -> None:
+        """Encodes every entity once, the shortest texts first."""
+        model.eval()
+        self._model, device = model, model.relation.weight.device
+        order = descriptions.by_length(torch.arange(len(descriptions.tokens.lengths)).numpy())
+        pieces = [model.embed(to_device(piece, device)) for piece in descriptions.pieces(order)]
+        self.entities: Float[Tensor, "E D"] = torch.empty_like(torch.cat(pieces))
+        self.entities[torch.from_numpy(order).to(device)] = torch.cat(pieces)
+
+    def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
+        """Score of every entity as the tail of (head, relation)."""
+        return self.tails_of(self.entities[heads], relations)
+
+    def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
+        """Score of every entity as the head of (relation, tail)."""
+        return self.heads_of(relations, self.entities[tails])
+
+    @torch.no_grad()
+    def tails_of(self, heads: Float[Tensor, "B D"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
+        """As `tails`, for heads that are given as vectors: entities outside the dataset."""
+        return -distances(heads + self._model.relation(relations), self.entities, self._model.config.norm)
+
+    @torch.no_grad()
+    def heads_of(self, relations: Int64[Tensor, " B"], tails: Float[Tensor, "B D"]) -> Float[Tensor, "B E"]:
+        """As `heads`, for tails that are given as vectors."""
+        return -distances(tails - self._model.relation(relations), self.entities, self._model.config.norm)

@@ -1,0 +1,264 @@
+"""`wikiloom predict`: ask a run about one fact or one text.
+
+KEPLER and the embedding baselines rank every entity by the score they were trained with; for (head, ?, tail) every
+relation. CoLAKE reads a minimal word-knowledge graph: the names of the entities as words, the head (and, when it is
+given, the tail) as an anchor, one relation node between head and tail; the node that is asked for is masked.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from schemas.errors import DataError, UsageError
+from training.baselines import EMBEDDINGS, is_baseline, load_baseline
+from training.data.graphs import Graph
+from training.data.text import TextBatch
+from training.encoders import encode_text
+from training.evaluation.facts import SPLITS, Facts, read_facts
+from training.evaluation.names import Names, entity_names, plain, relation_names
+from training.models.kepler import KeplerScorer
+from training.objectives import distances
+from training.runs import Run, load_run
+from training.scoring import Scorer
+
+MASK = "<mask>"
+RELATIONS_AT_ONCE = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What is known of a fact; at most one part is missing. A text stands for an entity that is not in the data."""
+
+    head: int | None = None
+    relation: int | None = None
+    tail: int | None = None
+    head_text: str | None = None
+    tail_text: str | None = None
+
+    @property
+    def asked(self) -> str:
+        """The missing part: head, relation or tail."""
+        if self.relation is None:
+            return "relation"
+        return "tail" if self.tail is None and self.tail_text is None else "head"
+
+
+def predict(
+    run: Path,
+    head: str | None = None,
+    relation: str | None = None,
+    tail: str | None = None,
+    head_text: str | None = None,
+    tail_text: str | None = None,
+    text: str | None = None,
+    top: int = 10,
+    data: Path | None = None,
+) -> list[dict[str, Any]]:
+    """The best answers as rows {rank, entity | relation | word, label, score, known}, best first.
+
+    `known` is the split that states the fact: train, valid, test or None. For `text` the rows have `mask`, which mask
+    of the text they are for, in place of `label` and `known`. Raises UsageError for a question that is not one, and
+    for a name that is unknown or names several things; DataError for a run that can't answer it.
+    """
+    if top < 1:
+        raise UsageError(f"--top is the number of answers, at least 1, not {top}.")
+    _require_question(head or head_text, relation, tail or tail_text, text)
+    if (head and head_text) or (tail and tail_text):
+        raise UsageError("--head and --head-text (or --tail and --tail-text) are two names for one entity; give one.")
+    if is_baseline(run):
+        opened: Any = load_baseline(run, data)
+        system = opened.name
+    else:
+        opened = load_run(run, data)
+        system = opened.config.system
+    if text is not None:
+        return _words(run, system, opened, text, top)
+    entities, relations = entity_names(opened.dataset), relation_names(opened.dataset)
+    question = Question(
+        head=entities.find(head) if head else None,
+        relation=relations.find(relation) if relation else None,
+        tail=entities.find(tail) if tail else None,
+        head_text=head_text,
+        tail_text=tail_text,
+    )
+    scores = _answer(run, system, opened, question)
+    names = relations if question.asked == "relation" else entities
+    return _rows(scores, question, names, read_facts(opened.dataset), top)
+
+
+def render(rows: Sequence[dict[str, Any]], as_json: bool = False) -> str:
+    """The rows as JSON lines, or as an aligned table."""
+    from training.metrics import table
+
+    if as_json:
+        return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    columns = list(rows[0]) if rows else []
+    return table([columns, *([_cell(row[column]) for column in columns] for row in rows)]) if rows else "no answer"
+
+
+def _require_question(head: str | None, relation: str | None, tail: str | None, text: str | None) -> None:
+    given = [name for name, value in (("head", head), ("relation", relation), ("tail", tail)) if value]
+    if (text is not None and given) or (text is None and len(given) != 2):
+        raise UsageError(
+            "predict takes two of --head, --relation and --tail, or --text alone; "
+            f"given: {', '.join([*given, *(['text'] if text is not None else [])]) or 'none'}."
+        )
+    if text is not None and MASK not in text:
+        raise UsageError(f"--text has no {MASK}: put it where the word is missing.")
+
+
+def _answer(run: Path, system: str, opened: Any, question: Question) -> Float[Tensor, " N"]:
+    """Scores of every entity, or of every relation."""
+    texts = question.head_text is not None or question.tail_text is not None
+    if system == "colake":
+        if question.asked == "head":
+            raise DataError(f"{run} is a CoLAKE run, whose facts lead from head to tail: give --head and another part.")
+        if texts:
+            raise DataError(f"{run} is a CoLAKE run, which has no text encoder for new entities: use a KEPLER run.")
+        return _from_graph(opened, question)
+    if system == "kepler":
+        return _from_vectors(opened, question)
+    if system not in EMBEDDINGS:
+        raise DataError(f"{run} is the plain rule {system}, which is only evaluated. Ask a trained run.")
+    if texts:
+        raise DataError(
+            f"{run} is a {system} run, which knows no text: use a KEPLER run for entities outside the data."
+        )
+    return _from_scorer(opened.scorer(), question, opened.dataset.rows("relations"))
+
+
+def _from_scorer(scorer: Scorer, question: Question, relations: int) -> Float[Tensor, " N"]:
+    parts = (question.head, question.relation, question.tail)
+    head, relation, tail = (torch.tensor([-1 if part is None else part]) for part in parts)
+    if question.asked == "tail":
+        return scorer.tails(head, relation)[0]
+    if question.asked == "head":
+        return scorer.heads(relation, tail)[0]
+    chunks = torch.arange(relations).split(RELATIONS_AT_ONCE)
+    return torch.cat([scorer.tails(head.expand(len(chunk)), chunk)[:, question.tail] for chunk in chunks])
+
+
+def _from_vectors(run: Run, question: Question) -> Float[Tensor, " N"]:
+    """KEPLER's: -||h + r - t||_p, where an entity may be given by a text."""
+    scorer = run.scorer()
+    head = _vector(run, scorer, question.head, question.head_text)
+    tail = _vector(run, scorer, question.tail, question.tail_text)
+    if question.asked == "relation":
+        with torch.no_grad():
+            return -distances(head + run.model.relation.weight, tail, run.model.config.norm)[:, 0]
+    relation = torch.tensor([question.relation], device=scorer.entities.device)
+    if question.asked == "tail":
+        return scorer.tails_of(head, relation)[0]
+    return scorer.heads_of(relation, tail)[0]
+
+
+@torch.no_grad()
+def _vector(run: Run, scorer: KeplerScorer, index: int | None, text: str | None) -> Float[Tensor, "1 D"]:
+    """An entity's vector: from the data, or from a description; zeros for the one that is asked for."""
+    if text is None:
+        return torch.zeros_like(scorer.entities[:1]) if index is None else scorer.entities[index : index + 1]
+    special, longest = run.source.special, min(run.config.kepler.max_length, run.config.encoder.max_positions)
+    ids = run.tokenizer.encode(text, add_special_tokens=False).ids[: longest - 2]
+    framed = torch.tensor([[special.bos, *ids, special.eos]], device=scorer.entities.device)
+    labels = torch.empty((1, 0), dtype=torch.int64, device=framed.device)
+    return run.model.embed(TextBatch(framed, torch.ones_like(framed, dtype=torch.bool), labels))
+
+
+def _from_graph(run: Run, question: Question) -> Float[Tensor, " N"]:
+    """CoLAKE's: the masked node of a minimal graph. Which id stands at that node makes no difference."""
+    words = run.tokens.read("entities", columns=["name_ids"])["name_ids"]
+    head = words[question.head].as_py()
+    if question.asked == "relation":
+        if question.head == question.tail:
+            graph = _graph([*head, -1], [question.head], 0, question.tail)
+        else:
+            tail = words[question.tail].as_py()
+            graph = _graph([*head, -1, *tail, -2], [question.head, question.tail], 0, question.tail)
+        return run.model.relation_logits([graph], np.array([0]))[0]
+    names = run.tokens.read("relations", columns=["name_ids"])["name_ids"]
+    # An entity is one node of a graph, so the place holder is any entity but the head.
+    other = int(question.head == 0)
+    graph = _graph([*head, -1, *names[question.relation].as_py(), -2], [question.head, other], question.relation, other)
+    return run.model.entity_logits([graph], np.array([1]))[0]
+
+
+def _graph(units: list[int], anchors: list[int], relation: int, tail: int) -> Graph:
+    triple = np.array([[0, relation, tail]], dtype=np.int32)
+    return Graph(np.array(units, dtype=np.int32), np.array(anchors, dtype=np.int32), triple)
+
+
+def _words(run: Path, system: str, opened: Any, text: str, top: int) -> list[dict[str, Any]]:
+    """The best words for each mask of a text."""
+    if not isinstance(opened, Run):
+        raise DataError(f"{run} is a {system} run, which knows no text: use a CoLAKE or a KEPLER run.")
+    special, tokenizer = opened.source.special, opened.tokenizer
+    ids = tokenizer.encode(text.replace(MASK, tokenizer.id_to_token(special.mask)), add_special_tokens=False).ids
+    longest = opened.config.encoder.max_positions - 2
+    if len(ids) > longest:
+        raise UsageError(f"--text has {len(ids)} tokens; the model reads {longest}. Give a shorter passage.")
+    masks = [place for place, token in enumerate(ids) if token == special.mask]
+    logits = _word_logits(opened, system, ids, masks)
+    logits[:, [*special.never_masked.tolist(), special.mask]] = -torch.inf
+    rows = []
+    for number, scores in enumerate(logits.log_softmax(dim=1).exp(), start=1):
+        best = scores.topk(min(top, len(scores)))
+        for rank, (score, token) in enumerate(zip(*(part.tolist() for part in best), strict=True), start=1):
+            word = tokenizer.decode([token]).strip() or tokenizer.id_to_token(token)
+            rows.append({"mask": number, "rank": rank, "word": plain(word), "score": score})
+    return rows
+
+
+@torch.no_grad()
+def _word_logits(run: Run, system: str, ids: list[int], masks: list[int]) -> Float[Tensor, "M V"]:
+    if system == "colake":
+        empty = np.empty((0, 3), dtype=np.int32)
+        graph = Graph(np.array(ids, dtype=np.int32), np.empty(0, dtype=np.int32), empty)
+        return run.model.word_logits([graph] * len(masks), np.array(masks))
+    model, special = run.model, run.source.special
+    framed = torch.tensor([[special.bos, *ids, special.eos]], device=model.relation.weight.device)
+    states = encode_text(model.encoder, framed, torch.ones_like(framed, dtype=torch.bool))[0]
+    return model.word_head(states[torch.tensor(masks) + 1], model.encoder.get_input_embeddings().weight)
+
+
+def _rows(
+    scores: Float[Tensor, " N"], question: Question, names: Names, facts: Facts, top: int
+) -> list[dict[str, Any]]:
+    """The `top` best, ties in the order of the index."""
+    if scores.isnan().any():
+        raise DataError("The model's scores are NaN: its training has diverged. Train again with a smaller lr.")
+    best = torch.sort(scores, descending=True, stable=True)
+    return [
+        {
+            "rank": rank,
+            names.kind: names.id(index),
+            "label": names.label(index),
+            "score": score,
+            "known": _known(question, index, facts),
+        }
+        for rank, (score, index) in enumerate(
+            zip(best.values[:top].tolist(), best.indices[:top].tolist(), strict=True), start=1
+        )
+    ]
+
+
+def _known(question: Question, answer: int, facts: Facts) -> str | None:
+    """The split that states the fact; None for an entity that is given by a text."""
+    parts = dataclasses.replace(question, **{question.asked: answer})
+    triple = np.array([-1 if part is None else part for part in (parts.head, parts.relation, parts.tail)])
+    for split in SPLITS:
+        if (facts.splits[split] == triple).all(axis=1).any():
+            return split
+    return None
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,26 @@
+"""What a link predictor gives to the ranking: a score for every entity, as the tail or as the head.
+
+B queries, E entities of the dataset, in the order of entity_index.
+"""
+
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Anything that can answer (h, r, ?) and (?, r, t): a trained model or a plain rule.
+
+    Higher is more plausible. Scores may be of any float type and lie on any device; they are compared within a row
+    only, so they need no common scale.
+    """
+
+    def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
+        """Scores of every entity as the tail of (head, relation)."""
+        ...
+
+    def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
+        """Scores of every entity as the head of (relation, tail)."""
+        ...
