@@ -31,6 +31,9 @@ from schemas.errors import DataError
 from schemas.manifest import Shard
 from schemas.tables import TABLES
 
+ITEM_DROPS = {"duplicate_item": "duplicate_item", "not_kept": "item_not_kept"}
+"""Stage graph reads items for their statements: reasons that drop an item, by the name that the manifest gives them."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Builder:
@@ -75,7 +78,7 @@ class Builder:
             test_pages=parameters.test_pages,
         )
         if not (self.index / "done.json").exists():
-            redirects = inputs.read_redirect_list(self.config.redirects, self.plan.site)
+            redirects = inputs.hash_redirects(inputs.read_redirect_list(self.config.redirects, self.plan.site))
             page_items = inputs.read_page_items(self.config.page_props)
             plan_alignment(
                 self.folders("wikidata"), self.folders("wikipedia"), redirects, page_items, rules, self.index
@@ -88,7 +91,6 @@ class Builder:
         drops: Counter[str] = Counter()
         kept = np.load(self.index / "kept_items.npy")
         winning = winning_items(self.folders("wikidata"), drops)
-        duplicates = drops.pop("duplicate_item", 0)
         triples = read_statements(
             self.folders("wikidata"),
             winning,
@@ -104,8 +106,8 @@ class Builder:
         graph.save(self.work / "graph")
         for number, mask in enumerate(winning):
             np.save(self.work / "graph" / f"winning-{number}.npy", mask)
-        drops.pop("in", None)
-        document = {"out": {"triples": len(graph.heads)}, "drops": dict(drops), "items": {"duplicate_item": duplicates}}
+        items = {name: drops.pop(reason, 0) for name, reason in ITEM_DROPS.items()}
+        document = {"out": {"triples": len(graph.heads)}, "drops": dict(drops), "items": items}
         write_json(self.work / "graph" / "done.json", document)
 
     def wk_graphs(self) -> None:
@@ -126,7 +128,8 @@ class Builder:
         np.save(self.work / "graph" / "graph_count.npy", finish.add_counts(graphs, "nodes.npy", len(graph.items)))
         relation_count = finish.add_counts(graphs, "edges.npy", len(graph.properties))
         wikidata, wikipedia, aligned = (self.folders(name) for name in ("wikidata", "wikipedia", "align"))
-        redirects = finish.redirect_rows(wikipedia, self.index, self.config.redirects, self.plan.site)
+        listed = inputs.read_redirect_list(self.config.redirects, self.plan.site)
+        redirects = finish.redirect_rows(wikipedia, self.index, listed)
         return {
             "entities": self._entities(graph),
             "relations": self._write("relations", entities.relation_rows(wikidata, graph, relation_count)),
@@ -218,7 +221,10 @@ def build(config: Build, options: Any) -> None:
         print(f"{config.out}: unchanged, nothing to do")
         return
     builder = Builder(config, plan, options)
-    _open_work_folder(builder, key)
+    try:
+        _open_work_folder(builder, key)
+    except OSError as error:
+        raise DataError(f"{config.out}: {error.strerror}. Give --out a folder that can be written.") from error
     for name in STAGES:
         if config.only in (None, name):
             with finish.measured(builder.work / f"{name}.json"):
@@ -238,17 +244,19 @@ def build(config: Build, options: Any) -> None:
 def _open_work_folder(builder: Builder, key: str) -> None:
     """Go on with the work folder where it belongs to this build, else begin anew; never in somebody's folder."""
     out, path = builder.config.out, builder.work / "key.json"
-    ours = builder.work.is_dir() or (out / "manifest.json").is_file()
+    ours = path.is_file() or (out / "manifest.json").is_file()
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file. Give --out a folder.")
-    if out.is_dir() and any(out.iterdir()) and not ours:
+    if out.is_dir() and {entry.name for entry in out.iterdir()} - {builder.work.name} and not ours:
         raise DataError(f"{out} is not empty and holds no dataset. Give --out a new folder.")
-    if not path.exists() or read_json(path) != key:
-        shutil.rmtree(builder.work, ignore_errors=True)
+    if path.exists() and read_json(path) == key:
+        return
+    shutil.rmtree(builder.work, ignore_errors=True)
+    if ours:
         (out / "manifest.json").unlink(missing_ok=True)
         for table in TABLES.values():
             shutil.rmtree(out / table.folder, ignore_errors=True)
-        write_json(path, key)
+    write_json(path, key)
 
 
 def _require_some(folders: Sequence[Path], inputs_: Sequence[Path], what: str) -> None:

@@ -14,7 +14,8 @@ def write_card(folder: Path, manifest: Manifest) -> None:
 
 
 def _front_matter(manifest: Manifest) -> list[str]:
-    lines = ["---", "license: [cc-by-sa-4.0, cc0-1.0]", f"language: [{manifest.rest['language']}]", "configs:"]
+    # Quoted, for a bare no (Norwegian) is false in YAML.
+    lines = ["---", "license: [cc-by-sa-4.0, cc0-1.0]", f'language: ["{manifest.rest["language"]}"]', "configs:"]
     for name, entry in _with_rows(manifest):
         lines += [f"- config_name: {name}", *(["  default: true"] if name == "pages" else []), "  data_files:"]
         for split, pattern in _splits(TABLES[name], entry):

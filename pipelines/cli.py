@@ -12,7 +12,7 @@ from typing import Any
 import tyro
 
 from pipelines.config import Build
-from schemas.errors import UsageError, printable
+from schemas.errors import DataError, UsageError, printable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,13 @@ class Tokenize:
 
 def run(command: str, arguments: list[str]) -> int:
     """Run one command of this half; returns its exit code."""
-    return COMMANDS[command](arguments)
+    try:
+        return COMMANDS[command](arguments)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # A folder that can't be written, a full disk: the system's words say it, a traceback would not.
+        raise DataError(f"wikiloom {command}: {error.filename or 'a file'}: {error.strerror or error}.") from error
 
 
 def _build(arguments: list[str]) -> int:
@@ -71,9 +77,12 @@ def _build(arguments: list[str]) -> int:
     logging.getLogger().setLevel(logging.ERROR)
     from pipelines.build import build
     from pipelines.runner import beam_options
+    from pipelines.stopping import stoppable
 
     ours = ["--" + field.name.replace("_", "-") for field in dataclasses.fields(Build)]
-    build(config, beam_options(others, config.workers, ours))
+    options = beam_options(others, config.workers, ours)
+    with stoppable("run the same command again to go on"):
+        build(config, options)
     return 0
 
 

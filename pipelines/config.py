@@ -1,6 +1,7 @@
 """What a build is told: the command line, and the parameters behind --set."""
 
 import dataclasses
+import re
 import typing
 from pathlib import Path
 from typing import Annotated, Literal
@@ -88,6 +89,8 @@ class Build:
     def __post_init__(self) -> None:
         if not 0 <= self.neighbors <= 1_000:
             raise UsageError(f"--neighbors {self.neighbors}: expected 0 to 1000.")
+        if not re.fullmatch(r"[a-z]{2,20}(-[a-z0-9]{1,20}){0,3}", self.language):
+            raise UsageError(f"--language {self.language!r}: expected a wiki's code as in its address, like bg.")
         if not 1 <= self.workers <= 1_024:
             raise UsageError(f"--workers {self.workers}: expected 1 to 1024.")
 

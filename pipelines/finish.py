@@ -7,7 +7,7 @@ import json
 import resource
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,12 @@ from pipelines import sinks
 from pipelines.card import write_card
 from pipelines.config import STAGES, Build
 from pipelines.records import read_json, read_records, write_json
-from pipelines.sources.sql import read_redirects
 from pipelines.transforms.align import entity_names
 from pipelines.transforms.graph import Graph
 from pipelines.transforms.titles import NO_ITEM, TitleIndex
-from pipelines.wikitext import Site
 from schemas.digest import dataset_digest
+from schemas.errors import DataError
+from schemas.hashing import hash_string
 from schemas.manifest import Manifest, read_manifest
 from schemas.tables import TABLES
 
@@ -33,14 +33,15 @@ if TYPE_CHECKING:
     from pipelines.build import Builder
 
 
-def redirect_rows(wikipedia: Sequence[Path], index_folder: Path, listed: Path | None, site: Site) -> pa.Table:
+def redirect_rows(wikipedia: Sequence[Path], index_folder: Path, listed: Iterable[tuple[str, str]]) -> pa.Table:
     """The redirects table: the dump's own, then those of --redirects for other titles; sorted by title."""
     own = pa.concat_tables(read_records(path / "redirects.arrow") for path in wikipedia).to_pylist()
     rows: dict[str, tuple[str, int | None]] = {}
-    for row in sorted(own, key=lambda row: (row["title"], row["page_id"])):
+    # Of several targets for one title the one that the title index follows, whatever the order of the inputs.
+    for row in sorted(own, key=lambda row: (hash_string(row["target"]), row["page_id"])):
         rows.setdefault(row["title"], (row["target"], row["page_id"]))
-    for title, target in read_redirects(str(listed)) if listed else ():
-        rows.setdefault(site.normalize_title(title), (site.normalize_title(target), None))
+    for title, target in sorted(filter(all, listed), key=lambda pair: hash_string(pair[1])):
+        rows.setdefault(title, (target, None))
     titles = sorted(rows, key=lambda title: title.encode("utf-8"))
     index = TitleIndex(np.load(index_folder / "title_hashes.npy"), np.load(index_folder / "title_items.npy"))
     items = index.find_titles(titles)
@@ -172,7 +173,14 @@ def build_key(config: Build, files: list[dict]) -> str:
 
 def is_done(out: Path, key: str) -> bool:
     """Does `out` hold the finished dataset of this key?"""
-    return (out / "manifest.json").is_file() and read_manifest(out).rest.get("key") == key
+    if not (out / "manifest.json").is_file():
+        return False
+    try:
+        return read_manifest(out).rest.get("key") == key
+    except DataError as error:
+        raise DataError(
+            f"{out}/manifest.json is not that of a whole dataset. Remove {out}, or give --out a new folder."
+        ) from error
 
 
 def print_plan(config: Build, plan: "inputs.Plan") -> None:

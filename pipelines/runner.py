@@ -89,6 +89,9 @@ def _run_one(job: Any, function: Callable[[Any], None]) -> None:
         function(job)
     except DataError as error:
         write_json(_failure(job), {"message": str(error)})
+    except OSError as error:
+        message = f"{error.filename or job.marker.parent}: {error.strerror or error}. Is the disk full, or gone?"
+        write_json(_failure(job), {"message": message})
     except Exception as error:
         # Beam wraps exceptions differently on every runner; the place is what a bug report needs.
         place = traceback.extract_tb(error.__traceback__)[-1]

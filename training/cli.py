@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -103,6 +104,8 @@ class Baseline:
 
 def run(command: str, arguments: list[str]) -> int:
     """Run one command of this half; returns its exit code."""
+    # Waiting threads sleep instead of spinning: on a machine with other work, spinning made training 3 times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return COMMANDS[command](arguments)
 
 

@@ -118,8 +118,6 @@ def _answer(run: Path, system: str, opened: Any, question: Question) -> Float[Te
     """Scores of every entity, or of every relation."""
     texts = question.head_text is not None or question.tail_text is not None
     if system == "colake":
-        if question.asked == "head":
-            raise DataError(f"{run} is a CoLAKE run, whose facts lead from head to tail: give --head and another part.")
         if texts:
             raise DataError(f"{run} is a CoLAKE run, which has no text encoder for new entities: use a KEPLER run.")
         return _from_graph(opened, question)
@@ -173,25 +171,23 @@ def _vector(run: Run, scorer: KeplerScorer, index: int | None, text: str | None)
 
 def _from_graph(run: Run, question: Question) -> Float[Tensor, " N"]:
     """CoLAKE's: the masked node of a minimal graph. Which id stands at that node makes no difference."""
-    words = run.tokens.read("entities", columns=["name_ids"])["name_ids"]
-    head = words[question.head].as_py()
+    # An entity is one node of a graph, so the place holder is any entity but the given one.
+    other = int(question.head == 0 or question.tail == 0)
+    head = other if question.head is None else question.head
+    tail = other if question.tail is None else question.tail
+    anchors = [head] if head == tail else [head, tail]
+    entities = run.tokens.read("entities", columns=["name_ids"])["name_ids"]
+    units: list[int] = []
+    for place, anchor in enumerate(anchors):
+        units += [] if anchor == other and question.asked != "relation" else entities[anchor].as_py()
+        units.append(-1 - place)
+    if question.relation is not None:
+        units += run.tokens.read("relations", columns=["name_ids"])["name_ids"][question.relation].as_py()
+    triple = np.array([[0, question.relation or 0, tail]], dtype=np.int32)
+    graph = Graph(np.array(units, dtype=np.int32), np.array(anchors, dtype=np.int32), triple)
     if question.asked == "relation":
-        if question.head == question.tail:
-            graph = _graph([*head, -1], [question.head], 0, question.tail)
-        else:
-            tail = words[question.tail].as_py()
-            graph = _graph([*head, -1, *tail, -2], [question.head, question.tail], 0, question.tail)
         return run.model.relation_logits([graph], np.array([0]))[0]
-    names = run.tokens.read("relations", columns=["name_ids"])["name_ids"]
-    # An entity is one node of a graph, so the place holder is any entity but the head.
-    other = int(question.head == 0)
-    graph = _graph([*head, -1, *names[question.relation].as_py(), -2], [question.head, other], question.relation, other)
-    return run.model.entity_logits([graph], np.array([1]))[0]
-
-
-def _graph(units: list[int], anchors: list[int], relation: int, tail: int) -> Graph:
-    triple = np.array([[0, relation, tail]], dtype=np.int32)
-    return Graph(np.array(units, dtype=np.int32), np.array(anchors, dtype=np.int32), triple)
+    return run.model.entity_logits([graph], np.array([anchors.index(other)]))[0]
 
 
 def _words(run: Path, system: str, opened: Any, text: str, top: int) -> list[dict[str, Any]]:

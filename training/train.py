@@ -103,7 +103,7 @@ def train_step(
         for name, loss in losses.items():
             sums[name] += float(loss.detach())
     means = {name: value / totals[name] for name, value in sums.items()}
-    loss = sum(model.weights[name] * value for name, value in means.items())
+    loss = sum((model.weights[name] * value for name, value in means.items()), 0.0)
     if not all(map(_finite, means.values())):
         raise DataError(f"The loss is not finite at step {step + 1}: {means}. Lower optim.lr.")
     if config.optim.clip_norm:

@@ -22,14 +22,20 @@ Value = int | float | str | None
 
 def read_redirects(path: str) -> Iterator[tuple[str, str]]:
     """(title, target) from lines "title TAB target", plain or compressed; spaces, not underscores, in both."""
-    for number, line in enumerate(_whole_lines(path), start=1):
-        text = line.decode(errors="replace").rstrip("\r")
+    for number, text in enumerate(read_text_lines(path), start=1):
         if not text.strip():
             continue
         columns = [column.replace("_", " ").strip() for column in text.split("\t")]
         if len(columns) != 2 or not all(columns):
             raise DataError(f"{path}, line {number}: expected title TAB target, found {text[:80]!r}.")
         yield columns[0], columns[1]
+
+
+def read_text_lines(path: str) -> Iterator[str]:
+    """Lines of a list, plain or compressed, without their ends; what is no UTF-8 is replaced."""
+    for number, line in enumerate(_whole_lines(path)):
+        text = line.decode(errors="replace").rstrip("\r")
+        yield text if number else text.removeprefix("\ufeff")
 
 
 def read_page_props(path: str) -> Iterator[tuple[int, str]]:

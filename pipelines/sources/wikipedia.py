@@ -23,6 +23,8 @@ _LIBXML_TEXT = 10_000_000
 _MAX_HEADER = 16 << 20
 _HEAD = 8192
 """Bytes of a page in which its title is looked for, when it cannot be parsed."""
+_END_OF_PAGE_IDS = 1 << 36
+"""graph_id = page_id * 2^27 + start must fit an int64; no wiki has a page id of more than 2^28."""
 _OPEN, _FOOTER = b"<page>", b"</mediawiki>"
 _TAG = re.compile(rb"</?page>")
 _TAG_TAIL = len("</page>") - 1
@@ -180,7 +182,7 @@ def _parse_page(xml: bytes) -> RawPage | Reject:
     fields = {child.tag: child for child in root}
     title = (fields["title"].text or "") if "title" in fields else ""
     revision = max(root.iterfind("revision"), key=_revision_id, default=None)
-    page_id = _number(root, "id")
+    page_id = _number(root, "id", end=_END_OF_PAGE_IDS)
     key = title or (str(page_id) if page_id is not None else _title(xml))
     if not title:
         return _reject(key, "missing_title", "")
@@ -217,13 +219,13 @@ def _revision_id(revision: etree._Element) -> int:
     return -1 if number is None else number
 
 
-def _number(element: etree._Element, tag: str, low: int = 1) -> int | None:
-    """The integer in child `tag`, None where there is none that an int64 holds."""
+def _number(element: etree._Element, tag: str, low: int = 1, end: int = 2**63) -> int | None:
+    """The integer in child `tag`, None where there is none from `low` up to `end`."""
     text = (element.findtext(tag) or "").strip()
     if not _INTEGER.fullmatch(text):
         return None
     number = int(text)
-    return number if low <= number < 2**63 else None
+    return number if low <= number < end else None
 
 
 def _title(xml: bytes | bytearray) -> str:

@@ -14,7 +14,7 @@ from pipelines import sinks
 from pipelines.records import RecordWriter, read_json, read_record_batches, read_records, write_json
 from pipelines.transforms import split
 from pipelines.transforms.titles import NO_ITEM, TitleIndex, find, index_titles
-from schemas.hashing import hash_strings
+from schemas.hashing import hash_string, hash_strings
 from schemas.pages import PAGES
 
 I64 = npt.NDArray[np.int64]
@@ -69,7 +69,7 @@ def plan_alignment(
     titles_lost: Counter[str] = Counter()
     items = [read_records(path / "items.arrow", ["item", "title", "relations", "tails"]) for path in wikidata]
     titles = _sitelinks(items)
-    index = index_titles(*titles, _redirect_hashes(wikipedia, redirects), titles_lost)
+    index = index_titles(*titles, _redirect_hashes(wikipedia, redirects, titles_lost), titles_lost)
     pages = _Pages.read(wikipedia, index, page_items)
     disambiguation = _instances_of(items, DISAMBIGUATION_PAGE)
     dropped = pages.disambiguation | np.isin(pages.items, disambiguation)
@@ -89,7 +89,7 @@ def plan_alignment(
     np.save(folder / "page_codes.npy", codes)
     np.save(folder / "kept_pages.npy", kept_page)
     starts = np.cumsum([0, *pages.counts])
-    write_json(folder / "starts.json", {str(path): int(start) for path, start in zip(wikipedia, starts, strict=False)})
+    write_json(folder / "starts.json", {path.name: int(start) for path, start in zip(wikipedia, starts, strict=False)})
     write_json(folder / "done.json", {"drops": dict(drops), "redirects": dict(titles_lost)})
 
 
@@ -132,7 +132,7 @@ def align_range(job: AlignJob) -> None:
         np.load(job.index / "title_hashes.npy", mmap_mode="r"), np.load(job.index / "title_items.npy", mmap_mode="r")
     )
     kept = np.load(job.index / "kept_items.npy", mmap_mode="r")
-    row = read_json(job.index / "starts.json")[str(job.articles)]
+    row = read_json(job.index / "starts.json")[job.articles.name]
     kept_pages = np.load(job.index / "kept_pages.npy", mmap_mode="r")
     page_items = np.load(job.index / "page_items.npy", mmap_mode="r")
     page_codes = np.load(job.index / "page_codes.npy", mmap_mode="r")
@@ -169,13 +169,16 @@ def _sitelinks(items: Sequence[pa.Table]) -> tuple[npt.NDArray[np.uint64], I64]:
 
 
 def _redirect_hashes(
-    wikipedia: Sequence[Path], listed: npt.NDArray[np.uint64]
+    wikipedia: Sequence[Path], listed: npt.NDArray[np.uint64], lost: Counter[str]
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     """(title hashes, target hashes): the dump's own redirects, and listed ones for titles that it does not have."""
     tables = [read_records(path / "redirects.arrow", ["title", "target"]) for path in wikipedia]
     own = pa.concat_tables(tables)
     sources, targets = (hash_strings(own[name].to_pylist()) for name in ("title", "target"))
-    fresh = ~np.isin(listed[:, 0], sources)
+    invalid = (listed == np.uint64(hash_string(""))).any(axis=1)
+    lost["invalid_title"] += int(invalid.sum())
+    fresh = ~invalid & ~np.isin(listed[:, 0], sources)
+    lost["in_dump_too"] += int((~invalid & ~fresh).sum())
     return np.concatenate([sources, listed[fresh, 0]]), np.concatenate([targets, listed[fresh, 1]])
 
 
@@ -269,7 +272,7 @@ def entity_names(items: npt.ArrayLike) -> pa.Array:
 
 def _count_anchors(pages: pa.Table, anchors: Counter[tuple[str, int]]) -> None:
     """Count (surface, item) over the links of train pages."""
-    train = pages.filter(pa.array([name == "train" for name in pages["split"].to_pylist()]))
+    train = pages.filter(pc.equal(pages["split"], "train"))
     for text, links in zip(train["text"].to_pylist(), train["links"].to_pylist(), strict=True):
         for link in links:
             if link["entity"] is not None:

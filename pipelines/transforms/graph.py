@@ -87,9 +87,9 @@ def read_statements(
     """The statements of kept items, filtered; each reason that drops one is counted.
 
     `winning_items` masks each range's item records, `kept` are sorted item numbers; `labelled_only` drops relations
-    without a label (Wikidata5M's rule).
+    without a label in this dump (Wikidata5M's rule).
     """
-    relations = _relations(wikidata, labelled_only)
+    labelled = _labelled_relations(wikidata) if labelled_only else None
     pieces = [Statements(*(np.empty(0, np.int64) for _ in range(3)))]
     for path, winning in zip(wikidata, winning_items, strict=True):
         row = 0
@@ -97,14 +97,14 @@ def read_statements(
             own = winning[row : row + batch.num_rows]
             row += batch.num_rows
             table = pa.Table.from_batches([batch]).filter(pa.array(own))
+            drops["item_not_kept"] += int((~np.isin(table["item"].to_numpy(), kept)).sum())
             triples = Statements(*flatten_statements(table))
-            drops["in"] += len(triples)
             for reason, fine in (
                 ("head_not_kept", lambda t: np.isin(t.heads, kept)),
                 ("tail_not_kept", lambda t: np.isin(t.tails, kept)),
-                ("relation_without_label", lambda t: np.isin(t.relations, relations)),
+                ("relation_without_label", lambda t: labelled is None or np.isin(t.relations, labelled)),
             ):
-                mask = fine(triples)
+                mask = np.broadcast_to(fine(triples), len(triples))
                 drops[reason] += int((~mask).sum())
                 triples = triples.where(mask)
             pieces.append(triples)
@@ -188,14 +188,13 @@ def stable_ids(letter: str, numbers: I64) -> npt.NDArray[np.uint64]:
     return hash_strings(f"{letter}{number}" for number in numbers.tolist())
 
 
-def _relations(wikidata: Sequence[Path], labelled_only: bool) -> I64:
-    """Sorted numbers of the properties that a triple may have."""
+def _labelled_relations(wikidata: Sequence[Path]) -> I64:
+    """Sorted numbers of the properties that have a label."""
     tables = [read_records(path / "properties.arrow", ["relation", "label"]) for path in wikidata]
     if not tables:
         return np.empty(0, np.int64)
     whole = pa.concat_tables(tables)
-    if labelled_only:
-        whole = whole.filter(whole["label"].is_valid())
+    whole = whole.filter(whole["label"].is_valid())
     return np.unique(whole["relation"].to_numpy().astype(np.int64))
 
 

@@ -47,11 +47,12 @@ def find(keys: U64, values: I64, wanted: U64) -> I64:
 def index_titles(hashes: U64, items: I64, redirects: tuple[U64, U64], drops: Counter[str]) -> TitleIndex:
     """Join sitelinks with redirects (title hash, target hash), chains followed to their end.
 
-    A title with a sitelink of its own keeps it, even where it redirects. Cycles and chains that end nowhere are
-    counted in `drops`.
+    A title with a sitelink of its own keeps it, even where it redirects. Second targets of a title, cycles and chains
+    that end nowhere are counted in `drops`.
     """
     keys, values = _distinct(hashes, items)
     sources, targets = _distinct(*redirects)
+    drops["duplicate_title"] += len(redirects[0]) - len(sources)
     own = find(keys, values, sources) != NO_ITEM
     found = find(keys, values, targets)
     current, open_ = targets, (found == NO_ITEM) & ~own

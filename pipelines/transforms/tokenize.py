@@ -43,6 +43,8 @@ ROLES = {
 
 BATCH_ROWS = 1_024
 MAX_CORPUS_BYTES = 256 * 2**20
+MAX_PARAGRAPH_BYTES = 2**16
+"""SentencePiece leaves out longer ones; its own default would lose a good part of all paragraphs."""
 
 
 def train_tokenizer(dataset: Dataset, out: Path, *, vocab_size: int) -> int:
@@ -65,15 +67,20 @@ def train_tokenizer(dataset: Dataset, out: Path, *, vocab_size: int) -> int:
             pad_id=-1,
             bos_id=-1,
             eos_id=-1,
+            max_sentence_length=MAX_PARAGRAPH_BYTES,
             num_threads=1,
             minloglevel=2,
         )
     except RuntimeError as error:
-        reason = str(error).splitlines()[0][:150]
-        raise DataError(f"{dataset.folder}: its texts make no vocabulary of {vocab_size} ({reason}).") from error
+        raise DataError(
+            f"{dataset.folder}: its texts make no vocabulary of {vocab_size} pieces: there is no text in it, or it has "
+            "more different characters than that. Try another --vocab-size."
+        ) from error
     pieces = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     vocabulary = [(token, 0.0) for token in SPECIAL_TOKENS]
-    vocabulary += [(pieces.IdToPiece(i), pieces.GetScore(i)) for i in range(len(pieces)) if not pieces.IsUnknown(i)]
+    learned = [(pieces.IdToPiece(i), pieces.GetScore(i)) for i in range(len(pieces)) if not pieces.IsUnknown(i)]
+    # A text about markup may teach it "<s>": the special tokens' ids must stay their own.
+    vocabulary += [(piece, score) for piece, score in learned if piece not in SPECIAL_TOKENS]
     out.mkdir(parents=True, exist_ok=True)
     _unigram(vocabulary).save(str(out / "tokenizer.json"))
     roles = {"bos": "bos", "pad": "pad", "eos": "eos", "unk": "unk", "mask": "mask", "cls": "bos", "sep": "eos"}
@@ -98,6 +105,7 @@ def tokenize_dataset(dataset: Dataset, tokenizer_path: str, name: str, *, max_le
     with Progress("tokenize", sum(len(dataset.shards(table)) for table in TOKEN_TABLES)) as progress:
         done = 0
         for table_name, table in TOKEN_TABLES.items():
+            shutil.rmtree(out / table.folder, ignore_errors=True)
             shards = []
             for shard in dataset.shards(table_name):
                 shards.append(_tokenize_shard(dataset, table_name, shard, table, tokenizer, out, max_length))

@@ -5,6 +5,7 @@ import collections
 import gzip
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -165,6 +166,127 @@ def test_excluded_facts_are_gone_and_counted(demo_dataset, tmp_path):
     left = Dataset(tmp_path / "d").read("triples").select(["head", "relation", "tail"]).to_pylist()
     assert not [row for row in left if row in triples]
     assert manifest(tmp_path / "d")["drops"]["graph"]["excluded"] == 7
+
+
+def dump(path, *pages):
+    """A dump of (page id, revision, title, wikitext)."""
+    path.write_text(
+        "<mediawiki><siteinfo></siteinfo>"
+        + "".join(
+            f"<page><title>{title}</title><ns>0</ns><id>{page_id}</id><revision><id>{revision}</id>"
+            f"<text>{text}</text></revision></page>"
+            for page_id, revision, title, text in pages
+        )
+        + "</mediawiki>"
+    )
+    return path
+
+
+def entities(path, *records):
+    """A Wikidata dump of these entities."""
+    path.write_text("[\n" + ",\n".join(map(json.dumps, records)) + "\n]\n")
+    return path
+
+
+def item(number, label, *facts):
+    """An item with an article of its label's name, and (property, item) facts."""
+    claims = {}
+    for relation, tail in facts:
+        value = {"entity-type": "item", "id": f"Q{tail}"}
+        snak = {"snaktype": "value", "datavalue": {"type": "wikibase-entityid", "value": value}}
+        claims.setdefault(f"P{relation}", []).append({"mainsnak": snak, "rank": "normal"})
+    return {
+        "id": f"Q{number}",
+        "type": "item",
+        "labels": {"en": {"language": "en", "value": label}},
+        "sitelinks": {"enwiki": {"site": "enwiki", "title": label}},
+        "claims": claims,
+    }
+
+
+def test_the_same_dumps_twice_change_only_the_counts(demo_dataset, tmp_path):
+    words = [DEMO_INPUTS[0], *[DEMO_INPUTS[1]] * 2, DEMO_INPUTS[2], *[DEMO_INPUTS[3]] * 2]
+    build(*words, *DEMO_SHARES, "--out", tmp_path / "d")
+    document, once = manifest(tmp_path / "d"), manifest(demo_dataset)
+    tables = {name: table["digest"] for name, table in document["tables"].items() if name != "rejects"}
+    assert tables == {name: table["digest"] for name, table in once["tables"].items() if name != "rejects"}
+    articles = once["stages"]["wikipedia"]["out"]["articles"]
+    assert document["drops"]["align"]["older_revision"] == once["drops"]["align"].get("older_revision", 0) + articles
+
+
+def test_of_two_targets_of_a_redirect_the_order_of_the_files_decides_nothing(tmp_path):
+    one = dump(tmp_path / "one.xml", (1, 1, "Oslo", "Oslo is a city in [[Norge]]."), (2, 1, "Norge", "#REDIRECT [[A]]"))
+    two = dump(tmp_path / "two.xml", (2, 2, "Norge", "#REDIRECT [[B]]"))
+    wikidata = entities(tmp_path / "w.json", item(1, "A"), item(2, "B"), item(3, "Oslo"))
+    for name, files in (("d", (one, two)), ("e", (two, one))):
+        build("--wikipedia", *files, "--wikidata", wikidata, "--keep", "linked", "--out", tmp_path / name)
+    assert digest(tmp_path / "d") == digest(tmp_path / "e")
+    assert manifest(tmp_path / "d")["drops"]["redirects"]["duplicate_title"] == 1
+    [page] = Dataset(tmp_path / "d").read("pages").to_pylist()
+    [row] = Dataset(tmp_path / "d").read("redirects").to_pylist()
+    assert row["entity"] == page["links"][0]["entity"] == {"A": "Q1", "B": "Q2"}[row["target"]]
+
+
+def test_keep_all_keeps_facts_of_relations_that_the_dump_does_not_describe(tmp_path):
+    wikipedia = dump(tmp_path / "w.xml", (1, 1, "Oslo", "Oslo is the capital of [[Norway]]."))
+    wikidata = entities(tmp_path / "w.json", item(1, "Oslo", (17, 2)), item(2, "Norway", (36, 1)), item(3, "Elsewhere"))
+    for keep, triples, dropped in (("all", 2, 0), ("linked", 0, 2)):
+        out = tmp_path / keep
+        build("--wikipedia", wikipedia, "--wikidata", wikidata, "--keep", keep, "--out", out)
+        assert Dataset(out).rows("triples") == triples
+        assert manifest(out)["drops"].get("graph", {}).get("relation_without_label", 0) == dropped
+        assert list(validate(out)) == []
+    assert manifest(tmp_path / "linked")["drops"]["items"] == {"not_kept": 1}
+
+
+def test_rows_of_page_props_that_name_no_item_are_passed_over(tmp_path):
+    wikipedia = dump(tmp_path / "w.xml", (7, 1, "Oslo", "Oslo is the capital of Norway."), (8, 1, "Other", "Other."))
+    values = (
+        "(7,'wikibase_item','Q585',NULL),(8,'wikibase_item','Q',NULL),(9,'wikibase_item','Q99999999999999999999',NULL)"
+    )
+    (tmp_path / "props.sql").write_text(f"INSERT INTO `page_props` VALUES {values};\n")
+    build("--wikipedia", wikipedia, "--page-props", tmp_path / "props.sql", "--out", tmp_path / "d")
+    assert Dataset(tmp_path / "d").read("pages")["entity"].to_pylist() == ["Q585", None]
+    assert list(validate(tmp_path / "d")) == []
+
+
+def test_a_page_id_too_large_for_a_graph_id_is_rejected(tmp_path):
+    wikipedia = dump(tmp_path / "w.xml", (1, 1, "Oslo", "Oslo."), (2**36, 1, "Far", "Far is near [[Oslo]]."))
+    build(
+        "--wikipedia",
+        wikipedia,
+        "--wikidata",
+        entities(tmp_path / "w.json", item(1, "Oslo"), item(2, "Far")),
+        "--keep",
+        "linked",
+        "--out",
+        tmp_path / "d",
+    )
+    assert [row["key"] for row in Dataset(tmp_path / "d").read("rejects").to_pylist()] == ["Far"]
+
+
+def test_a_build_goes_on_by_another_path_to_its_folder(demo_dataset, tmp_path, monkeypatch):
+    for stage in ("wikidata", "wikipedia", "align"):
+        build(*DEMO_INPUTS, *DEMO_SHARES, "--only", stage, "--out", tmp_path / "d")
+    (tmp_path / "d/.build/align/00000/done.json").unlink()
+    monkeypatch.chdir(tmp_path)
+    build(*DEMO_INPUTS, *DEMO_SHARES, "--out", "d")
+    assert digest(tmp_path / "d") == digest(demo_dataset)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_build_with_one_line_and_code_75(tmp_path, number):
+    words = [sys.executable, "-m", "wikiloom", "build", *map(str, DEMO_INPUTS), *DEMO_SHARES, "--out", tmp_path / "d"]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (tmp_path / "d/.build/wikidata.json").exists():
+            time.sleep(0.01)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)
+    assert (process.returncode, *said) == (
+        75,
+        "",
+        "stopped; what is done is kept: run the same command again to go on\n",
+    )
 
 
 def test_sample_has_its_pages_links_and_entities(sample_dataset):

@@ -44,6 +44,12 @@ def cut_manifest(copy):
     (copy / "manifest.json").write_text(text[: len(text) // 2])
 
 
+def others_project(tmp_path):
+    (tmp_path / "project/.build").mkdir(parents=True)
+    (tmp_path / "project/examples").mkdir()
+    return tmp_path / "project"
+
+
 def outside(copy):
     document = json.loads((copy / "manifest.json").read_text())
     document["tables"]["pages"]["shards"][0]["path"] = "../x.parquet"
@@ -89,6 +95,25 @@ CASES = {
         1,
         "line 1",
     ),
+    "exclusion-beyond-int64": (
+        lambda t, d: build(t, "--exclude-triples", file(t, "x.tsv", b"Q1\tP31\tQ9999999999999999999\n")),
+        1,
+        "line 1",
+    ),
+    "exclusions-no-text": (lambda t, d: build(t, "--exclude-triples", file(t, "x.tsv", b"\x80\x81\x82")), 1, "line 1"),
+    "no-wikipedia-file": (lambda t, d: build(t, wikipedia=("--wikipedia",)), 2, "--wikipedia"),
+    "no-language": (lambda t, d: build(t, "--language", "../en"), 2, "--language"),
+    "out-below-a-file": (lambda t, d: ["build", *DEMO_INPUTS, "--out", file(t, "f", b"x") / "d"], 1, "--out"),
+    "out-with-a-cut-manifest": (
+        lambda t, d: ["build", *DEMO_INPUTS, "--out", with_table(t, d, cut_manifest)],
+        1,
+        "manifest.json",
+    ),
+    "out-has-a-build-folder-of-another-tool": (
+        lambda t, d: ["build", *DEMO_INPUTS, "--out", others_project(t)],
+        1,
+        "not empty",
+    ),
     "no-out": (lambda t, d: ["build", *DEMO_INPUTS], 2, "--out"),
     "describe-no-dataset": (lambda t, d: ["describe", t], 1, "manifest.json"),
     "validate-cut-manifest": (lambda t, d: ["validate", with_table(t, d, cut_manifest)], 1, "manifest.json"),
@@ -99,6 +124,11 @@ CASES = {
         lambda t, d: ["tokenize", d, "--tokenizer", file(t, "tokenizer.json", b"{}").parent, "--name", "x"],
         1,
         "tokenizer",
+    ),
+    "tokenizer-into-a-file": (
+        lambda t, d: ["train-tokenizer", d, "--vocab-size", "500", "--out", file(t, "f", b"x")],
+        1,
+        "f: File exists",
     ),
     "tokens-name-outside": (lambda t, d: ["tokenize", d, "--tokenizer", t, "--name", "../x"], 2, "--name"),
     "unknown-recipe": (lambda t, d: ["train", "keppler-tiny", "--data", d], 2, "kepler-tiny"),

@@ -44,7 +44,7 @@ def test_a_cycle_is_counted_apart_from_a_dead_end():
     drops = Counter()
     sources, targets = hash_strings("abc"), hash_strings(["b", "a", "nowhere"])
     index_titles(np.empty(0, np.uint64), np.empty(0, np.int64), (sources, targets), drops)
-    assert drops == {"redirect_cycle": 2, "redirect_to_no_item": 1}
+    assert +drops == {"redirect_cycle": 2, "redirect_to_no_item": 1}
 
 
 def test_find_in_nothing_finds_nothing():

@@ -111,7 +111,9 @@ def _triples(world: World, splits: list[str]) -> pa.Table:
 
 
 def _tokens(folder: Path, world: World, train: list, page_split: list[str], digest: str) -> None:
-    words = sorted({w for i in range(len(world.names)) for w in world.text(i)} | {w for r in RELATIONS for w in r.split()})
+    words = sorted(
+        {w for i in range(len(world.names)) for w in world.text(i)} | {w for r in RELATIONS for w in r.split()}
+    )
     ids = {word: number for number, word in enumerate([*SPECIAL, *words])}
     entities = [
         {"entity_index": i, "ids": [ids[w] for w in world.text(i)], "name_ids": [ids[name]]}

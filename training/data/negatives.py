@@ -31,10 +31,12 @@ def alias_table(weights: Real[np.ndarray, " C"]) -> AliasTable:
     Columns below the mean are filled by those above it, both in order: the cumulative deficit and surplus tell who
     fills whom, and a column that has given too much is filled by the next one above the mean.
     """
-    weights = np.asarray(weights, dtype=np.float64)
-    total = weights.sum()
-    scaled = weights * (len(weights) / total) if total else np.ones(len(weights))
-    small, large = np.flatnonzero(scaled < 1), np.flatnonzero(scaled >= 1)
+    scaled = np.asarray(weights, dtype=np.float64)
+    scaled = scaled / scaled.max() if scaled.any() else np.ones(len(weights))
+    scaled = scaled * (len(scaled) / scaled.sum())
+    # The heaviest is never below the mean, whatever rounding says.
+    is_large = (scaled >= 1) | (np.arange(len(scaled)) == scaled.argmax())
+    small, large = np.flatnonzero(~is_large), np.flatnonzero(is_large)
     keep, alias = np.minimum(scaled, 1.0), np.arange(len(scaled))
     deficit, surplus = np.cumsum(1 - scaled[small]), np.cumsum(scaled[large] - 1)
     before = deficit - (1 - scaled[small])
@@ -58,8 +60,8 @@ class KnownFacts:
     relations: int
 
     def holds(
-        self, heads: Int64[np.ndarray, "*S"], relations: Int64[np.ndarray, "*S"], tails: Int64[np.ndarray, "*S"]
-    ) -> Bool[np.ndarray, "*S"]:
+        self, heads: Int64[np.ndarray, "*#S"], relations: Int64[np.ndarray, "*#S"], tails: Int64[np.ndarray, "*#S"]
+    ) -> Bool[np.ndarray, "*#S"]:
         """Which of these are train triples."""
         keys = self._keys(heads, relations, tails)
         if not len(self.keys):
@@ -67,8 +69,8 @@ class KnownFacts:
         return self.keys[np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)] == keys
 
     def _keys(
-        self, heads: Int64[np.ndarray, "*S"], relations: Int64[np.ndarray, "*S"], tails: Int64[np.ndarray, "*S"]
-    ) -> Int64[np.ndarray, "*S"]:
+        self, heads: Int64[np.ndarray, "*#S"], relations: Int64[np.ndarray, "*#S"], tails: Int64[np.ndarray, "*#S"]
+    ) -> Int64[np.ndarray, "*#S"]:
         return (heads * self.relations + relations) * self.entities + tails
 
 

@@ -3,9 +3,9 @@
 majority: the most frequent anchor, the most frequent relation, and nothing else.
 frequency: an entity by its number of train graphs as an anchor; a relation by its share among train facts whose head
 shares a category (P31) with the query's head, then by its overall share.
-cooccurrence: an entity by the train pages it shares with the other anchors of the graph, P(on the page | anchor on the
-page) summed over them, then by frequency; a relation by its share among train facts of the same head and tail, then
-of the same tail, the same head, and all.
+cooccurrence: an entity by the passages of train pages that it shares with the other anchors of the graph, P(entity in
+the passage | anchor in the passage) summed over them, then by frequency; a relation by its share among train facts of
+the same head and tail, then of the same tail, the same head, and all.
 
 "then" is a step of 1/1,000 in weight, so a later share only orders what the earlier ones leave equal. The scores are
 float64, on the CPU.
@@ -34,7 +34,7 @@ class TrainGraphs:
 
     entities: int
     relations: int
-    anchor_pages: Int64[Array, " A"]
+    anchor_graphs: Int64[Array, " A"]
     anchor_entities: Int64[Array, " A"]
     facts: Int64[Array, "F 3"]
     """Columns head, relation, tail."""
@@ -54,7 +54,7 @@ class TrainGraphs:
 
 def read_train_graphs(dataset: Dataset) -> TrainGraphs:
     """Read wk_graphs of split train, and the categories of the entities."""
-    graphs = dataset.read("wk_graphs", "train", ["page_id", "mentions", "triples"]).combine_chunks()
+    graphs = dataset.read("wk_graphs", "train", ["mentions", "triples"]).combine_chunks()
     mentions, triples = graphs["mentions"].combine_chunks(), graphs["triples"].combine_chunks()
     facts = [triples.flatten().field(name) for name in ("head_index", "relation_index", "tail_index")]
     lists = dataset.read("entities", columns=["categories"])["categories"].combine_chunks()
@@ -62,7 +62,7 @@ def read_train_graphs(dataset: Dataset) -> TrainGraphs:
     return TrainGraphs(
         entities=dataset.rows("entities"),
         relations=dataset.rows("relations"),
-        anchor_pages=_int64(graphs["page_id"])[_int64(mentions.value_parent_indices())],
+        anchor_graphs=_int64(mentions.value_parent_indices()),
         anchor_entities=_int64(mentions.flatten().field("entity_index")),
         facts=np.stack([_int64(column) for column in facts], axis=1),
         categories=np.stack([_int64(lists.value_parent_indices()), _int64(codes)], axis=1),
@@ -112,9 +112,8 @@ class Cooccurrence:
     """By the company that an entity, or a relation, keeps in train."""
 
     def __init__(self, train: TrainGraphs) -> None:
-        pairs = np.unique(np.stack([train.anchor_pages, train.anchor_entities], axis=1), axis=0)
-        self._pages, self._entities = pairs[:, 0], pairs[:, 1]
-        self._by_page, self._by_entity = Groups(self._pages), Groups(self._entities)
+        self._graphs, self._entities = train.anchor_graphs, train.anchor_entities
+        self._by_graph, self._by_entity = Groups(self._graphs), Groups(self._entities)
         self._anchor_shares, self._relation_shares = _shares(train.anchor_counts), _shares(train.relation_counts)
         heads, relations, tails = train.facts.T
         self._width = train.entities
@@ -123,15 +122,15 @@ class Cooccurrence:
         ]
 
     def entity_logits(self, graphs: Sequence[Graph], anchor: Int64[Array, " B"]) -> Float64[Tensor, "B E"]:
-        """Sum over the other anchors of P(entity on the page | anchor on the page); 0 for those anchors themselves."""
+        """Sum over the other anchors of P(entity | anchor in the passage); 0 for those anchors themselves."""
         scores = torch.from_numpy(self._anchor_shares).mul(STEP).repeat(len(graphs), 1)
         for row, (graph, masked) in enumerate(zip(graphs, anchor, strict=True)):
             others = np.delete(graph.anchors, masked).astype(np.int64)
             which, found = self._by_entity.find(others)
             weight = 1 / np.maximum(np.bincount(which, minlength=len(others)), 1)
-            pages, neighbours = self._by_page.find(self._pages[found])
+            places, neighbours = self._by_graph.find(self._graphs[found])
             company = torch.from_numpy(self._entities[neighbours])
-            scores[row].index_add_(0, company, torch.from_numpy(weight[which[pages]]))
+            scores[row].index_add_(0, company, torch.from_numpy(weight[which[places]]))
             # An entity stands once in a graph, so the answer is none of the anchors that are shown.
             scores[row, torch.from_numpy(others)] = 0
         return scores

@@ -5,6 +5,7 @@ from typing import Any
 
 from schemas.errors import DataError
 from training.baselines import EMBEDDINGS, is_baseline, load_baseline
+from training.config import read_config
 from training.evaluation.tasks import find_task, open_examination
 from training.runs import load_run
 
@@ -24,12 +25,12 @@ def evaluate(
     settings = settings or {}
     if is_baseline(run):
         return _evaluate_baseline(run, task, data, split, settings)
+    system = read_config(run).system
+    _require_task(run, system, TASKS_OF[system], task)
     opened = load_run(run, data)
-    name = opened.config.recipe
-    _require_task(run, opened.config.system, TASKS_OF[opened.config.system], task)
     examination = open_examination(task, opened.dataset, split, settings, opened.tokens)
-    system = opened.scorer() if task == "link-prediction" else opened.model
-    return examination.examine(run, name, system)
+    asked = opened.scorer() if task == "link-prediction" else opened.model
+    return examination.examine(run, opened.config.recipe, asked)
 
 
 def _evaluate_baseline(run: Path, task: str, data: Path | None, split: str, settings: dict[str, str]) -> dict[str, Any]:

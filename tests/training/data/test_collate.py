@@ -45,12 +45,16 @@ HARRY_POTTER = graph(
 
 def test_the_papers_example_has_its_order_positions_and_types():
     built = build([HARRY_POTTER])
-    words, entities, relations = [BOS, POINTS, HIS, WAND, AT, EOS], [HARRY, VOLDEMORT, WIZARD, HOGWARTS, TOM], [0, 1, 0, 2]
+    words, entities, relations = (
+        [BOS, POINTS, HIS, WAND, AT, EOS],
+        [HARRY, VOLDEMORT, WIZARD, HOGWARTS, TOM],
+        [0, 1, 0, 2],
+    )
     assert built.ids.tolist() == words + entities + relations
     assert built.types.tolist() == [WORD] * 6 + [ENTITY] * 5 + [RELATION] * 4
     # <s> 0, points 2 ... at 5, </s> 7; Harry 1, Voldemort 6, and their tails 3 and 8; relations 2 and 7.
     # Both have the species wizard: the node keeps the place of the first.
-    assert built.positions.tolist() == [0, 2, 3, 4, 5, 7] + [1, 6, 3, 3, 8] + [2, 2, 7, 7]
+    assert built.positions.tolist() == [0, 2, 3, 4, 5, 7, 1, 6, 3, 3, 8, 2, 2, 7, 7]
     assert built.inline.tolist() == [8]
     assert built.is_anchor.nonzero()[0].tolist() == [6, 7]
     assert built.unit_nodes.tolist() == [6, 1, 2, 3, 4, 7]
@@ -149,7 +153,7 @@ def test_padding_in_any_order_keeps_each_graph_and_lets_pads_see_themselves_only
 
 def test_triples_beyond_the_limit_go_by_priority_and_are_counted():
     built = build([HARRY_POTTER], max_nodes=12, priority=[3, 2, 1, 0])
-    assert built.triple_nodes.tolist() == [-1, -1, 10, 11]  # the node of Voldemort's species: the wizard fits no more
+    assert built.triple_nodes.tolist() == [-1, -1, 10, 11]
     assert len(built.ids) == 12
 
 

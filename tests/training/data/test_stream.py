@@ -76,13 +76,15 @@ def test_ragged_columns_equal_pylists_also_for_slices_and_structs():
 
 def test_taking_and_padding_equal_python():
     lists = [[1, 2], [], [3], [4, 5, 6]]
-    rows = Ragged(np.array(sum(lists, [])), offsets(np.array([len(row) for row in lists])))
+    rows = Ragged(np.array([1, 2, 3, 4, 5, 6]), offsets(np.array([len(row) for row in lists])))
     taken = rows.take(np.array([3, 1, 0, 3]))
     assert taken.padded(-1).tolist() == [[4, 5, 6], [-1, -1, -1], [1, 2, -1], [4, 5, 6]]
     assert rows.rows.tolist() == [0, 0, 2, 3, 3, 3] and rows.within.tolist() == [0, 1, 0, 0, 1, 2]
 
 
-@pytest.mark.parametrize(("train", "valid", "held"), [(600, 100, None), (600, 5, 32), (100, 5, 10), (90, 9, None), (5, 0, None)])
+@pytest.mark.parametrize(
+    ("train", "valid", "held"), [(600, 100, None), (600, 5, 32), (100, 5, 10), (90, 9, None), (5, 0, None)]
+)
 def test_too_small_a_valid_split_gives_way_to_a_slice_of_train_and_says_so(train, valid, held):
     parts = train_and_valid("s", train, valid, least=32, seed=0, digest="d")
     if held is None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from schemas.errors import DataError, UsageError
+from tests.training.evaluation.kg import read_real, write_kg
 from training.baselines import (
     EMBEDDINGS,
     NAMES,
@@ -127,8 +128,6 @@ def test_a_full_folder_is_not_written_into(family, tmp_path):
 
 
 def test_another_dataset_is_refused(family, tmp_path):
-    from conftest import write_kg
-
     folder = run_baseline("frequency", family.folder, None, tmp_path / "run", {})
     other = write_kg(tmp_path / "other", {"train": [("a", "r", "b")], "valid": [], "test": [("b", "r", "a")]})
     with pytest.raises(DataError, match="was made on dataset"):
@@ -151,6 +150,44 @@ def test_weights_of_another_size_are_refused(family, tmp_path):
         evaluate(folder, "link-prediction")
 
 
+def equals_pykeen(dataset, name):
+    """Our metrics and PyKEEN's, of one trained model; PyKEEN ranks in float32, as the model scores."""
+    from pykeen.evaluation import RankBasedEvaluator
+
+    questions = prepare(dataset, "test", LinkPredictionSettings())
+    parts = {split: torch.from_numpy(triples) for split, triples in questions.facts.splits.items()}
+    model = train_embedding(name, EmbeddingSettings(dim=8, epochs=2, batch=128, lr=0.02), questions.facts)
+    theirs = RankBasedEvaluator(filtered=True).evaluate(
+        model, parts["test"], additional_filter_triples=[parts["train"], parts["valid"]], use_tqdm=False, batch_size=64
+    )
+    ours = link_prediction(PykeenScorer(model), questions)
+    names = {"mr": "arithmetic_mean_rank", "mrr": "inverse_harmonic_mean_rank", "hits@10": "hits_at_10"}
+    for side in ("both", "head", "tail"):
+        for key, their_key in names.items():
+            assert ours[side][key] == pytest.approx(theirs.get_metric(f"{side}.realistic.{their_key}"), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(EMBEDDINGS))
+def test_metrics_of_a_trained_model_equal_pykeens(family, name):
+    pytest.importorskip("pykeen")
+    equals_pykeen(family, name)
+
+
+def test_metrics_of_a_trained_model_equal_pykeens_on_real_graphs(real_kg):
+    pytest.importorskip("pykeen")
+    equals_pykeen(real_kg, "complex")
+
+
+def test_a_damaged_config_is_one_line(family, tmp_path):
+    folder = run_baseline("frequency", family.folder, None, tmp_path / "run", {})
+    (folder / "config.toml").write_text(
+        'baseline = "transe"\n[data]\nfolder = "."\ndigest = "x"\n[settings]\ndim = "a"'
+    )
+    with pytest.raises(DataError, match="is not a baseline's") as raised:
+        load_baseline(folder)
+    assert "\n" not in str(raised.value)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("graph", "name", "least"),
@@ -158,8 +195,6 @@ def test_weights_of_another_size_are_refused(family, tmp_path):
 )
 def test_default_training_reaches_what_is_published_for_small_graphs(graph, name, least, tmp_path):
     pytest.importorskip("pykeen")
-    from conftest import read_real
-
     questions = prepare(read_real(graph, tmp_path), "test", LinkPredictionSettings())
     settings = EmbeddingSettings().resolved(EMBEDDINGS[name], len(questions.facts.splits["train"]))
     scorer = PykeenScorer(train_embedding(name, settings, questions.facts))

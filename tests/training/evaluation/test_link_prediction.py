@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from schemas.errors import DataError, UsageError
+from tests.training.evaluation.kg import write_kg
 from training.evaluation.facts import Groups, read_facts
 from training.evaluation.link_prediction import LinkPredictionSettings, link_prediction, prepare
 from training.evaluation.rules import FrequencyRule, SeenPatternRule
@@ -53,8 +54,6 @@ def test_rules_are_scorers(family):
 
 
 def test_symmetry_is_seen_once_train_shows_it(tmp_path):
-    from conftest import write_kg
-
     pairs = [("a", "b"), ("c", "d"), ("e", "f")]
     train = [(x, "spouse", y) for x, y in pairs] + [("b", "spouse", "a"), ("d", "spouse", "c")]
     train += [(f"x{i}", "knows", f"y{i}") for i in range(5)]
@@ -99,8 +98,6 @@ def test_a_scorer_that_says_nothing_ranks_in_the_middle(family):
 
 
 def test_unseen_entities_are_counted_and_may_be_skipped(tmp_path):
-    from conftest import write_kg
-
     splits = {"train": [("a", "r", "b")], "valid": [], "test": [("a", "r", "new"), ("b", "r", "a")]}
     dataset = write_kg(tmp_path, splits)
     assert ask(dataset).protocol["unseen"] == {"policy": "keep", "triples": 1}
@@ -133,8 +130,6 @@ def test_wrong_settings_say_what_is_right(given, message):
 
 
 def test_an_empty_split_says_so(tmp_path):
-    from conftest import write_kg
-
     dataset = write_kg(tmp_path, {"train": [("a", "r", "b")], "valid": [], "test": []})
     with pytest.raises(DataError, match="no test triples to rank"):
         ask(dataset)

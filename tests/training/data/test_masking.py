@@ -1,0 +1,128 @@
+"""Masking: budgets to the letter, rates as the papers say, and nothing from a global generator."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.dataset import Dataset
+from schemas.hashing import random_u64
+from training.config import ColakeConfig
+from training.data.collate import COLUMNS, ENTITY, RELATION, WORD
+from training.data.graphs import IGNORE, GraphFeed, TableSizes
+from training.data.masking import budget, choose, corrupted
+from training.data.negatives import alias_table
+from training.data.special import load_tokenizer, special_tokens
+from training.data.stream import RowReader
+
+
+@pytest.mark.parametrize(
+    ("size", "cap", "expected"), [(1, 15, 1), (3, 15, 1), (10, 15, 2), (100, 15, 15), (200, 15, 15), (200, 0, 30)]
+)
+def test_budgets_are_a_share_at_least_one_and_at_most_the_cap(size, cap, expected):
+    assert budget(np.array([size]), 0.15, cap).tolist() == [expected]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 50)), min_size=1), st.integers(0, 4))
+def test_the_smallest_scores_of_each_segments_candidates_are_chosen(nodes, allowance):
+    segments, candidates, scores = (np.array(column) for column in zip(*nodes, strict=True))
+    found = choose(segments, np.full(4, allowance), candidates.astype(bool), scores.astype(np.uint64))
+    for segment in range(4):
+        mine = np.flatnonzero((segments == segment) & candidates)
+        assert found[segments == segment].sum() == min(allowance, len(mine))
+        taken, left = scores[mine[found[mine]]], scores[mine[~found[mine]]]
+        assert not len(taken) or not len(left) or taken.max() <= left.min()
+    assert not (found & ~candidates).any()
+
+
+def chi_square(observed, expected):
+    return float(((observed - expected) ** 2 / expected).sum())
+
+
+def test_eighty_ten_ten():
+    count, table = 200_000, 50
+    ids, mask = np.full(count, 7), np.full(count, 99)
+    actions, draws = random_u64(0, "a", np.arange(count)), random_u64(0, "b", np.arange(count))
+    shown = corrupted(ids, mask, np.full(count, table), actions, draws)
+    replaced = shown[shown != 99]
+    observed = np.array([(shown == 99).sum(), (shown == 7).sum(), ((shown != 7) & (shown != 99)).sum()])
+    # A random id is the node's own once in 50 draws.
+    assert chi_square(observed, count * np.array([0.8, 0.1 + 0.1 / table, 0.1 - 0.1 / table])) < 13.8  # p = 0.001
+    counts = np.bincount(replaced[replaced != 7], minlength=table)[np.arange(table) != 7]
+    assert chi_square(counts, counts.sum() / (table - 1)) < 85.4  # 48 degrees of freedom, p = 0.001
+
+
+def feed(dataset, seed=0, **changes):
+    tokens = Dataset(dataset).tokens("tiny")
+    tokenizer = load_tokenizer(tokens)
+    sizes = TableSizes(tokenizer.get_vocab_size(), Dataset(dataset).rows("entities"), 6)
+    config = ColakeConfig(**{"negatives": 5, "encode_graphs": 4, **changes})
+    reader = RowReader(tokens, "wk_graphs", "train", COLUMNS)
+    table = alias_table(np.ones(sizes.entities))
+    return GraphFeed(reader, config, special_tokens(tokenizer), sizes, table, seed, "t", 254)
+
+
+def flat(batch):
+    """(types, ids, labels) of all nodes."""
+    return tuple(
+        np.concatenate([getattr(piece, name).numpy().ravel() for piece in batch.pieces])
+        for name in ("types", "ids", "labels")
+    )
+
+
+def test_every_anchor_is_labelled_and_special_tokens_never_are(made_up):
+    source = feed(made_up)
+    batch = source.batch(np.arange(40), 0, 0)
+    types, ids, labels = flat(batch)
+    special = [0, 1, 2, 3]
+    assert not np.isin(labels[types == WORD], special).any()
+    anchors = sum(len(piece.inline) for piece in batch.pieces)
+    assert (labels[types == ENTITY] != IGNORE).sum() >= anchors
+    masked = ids[(types == RELATION) & (labels != IGNORE)]
+    assert len(masked) and (masked <= 6).all()  # 6 is the relations' mask symbol
+
+
+def test_masks_and_dropped_facts_are_new_each_epoch_and_the_same_for_the_same_one(made_up):
+    source, rows = feed(made_up, label_all_anchors=False), np.arange(20)
+    first, again, second = (source.batch(rows, epoch, 0) for epoch in (0, 0, 1))
+    assert all(np.array_equal(a, b) for a, b in zip(flat(first), flat(again), strict=True))
+    assert flat(first)[2].shape != flat(second)[2].shape or not np.array_equal(flat(first)[2], flat(second)[2])
+
+
+def test_a_graph_is_masked_alike_in_any_batch(made_up):
+    source = feed(made_up, encode_graphs=1)
+    alone, among = source.batch(np.array([7]), 3, 0), source.batch(np.arange(10), 3, 0)
+    assert any(
+        piece.ids.shape == alone.pieces[0].ids.shape
+        and (piece.ids == alone.pieces[0].ids).all()
+        and (piece.labels == alone.pieces[0].labels).all()
+        for piece in among.pieces
+    )
+
+
+def test_half_of_the_anchors_lose_their_facts(made_up):
+    source = feed(made_up)
+    kept = total = 0
+    for epoch in range(30):
+        half, whole = (
+            source.batch(np.arange(60), epoch, 0),
+            feed(made_up, drop_neighbours=0.0).batch(np.arange(60), 0, 0),
+        )
+        kept += sum(int((piece.types == RELATION).sum()) for piece in half.pieces)
+        total += sum(int((piece.types == RELATION).sum()) for piece in whole.pieces)
+    assert abs(kept / total - 0.5) < 0.03
+
+
+def test_poisoned_global_generators_change_nothing(made_up, monkeypatch):
+    expected = flat(feed(made_up).batch(np.arange(20), 0, 0))
+
+    def poisoned(*_args, **_kwargs):
+        raise AssertionError("a global generator was asked")
+
+    for name in ("random", "randint", "permutation", "shuffle", "choice", "uniform"):
+        monkeypatch.setattr(np.random, name, poisoned)
+    monkeypatch.setattr("random.random", poisoned)
+    assert all(
+        np.array_equal(a, b) for a, b in zip(flat(feed(made_up).batch(np.arange(20), 0, 0)), expected, strict=True)
+    )

@@ -1,0 +1,77 @@
+"""Negatives: the distributions asked for, never a gold one, never a known fact."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.hashing import random_u64
+from tests.training.data.test_masking import chi_square, feed
+from training.data.negatives import REDRAWS, alias_table, corrupt_tails, known_facts
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1e6) | st.integers(0, 3), min_size=1, max_size=60))
+def test_the_alias_table_is_exactly_the_distribution(weights):
+    table = alias_table(np.array(weights))
+    count = len(weights)
+    implied = np.bincount(np.arange(count), table.keep, count) + np.bincount(table.alias, 1 - table.keep, count)
+    total = sum(weights)
+    expected = np.array(weights) / total if total else np.full(count, 1 / count)
+    assert np.allclose(implied / count, expected, atol=1e-9)
+    assert (table.keep >= 0).all() and (table.keep <= 1).all()
+
+
+def test_draws_follow_graph_count_to_the_three_quarters():
+    counts = np.array([1, 2, 4, 8, 16, 32, 64, 500, 0, 3])
+    draws = alias_table(counts**0.75).sample(random_u64(0, "draws", np.arange(300_000)))
+    expected = 300_000 * counts**0.75 / (counts**0.75).sum()
+    observed = np.bincount(draws, minlength=len(counts))
+    assert observed[8] == 0
+    positive = counts > 0
+    assert chi_square(observed[positive], expected[positive]) < 26.1  # 8 degrees of freedom, p = 0.001
+
+
+def test_candidates_are_the_gold_entities_then_distinct_others_per_gold(made_up):
+    source = feed(made_up, negatives=3)
+    for step in range(10):
+        batch = source.batch(np.arange(16), 0, step)
+        labels = np.concatenate([p.labels[(p.types == 1) & (p.labels >= 0)].numpy() for p in batch.pieces])
+        gold, candidates = np.unique(labels), batch.candidates.numpy()
+        assert np.array_equal(candidates[: len(gold)], gold)
+        assert not np.isin(candidates[len(gold) :], gold).any()
+        assert len(np.unique(candidates)) == len(candidates) <= 4 * len(gold)
+    assert not np.array_equal(
+        source.batch(np.arange(16), 0, 0).candidates, source.batch(np.arange(16), 0, 1).candidates
+    )
+
+
+TRIPLES = np.array([(0, 0, 1), (0, 0, 2), (3, 1, 0), (0, 0, 4)])
+
+
+@pytest.mark.parametrize("heads", [False, True])
+def test_corrupted_triples_are_uniform_over_what_is_not_known(heads):
+    known = known_facts(TRIPLES, entities=30, relations=2)
+    asked = np.repeat(TRIPLES[:1], 3_000, axis=0)
+    words = random_u64(0, "w", np.arange(3_000)[:, None, None], np.arange(2 * REDRAWS).reshape(1, 2, REDRAWS))
+    drawn = corrupt_tails(asked, known, words, heads=heads).ravel()
+    allowed = [e for e in range(30) if e not in ([0] if heads else [1, 2, 4])]
+    assert np.unique(drawn).tolist() == allowed
+    observed = np.bincount(drawn, minlength=30)[allowed]
+    # 28 or 26 degrees of freedom, p = 0.001.
+    assert chi_square(observed, np.full(len(allowed), 6_000 / len(allowed))) < 54.1
+
+
+def test_known_facts_hold_and_no_others():
+    known = known_facts(TRIPLES, entities=6, relations=2)
+    every = np.array([(h, r, t) for h in range(6) for r in range(2) for t in range(6)])
+    found = known.holds(every[:, 0], every[:, 1], every[:, 2])
+    assert {tuple(row) for row in every[found].tolist()} == {tuple(row) for row in TRIPLES.tolist()}
+    assert not known_facts(TRIPLES[:0], 6, 2).holds(every[:, 0], every[:, 1], every[:, 2]).any()
+
+
+def test_where_everything_is_known_the_last_draw_stays():
+    everything = np.array([(0, 0, t) for t in range(3)])
+    words = random_u64(0, "w", np.arange(REDRAWS).reshape(1, 1, REDRAWS))
+    drawn = corrupt_tails(everything[:1], known_facts(everything, 3, 1), words)
+    assert drawn[0, 0] == int(words[0, 0, -1] % np.uint64(3))

@@ -1,0 +1,171 @@
+"""CoLAKE: who sees whom, where words stand, and what is trained."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from training.config import ColakeConfig, Config, EncoderConfig, OptimConfig
+from training.data.batch import Ragged, offsets
+from training.data.collate import ENTITY, RELATION, WORD
+from training.data.graphs import IGNORE, ColakeBatch, Graph, TableSizes
+from training.data.special import SpecialTokens
+from training.encoders import encode_text
+from training.models.colake import Colake, ColakePredictor
+from training.optim import build_optimizer
+from training.train import train_step
+
+SIZES = TableSizes(words=20, entities=8, relations=4)
+SPECIAL = SpecialTokens(bos=0, pad=1, eos=2, unk=3, mask=4)
+CPU = torch.device("cpu")
+
+
+def make(layers=2, **changes):
+    config = Config(
+        recipe="r",
+        system="colake",
+        encoder=EncoderConfig(
+            hidden_size=16, layers=layers, heads=2, intermediate_size=32, max_positions=32, dropout=0.0
+        ),
+        optim=OptimConfig(lr=1e-2),
+        colake=ColakeConfig(**changes),
+    )
+    torch.manual_seed(0)
+    return config, Colake(config, SIZES)
+
+
+def graph(units, anchors=(), triples=()):
+    return Graph(np.array(units, np.int32), np.array(anchors, np.int32), np.array(triples, np.int32).reshape(-1, 3))
+
+
+ONE_FACT = graph([10, -1, 11], [3], [(0, 2, 5)])  # the tail, entity 5, reaches the words over relation 2 and anchor 3
+
+
+def batch_of(*graphs, labels):
+    """A batch of these graphs whose labels are the given (node, label) pairs of the first one."""
+    predictor = ColakePredictor(make()[1], SPECIAL, SIZES, 30)
+    piece, _ = predictor._masked(graphs, np.zeros(len(graphs), np.int64), WORD)
+    for node, label in labels:
+        piece.labels[0, node] = label
+    gold = piece.labels[(piece.types == ENTITY) & (piece.labels != IGNORE)].unique()
+    return ColakeBatch(pieces=[piece], candidates=torch.cat([gold, torch.tensor([0, 7])]), cut=0)
+
+
+@pytest.mark.parametrize(("layers", "reaches"), [(1, False), (2, False), (3, True)])
+def test_a_tail_reaches_the_words_after_three_layers_and_not_before(layers, reaches):
+    _, model = make(layers)
+    batch = batch_of(ONE_FACT, labels=[])
+    model.eval()
+    with torch.no_grad():
+        for parameter in model.encoder.encoder.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(5)  # so that three hops are well above rounding
+        before = model.states(batch.pieces[0])
+        model.entity.weight[5] = model.entity.weight[5].flip(0)
+        after = model.states(batch.pieces[0])
+    moved = (before - after).abs().amax(dim=-1)[0]
+    # <s>, two words, </s>, anchor, tail, relation
+    assert (moved[:4] > 1e-6).all() if reaches else (moved[:4] == 0).all()
+    assert moved[5] > 1e-6 and (moved[4] > 1e-6) == (layers >= 2)
+
+
+def test_a_graph_does_not_depend_on_what_is_padded_beside_it():
+    _, model = make(3)
+    model.eval()
+    alone, both = batch_of(ONE_FACT, labels=[]), batch_of(ONE_FACT, graph([5] * 20), labels=[])
+    with torch.no_grad():
+        left, right = model.states(alone.pieces[0])[0], model.states(both.pieces[0])[0]
+    assert torch.allclose(left, right[: len(left)], atol=1e-6)
+    assert torch.isfinite(right).all()
+
+
+def test_text_alone_stands_at_the_same_positions_as_in_the_encoders_own_path():
+    _, model = make()
+    model.eval()
+    words = [10, 11, 12, 13]
+    batch = batch_of(graph(words), labels=[])
+    batch.pieces[0].ids[0, 1] = words[0]  # the helper masks the first unit
+    ids = torch.tensor([[0, *words, 2]])
+    with torch.no_grad():
+        ours = model.states(batch.pieces[0])
+        plain = encode_text(model.encoder, ids, torch.ones_like(ids, dtype=torch.bool))
+    assert torch.equal(batch.pieces[0].positions + model.position_offset, torch.arange(2, 8)[None])
+    assert torch.allclose(ours, plain, atol=1e-6)
+
+
+def test_one_step_moves_all_three_tables_also_the_relations():
+    config, model = make()
+    batch = batch_of(ONE_FACT, labels=[(1, 10), (4, 3), (6, 2)])
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    means = train_step(config, model, build_optimizer(model, config.optim), [batch], 0, CPU)
+    assert set(means) == {"train/loss", "train/word", "train/entity", "train/relation"}
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert {"relation.weight", "entity.weight", "encoder.embeddings.word_embeddings.weight"} <= moved
+    assert {"word_head.bias", "relation_head.bias", "entity_head.dense.weight"} <= moved
+
+
+@pytest.mark.parametrize("labels", [[(1, 10)], [(4, 3)], []], ids=["no-entity-no-relation", "entity-only", "nothing"])
+def test_terms_without_labels_are_left_out_and_nothing_is_nan(labels):
+    config, model = make()
+    batch = batch_of(graph([10, -1], [3]), labels=labels if labels != [(4, 3)] else [(3, 3)])
+    means = train_step(config, model, build_optimizer(model, config.optim), [batch], 0, CPU)
+    assert len(means) == 1 + len(labels) and all(np.isfinite(value) for value in means.values())
+    assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+
+
+def test_the_loss_is_the_cross_entropy_by_hand():
+    _, model = make()
+    batch = batch_of(ONE_FACT, labels=[(1, 10), (4, 3), (5, 5), (6, 2)])
+    states = model.states(batch.pieces[0])[0]
+    tables = {WORD: model.encoder.get_input_embeddings().weight, RELATION: model.relation.weight}
+    losses = model.losses(batch)
+    for name, kind, node, label in (("word", WORD, 1, 10), ("relation", RELATION, 6, 2)):
+        head = model.word_head if kind == WORD else model.relation_head
+        logits = head(states[node][None], tables[kind])[0]
+        assert torch.isclose(losses[name], -logits.log_softmax(0)[label])
+    candidates = [3, 5, 0, 7]
+    assert batch.candidates.tolist() == candidates
+    logits = model.entity_head(states[[4, 5]], model.entity.weight[candidates]).log_softmax(-1)
+    assert torch.isclose(losses["entity"], -logits[0, 0] - logits[1, 1])
+
+
+def test_micro_batches_add_up_to_the_batch():
+    config, model = make()
+    first = batch_of(ONE_FACT, labels=[(1, 10), (2, 11), (6, 1)])
+    second = batch_of(graph([12, 13]), labels=[(2, 13)])
+    together = ColakeBatch([*first.pieces, *second.pieces], first.candidates, 0)
+    gradients = []
+    for batches in ([first, second], [together]):
+        config, model = make()
+        config = dataclasses.replace(config, optim=OptimConfig(lr=1e-9, clip_norm=0.0))
+        train_step(config, model, build_optimizer(model, config.optim), batches, 0, CPU)
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        assert torch.allclose(gradient, gradients[1][name], atol=1e-6), name
+
+
+def test_entities_and_relations_begin_as_the_mean_of_their_names_words():
+    _, model = make()
+    names = Ragged(np.array([5, 6, 7]), offsets(np.array([2, 0, 1, 0, 0, 0, 0, 0])))
+    relations = Ragged(np.array([8, 9, 8, 9]), offsets(np.array([1, 1, 1, 1])))
+    model.initialise_from_names(names, relations)
+    words = model.encoder.get_input_embeddings().weight
+    assert torch.allclose(model.entity.weight[0], (words[5] + words[6]) / 2)
+    assert torch.allclose(model.entity.weight[2], words[7]) and torch.allclose(model.relation.weight[1], words[9])
+    assert torch.isfinite(model.entity.weight).all() and model.entity.weight[1].abs().sum() > 0
+
+
+def test_predictions_mask_the_asked_node_and_rank_the_whole_table():
+    _, model = make()
+    predictor = ColakePredictor(model, SPECIAL, SIZES, 30)
+    graphs = [ONE_FACT, graph([-1, 5, -2], [1, 2], [(1, 3, 1)])] * 20
+    which = np.array([0, 1] * 20)
+    entities = predictor.entity_logits(graphs, which)
+    assert entities.shape == (40, 8)
+    assert predictor.relation_logits(graphs, np.zeros(40, np.int64)).shape == (40, 4)
+    assert predictor.word_logits(graphs, np.array([0, 1] * 20)).shape == (40, 20)
+    # The answer can't depend on the masked entity itself; the batch's other graphs change nothing.
+    other = dataclasses.replace(graphs[1], anchors=np.array([1, 6], np.int32))
+    assert torch.allclose(predictor.entity_logits([other], np.array([1])), entities[1:2], atol=1e-5)

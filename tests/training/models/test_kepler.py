@@ -1,0 +1,160 @@
+"""KEPLER: eq. 2 to the letter, one norm everywhere, every text encoded once."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from schemas.dataset import Dataset
+from training.config import load_config
+from training.data.batch import Ragged, offsets
+from training.data.special import SpecialTokens
+from training.data.triples import descriptions
+from training.models.kepler import KeplerScorer
+from training.optim import build_optimizer
+from training.systems import build_system, entity_descriptions, open_source
+from training.train import train_step
+
+SMALL = {"encoder.hidden_size": "16", "encoder.intermediate_size": "32", "kepler.blocks": "4", "train.batch_size": "16"}
+
+
+def make(made_up, **changes):
+    settings = SMALL | {"train.valid_batches": "2"} | {key.replace("_", ".", 1): str(v) for key, v in changes.items()}
+    dataset = Dataset(made_up)
+    config = load_config("kepler-tiny", settings)
+    source = open_source(dataset, dataset.tokens("tiny"))
+    torch.manual_seed(0)
+    return config, source, build_system(config, source)
+
+
+def slow_knowledge_loss(config, source, model, batch):
+    """eq. 2, one triple and one negative at a time."""
+    vectors = torch.cat([model.embed(piece) for piece in batch.texts])
+
+    def distance(head, relation, tail):
+        difference = vectors[head] + model.relation.weight[relation] - vectors[tail]
+        return difference.abs().sum() if config.norm == 1 else difference.square().sum().sqrt()
+
+    total = torch.zeros(())
+    for b in range(len(batch.heads)):
+        head, relation, tail = (int(column[b]) for column in (batch.heads, batch.relations, batch.tails))
+        total = total - torch.nn.functional.logsigmoid(config.gamma - distance(head, relation, tail))
+        for u in range(len(vectors)):
+            as_head, as_tail = distance(u, relation, tail), distance(head, relation, u)
+            for weight, far in ((batch.head_weights[b, u], as_head), (batch.tail_weights[b, u], as_tail)):
+                total = total - weight * torch.nn.functional.logsigmoid(far - config.gamma)
+    return total / 2 if config.halved else total
+
+
+@pytest.mark.parametrize("norm", [1, 2])
+@pytest.mark.parametrize("in_batch", [False, True])
+@pytest.mark.parametrize("halved", [False, True])
+def test_the_knowledge_loss_equals_eq_2_by_loops(made_up, norm, in_batch, halved):
+    config, source, system = make(
+        made_up, kepler_norm=norm, kepler_in_batch=str(in_batch), kepler_halved=str(halved), kepler_negatives=2,
+        kepler_self_adversarial=0.0,
+    )  # fmt: skip
+    batch = system.train(0)[0]
+    slow = slow_knowledge_loss(config.kepler, source, system.model, batch)
+    assert torch.isclose(system.model.losses(batch)["ke"], slow, rtol=1e-4)
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+def test_negatives_weigh_one_per_triple_and_make_no_known_fact(made_up, in_batch):
+    _, source, system = make(made_up, kepler_in_batch=str(in_batch), kepler_negatives=1)
+    train = source.dataset.read("triples", "train")
+    known = set(zip(*(train[f"{c}_index"].to_pylist() for c in ("head", "relation", "tail")), strict=True))
+    described = entity_descriptions(*(make(made_up)[:2]))
+    texts = [tuple(described.tokens.take(np.array([e])).values.tolist()) for e in range(source.sizes.entities)]
+    for step in range(3):
+        batch = system.train(step)[0]
+        rows = [
+            tuple(row[real].tolist()) for piece in batch.texts for row, real in zip(piece.ids, piece.real, strict=True)
+        ]
+        assert len(rows) == len(set(rows))  # made-up texts all differ: each is encoded once
+        entity = [texts.index(row) for row in rows]
+        sums = (batch.head_weights + batch.tail_weights).sum(dim=1)
+        assert torch.allclose(sums, torch.ones_like(sums))
+        for b, u in batch.tail_weights.nonzero().tolist():
+            fact = (entity[batch.heads[b]], int(batch.relations[b]), entity[u])
+            assert fact not in known
+        for b, u in batch.head_weights.nonzero().tolist():
+            assert (entity[u], int(batch.relations[b]), entity[batch.tails[b]]) not in known
+
+
+@pytest.mark.parametrize("norm", [1, 2])
+def test_ranking_uses_the_trained_norm(made_up, norm):
+    config, source, system = make(made_up, kepler_norm=norm)
+    scorer = KeplerScorer(system.model, entity_descriptions(config, source))
+    heads, relations, tails = torch.tensor([3, 9]), torch.tensor([0, 2]), torch.tensor([7, 1])
+    relation = system.model.relation(relations)
+    for b in range(2):
+        for entity in (0, 5, 40):
+            forward = scorer.entities[heads[b]] + relation[b] - scorer.entities[entity]
+            backward = scorer.entities[entity] + relation[b] - scorer.entities[tails[b]]
+            assert torch.isclose(scorer.tails(heads, relations)[b, entity], -forward.norm(p=norm), atol=1e-5)
+            assert torch.isclose(scorer.heads(relations, tails)[b, entity], -backward.norm(p=norm), atol=1e-5)
+
+
+def test_the_scorer_holds_every_entitys_vector_at_its_own_index(made_up):
+    config, source, system = make(made_up)
+    described = entity_descriptions(config, source)
+    scorer = KeplerScorer(system.model, described)
+    assert len(scorer.entities) == source.sizes.entities
+    for entity in (0, 17, 60):
+        with torch.no_grad():
+            alone = system.model.embed(described.pieces(np.array([entity]))[0])[0]
+        assert torch.allclose(scorer.entities[entity], alone, atol=1e-5)
+
+
+def test_one_step_moves_relations_and_encoder(made_up):
+    config, _, system = make(made_up)
+    before = {name: value.clone() for name, value in system.model.state_dict().items()}
+    train_step(
+        config, system.model, build_optimizer(system.model, config.optim), system.train(0), 0, torch.device("cpu")
+    )
+    moved = {name for name, value in system.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert {"relation.weight", "word_head.bias", "encoder.embeddings.word_embeddings.weight"} <= moved
+
+
+def test_relations_begin_within_their_bound(made_up):
+    config, _, system = make(made_up)
+    bound = (config.kepler.gamma + 2) / config.encoder.hidden_size
+    weight = system.model.relation.weight
+    assert weight.abs().max() <= bound and weight.abs().max() > 0.9 * bound
+
+
+def test_micro_batches_without_in_batch_negatives_add_up_to_the_batch(made_up):
+    gradients = []
+    for micro in (0, 4):
+        config, _, system = make(made_up, kepler_in_batch="false", kepler_negatives=1, train_micro_batch=micro)
+        config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, clip_norm=0.0))
+        batches = system.train(0)
+        assert len(batches) == (4 if micro else 1)
+        train_step(config, system.model, build_optimizer(system.model, config.optim), batches, 0, torch.device("cpu"))
+        gradients.append({name: p.grad for name, p in system.model.named_parameters() if p.grad is not None})
+    for name, gradient in gradients[0].items():
+        assert torch.allclose(gradient, gradients[1][name], atol=1e-4, rtol=1e-3), name
+
+
+def test_descriptions_are_framed_cut_and_fall_back_on_the_name():
+    special = SpecialTokens(bos=0, pad=1, eos=2, unk=3, mask=4)
+    ids = Ragged(np.array([10, 11, 12, 13, 14], np.int32), offsets(np.array([4, 0, 1])))
+    names = Ragged(np.array([20, 21, 22], np.int32), offsets(np.array([1, 1, 1])))
+    found = descriptions(ids, names, special, max_length=5, encode_tokens=10)
+    assert found.tokens.padded(1).tolist() == [[0, 10, 11, 12, 2], [0, 21, 2, 1, 1], [0, 14, 2, 1, 1]]
+    assert found.rows_per_piece == 2
+    assert [len(piece.ids) for piece in found.pieces(np.array([0, 1, 2]))] == [2, 1]
+    assert found.by_length(np.array([0, 1, 2])).tolist() == [1, 2, 0]
+
+
+def test_text_blocks_hold_every_token_once_and_mask_fifteen_per_cent(made_up):
+    _, _, system = make(made_up, kepler_mask_share=0.15)
+    labels = tokens = 0
+    for step in range(40):
+        blocks = system.train(step)[0].blocks
+        real = blocks.real & ~torch.isin(blocks.ids, torch.tensor([0, 1, 2]))
+        labels, tokens = labels + int((blocks.labels >= 0).sum()), tokens + int(real.sum())
+        assert (blocks.ids[:, 0] == 0).all() and (blocks.labels[:, 0] == -1).all()
+    assert abs(labels / tokens - 0.15) < 0.02

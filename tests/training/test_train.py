@@ -1,0 +1,308 @@
+"""The loop: a run is a pure function of its config, killed or not."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from schemas.errors import DataError, UsageError
+from tests.conftest import ROOT
+from tests.training.synthetic import World, make_dataset
+from training import train as loop
+from training.checkpoint import checkpoints
+from training.config import read_config
+from training.metrics import read_metrics
+from training.runs import load_run
+from training.train import train
+
+SMALL = {
+    "train.threads": "1",
+    "train.steps": "6",
+    "train.save_every": "2",
+    "train.valid_every": "3",
+    "train.log_every": "1",
+    "train.valid_batches": "2",
+    "train.batch_size": "8",
+    "encoder.hidden_size": "16",
+    "encoder.intermediate_size": "32",
+    "encoder.dropout": "0.1",
+    "optim.warmup_steps": "1",
+    "kepler.blocks": "4",
+}
+
+
+def run(recipe, data, out, resume=False, **changes):
+    settings = SMALL | {key.replace("_", ".", 1): str(value) for key, value in changes.items()}
+    return train(recipe, data, out, resume=resume, dry_run=False, settings=settings)
+
+
+def weights(folder):
+    return {
+        name: value.numpy().tobytes()
+        for name, value in load_file(checkpoints(folder)[-1] / "model.safetensors").items()
+    }
+
+
+@pytest.fixture(scope="module")
+def unkilled(made_up, tmp_path_factory):
+    """Finished runs, never killed, by recipe."""
+    folders = {}
+    for recipe in ("colake-tiny", "kepler-tiny"):
+        folders[recipe] = tmp_path_factory.mktemp("unkilled") / recipe
+        assert run(recipe, made_up, folders[recipe]) == 0
+    return folders
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing of ours catches it."""
+
+
+def kill_when(monkeypatch, name, call):
+    """Make the `call`-th use of a function of the loop the last thing that happens."""
+    calls, original = [], getattr(loop, name)
+
+    def killing(*args, **kwargs):
+        calls.append(name)
+        if len(calls) == call:
+            raise Killed
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(loop, name, killing)
+
+
+@pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny"])
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("validate", 1),
+        ("train_step", 2),
+        ("train_step", 4),
+        ("validate", 2),
+        ("save_checkpoint", 2),
+        ("draw_curves", 1),
+    ],
+)
+def test_a_run_killed_anywhere_and_resumed_has_the_same_bits(
+    recipe, name, call, made_up, unkilled, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        kill_when(patch, name, call)
+        with pytest.raises(Killed):
+            run(recipe, made_up, tmp_path / "run")
+    assert run(recipe, made_up, tmp_path / "run", resume=True) == 0
+    assert weights(tmp_path / "run") == weights(unkilled[recipe])
+    assert read_metrics(tmp_path / "run") == read_metrics(unkilled[recipe])
+
+
+def test_a_kill_amid_a_checkpoint_leaves_the_one_before(made_up, unkilled, tmp_path, monkeypatch):
+    original = os.replace
+
+    def cut(source, target):
+        if str(target).endswith("step-00000004"):
+            raise Killed
+        original(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.checkpoint.os.replace", cut)
+        with pytest.raises(Killed):
+            run("colake-tiny", made_up, tmp_path / "run")
+    assert [folder.name for folder in checkpoints(tmp_path / "run")] == ["step-00000002"]
+    assert run("colake-tiny", made_up, tmp_path / "run", resume=True) == 0
+    assert weights(tmp_path / "run") == weights(unkilled["colake-tiny"])
+    assert not list((tmp_path / "run/checkpoints").glob(".*"))
+
+
+def test_a_real_sigkill_and_a_resume_have_the_same_bits(made_up, unkilled, tmp_path):
+    folder = tmp_path / "run"
+    words = [f"--set={key}={value}" for key, value in SMALL.items()]
+    command = [
+        sys.executable,
+        "-m",
+        "wikiloom",
+        "train",
+        "kepler-tiny",
+        "--data",
+        str(made_up),
+        "--out",
+        str(folder),
+        *words,
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not checkpoints(folder) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert run("kepler-tiny", made_up, folder, resume=True) == 0
+    assert weights(folder) == weights(unkilled["kepler-tiny"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_exits_75_and_resuming_has_the_same_bits(number, made_up, unkilled, tmp_path, monkeypatch):
+    original = loop.train_step
+
+    def interrupted(*args, **kwargs):
+        if args[4] == 2:
+            os.kill(os.getpid(), number)
+        return original(*args, **kwargs)
+
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_step", interrupted)
+        assert run("colake-tiny", made_up, tmp_path / "run") == 75
+    assert signal.getsignal(number) is before
+    assert checkpoints(tmp_path / "run")[-1].name == "step-00000003"
+    assert (tmp_path / "run/curves.png").is_file()
+    assert run("colake-tiny", made_up, tmp_path / "run", resume=True) == 0
+    assert weights(tmp_path / "run") == weights(unkilled["colake-tiny"])
+
+
+def test_global_generators_do_not_matter(made_up, unkilled, tmp_path):
+    random.seed(1)
+    np.random.seed(2)  # the point of the test
+    torch.manual_seed(3)
+    assert run("colake-tiny", made_up, tmp_path / "run") == 0
+    assert weights(tmp_path / "run") == weights(unkilled["colake-tiny"])
+
+
+def test_another_seed_is_another_run(made_up, unkilled, tmp_path):
+    assert (
+        train("colake-tiny", made_up, tmp_path / "run", resume=False, dry_run=False, settings=SMALL | {"seed": "1"})
+        == 0
+    )
+    assert weights(tmp_path / "run") != weights(unkilled["colake-tiny"])
+
+
+def test_a_run_leaves_config_metrics_events_checkpoints_and_curves(unkilled, made_up):
+    folder = unkilled["kepler-tiny"]
+    config = read_config(folder)
+    assert config.recipe == "kepler-wiki-tiny" and config.data.folder == str(made_up) and config.train.threads == 1
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert set(lines[0]) == {"step", "valid/ke", "valid/mlm"} and lines[0]["step"] == 0
+    assert set(lines[1]) == {"step", "train/loss", "train/ke", "train/mlm", "lr"}
+    assert [line["step"] for line in lines if "valid/ke" in line] == [0, 3, 6]
+    assert [folder.name for folder in checkpoints(folder)] == ["step-00000004", "step-00000006"]
+    assert list((folder / "tensorboard").glob("events.*"))
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_finished_run_resumes_to_itself(made_up, unkilled, capsys):
+    folder = unkilled["kepler-tiny"]
+    before = weights(folder)
+    assert run("kepler-tiny", made_up, folder, resume=True) == 0
+    assert weights(folder) == before
+
+
+def test_config_toml_repeats_a_run(unkilled, tmp_path):
+    path = unkilled["colake-tiny"] / "config.toml"
+    assert train(str(path), None, tmp_path / "again", resume=False, dry_run=False, settings={}) == 0
+    assert weights(tmp_path / "again") == weights(unkilled["colake-tiny"])
+
+
+def test_resuming_at_other_threads_warns(made_up, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        kill_when(patch, "train_step", 4)
+        with pytest.raises(Killed):
+            run("colake-tiny", made_up, tmp_path / "run")
+    run("colake-tiny", made_up, tmp_path / "run", resume=True, train_threads=2)
+    assert "began with 1 threads and goes on with 2" in capsys.readouterr().err
+    assert read_config(tmp_path / "run").train.threads == 1
+
+
+def test_resuming_another_config_or_dataset_says_what_differs(made_up, unkilled, tmp_path):
+    folder = unkilled["colake-tiny"]
+    with pytest.raises(UsageError, match=r"optim\.lr was 0\.002, now 0\.5"):
+        run("colake-tiny", made_up, folder, resume=True, optim_lr=0.5)
+    other = make_dataset(tmp_path / "other", World(4, seed=5))
+    with pytest.raises(DataError, match="was trained on dataset"):
+        run("colake-tiny", other, folder, resume=True)
+    with pytest.raises(DataError, match="was trained on dataset"):
+        load_run(folder, other)
+
+
+@pytest.mark.parametrize("place", ["checkpoints/step-00000006/model.pt", "optimizer.bin", "results/x.pkl"])
+def test_a_planted_pickle_is_refused_unread(place, made_up, tmp_path):
+    folder = tmp_path / "run"
+    run("colake-tiny", made_up, folder)
+    planted = folder / place
+    planted.parent.mkdir(exist_ok=True)
+    planted.write_bytes(b"\x80\x04cos\nsystem\n")
+    for action in (lambda: load_run(folder), lambda: run("colake-tiny", made_up, folder, resume=True)):
+        with pytest.raises(DataError, match=f"{planted.name} may hold pickled objects"):
+            action()
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "says"),
+    [
+        ("model.safetensors", lambda data: data[:-10], "is damaged"),
+        ("state.json", lambda data: b"{", "is damaged"),
+        ("state.json", lambda data: data.replace(b'"version": 1', b'"version": 9'), "version 9"),
+        ("model.safetensors", lambda data: b"\xff" * len(data), "can't be read as safetensors"),
+    ],
+)
+def test_a_damaged_checkpoint_is_named(name, spoil, says, made_up, tmp_path):
+    run("colake-tiny", made_up, tmp_path / "run", train_steps=2)
+    path = checkpoints(tmp_path / "run")[-1] / name
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(DataError, match=says):
+        load_run(tmp_path / "run")
+
+
+def test_a_folder_with_a_run_or_other_files_is_not_written_over(made_up, unkilled, tmp_path):
+    with pytest.raises(UsageError, match="already holds a run: add --resume"):
+        run("colake-tiny", made_up, unkilled["colake-tiny"])
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(UsageError, match="is not empty"):
+        run("colake-tiny", made_up, tmp_path)
+
+
+def test_runs_are_numbered_and_resume_takes_the_last(made_up, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="no run of colake-tiny"):
+        run("colake-tiny", made_up, None, resume=True)
+    for number in (1, 2):
+        run("colake-tiny", made_up, None, train_steps=1)
+        assert capsys.readouterr().out.strip() == f"runs/colake-tiny-{number}"
+    assert run("colake-tiny", made_up, None, resume=True, train_steps=1) == 0
+    assert capsys.readouterr().out.strip() == "runs/colake-tiny-2"
+
+
+def test_a_dry_run_writes_nothing_and_says_what_would_happen(made_up, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert train("kepler-tiny", made_up, None, resume=False, dry_run=True, settings=SMALL) == 0
+    assert "parameters" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny"])
+def test_a_dataset_without_valid_pages_is_validated_on_a_held_out_slice(recipe, tmp_path, capsys):
+    data = make_dataset(tmp_path / "data", World(5), valid_pages=False)
+    run(recipe, data, tmp_path / "run", train_steps=1)
+    assert "the valid split has 0 rows" in capsys.readouterr().err
+    assert any(name.startswith("valid/") for name in read_metrics(tmp_path / "run")[0])
+
+
+def test_a_graph_without_pages_trains_kepler_on_descriptions_and_refuses_colake(tmp_path, capsys):
+    data = make_dataset(tmp_path / "data", World(5), pages=False)
+    run("kepler-tiny", data, tmp_path / "run", train_steps=1)
+    assert "has no pages" in capsys.readouterr().err
+    with pytest.raises(DataError, match="has no wk_graphs in its train split"):
+        run("colake-tiny", data, tmp_path / "other", train_steps=1)
+
+
+def test_both_systems_learn(made_up, tmp_path):
+    for recipe in ("colake-tiny", "kepler-tiny"):
+        run(
+            recipe, made_up, tmp_path / recipe, train_steps=40, train_batch_size=16, train_valid_every=40, optim_lr=0.01
+        )
+        lines = [line for line in read_metrics(tmp_path / recipe) if any(name.startswith("valid/") for name in line)]
+        first, last = lines[0], lines[-1]
+        assert all(last[name] < first[name] for name in first if name != "step"), (first, last)
