@@ -95,7 +95,7 @@ def load_optimizer(folder: Path, model: nn.Module, optimizer: torch.optim.Optimi
 def refuse_pickles(run: Path) -> None:
     """DataError where a run folder holds a file that could carry pickled objects: we wrote none."""
     for path in sorted(run.rglob("*")):
-        if path.suffix in PICKLES:
+        if path.suffix.lower() in PICKLES:
             raise DataError(
                 f"{path} may hold pickled objects, which can run code when they are read. "
                 "Wikiloom wrote no such file and reads none; remove it."

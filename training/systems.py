@@ -33,6 +33,11 @@ class Batch(Protocol):
         """Labels of each loss term."""
         ...
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What the log says about the batch."""
+        ...
+
 
 class Model(Protocol):
     """What the loop asks of a model, beside being an nn.Module."""

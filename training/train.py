@@ -9,7 +9,7 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +64,12 @@ def _loop(config: Config, run: Path, system: System) -> int:
         while done < budget.steps and not stopped.is_set():
             rate = learning_rate(config.optim, done, budget.steps)
             set_learning_rate(optimizer, rate)
-            means = train_step(config, model, optimizer, system.train(done), done, device)
+            batches = system.train(done)
+            means = train_step(config, model, optimizer, batches, done, device)
             done += 1
             last = done == budget.steps
             if last or done % budget.log_every == 0:
-                log.write(done, {**means, "lr": rate})
+                log.write(done, {**means, "lr": rate, **_added([batch.sizes for batch in batches])})
             if last or done % budget.valid_every == 0:
                 log.write(done, validate(model, system.valid, device))
             if last or done % budget.save_every == 0 or stopped.is_set():
@@ -126,9 +127,11 @@ def validate(model: Any, batches: list[Any], device: torch.device) -> dict[str, 
 
 def _totals(batches: list[Any]) -> dict[str, int]:
     """Labels of each term over all batches, terms without any left out."""
-    counts = [batch.counts for batch in batches]
-    totals = {name: sum(count[name] for count in counts) for name in counts[0]}
-    return {name: total for name, total in totals.items() if total}
+    return {name: total for name, total in _added([batch.counts for batch in batches]).items() if total}
+
+
+def _added(counts: Sequence[dict[str, int]]) -> dict[str, int]:
+    return {name: sum(count[name] for count in counts) for name in counts[0]}
 
 
 def _finite(value: float) -> bool:

@@ -187,7 +187,7 @@ def test_a_run_leaves_config_metrics_events_checkpoints_and_curves(unkilled, mad
     assert config.recipe == "kepler-wiki-tiny" and config.data.folder == str(made_up) and config.train.threads == 1
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert set(lines[0]) == {"step", "valid/ke", "valid/mlm"} and lines[0]["step"] == 0
-    assert set(lines[1]) == {"step", "train/loss", "train/ke", "train/mlm", "lr"}
+    assert set(lines[1]) == {"step", "train/loss", "train/ke", "train/mlm", "lr", "entities", "padded_tokens"}
     assert [line["step"] for line in lines if "valid/ke" in line] == [0, 3, 6]
     assert [folder.name for folder in checkpoints(folder)] == ["step-00000004", "step-00000006"]
     assert list((folder / "tensorboard").glob("events.*"))

@@ -74,6 +74,11 @@ class ColakeBatch:
             for name, kind in (("word", WORD), ("entity", ENTITY), ("relation", RELATION))
         }
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Padded nodes, and facts left out for the limit of nodes."""
+        return {"padded_nodes": sum(piece.ids.numel() for piece in self.pieces), "cut_facts": self.cut}
+
 
 def read_graphs(tokens: Dataset, split: str) -> list[Graph]:
     """All graphs of a split, in sort order: for evaluation; training streams them."""

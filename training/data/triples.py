@@ -37,6 +37,12 @@ class KeplerBatch:
         """Labels of each loss term."""
         return {"ke": len(self.heads), "mlm": int((self.blocks.labels != IGNORE).sum())}
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Distinct entities, and padded tokens of their texts and of the blocks."""
+        texts = [*self.texts, self.blocks]
+        return {"entities": self.head_weights.shape[1], "padded_tokens": sum(text.ids.numel() for text in texts)}
+
 
 @dataclasses.dataclass(frozen=True)
 class Descriptions:
