@@ -110,8 +110,10 @@ def _queries(manifest: Manifest) -> list[str]:
             "```",
             "",
             "```python",
+            "import os",
             "from datasets import load_dataset",
-            'triples = load_dataset(".", "triples", split="train")',
+            'triples = load_dataset(os.getcwd(), "triples", split="train", streaming=True)',
+            "print(next(iter(triples)))",
             "```",
             "",
         ]

@@ -1,7 +1,8 @@
 """Checkpoints: every tensor in safetensors, counters in JSON beside them; nothing that could run code is ever read.
 
 RUN/checkpoints/step-00000100/ holds model.safetensors, optimizer.safetensors and state.json. A checkpoint is written
-under another name and renamed when whole, so a kill at any moment leaves the last one as it was.
+under another name and renamed when whole, so a kill at any moment leaves the last one as it was. The loader's and the
+schedule's state is the step: both are pure functions of it.
 """
 
 import json

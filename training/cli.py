@@ -38,7 +38,7 @@ class Train:
     resume: bool = False
     """Go on with the run from its last checkpoint."""
     dry_run: bool = False
-    """Print parameters, memory and steps, and train nothing."""
+    """Print parameters, memory and steps, and train nothing; token ids that are missing are made all the same."""
     set: Settings = ()
     """KEY=VALUE, a setting of the recipe, such as optim.lr=1e-4; may be given several times."""
 

@@ -47,11 +47,11 @@ def build_encoder(config: EncoderConfig, vocab_size: int, token_types: int) -> B
             f"another tokenizer. Make them by wikiloom tokenize --tokenizer {config.name}, or set data.tokens."
         )
     _set_token_types(encoder, token_types)
-    padding = getattr(encoder.embeddings.position_embeddings, "padding_idx", None)
+    offset = _position_offset(encoder, config)
     if head is None:
         head = TiedHead(encoder.config.hidden_size, words.num_embeddings)
         _initialise(head, encoder.config.initializer_range)
-    return Built(encoder, head, 0 if padding is None else padding + 1)
+    return Built(encoder, head, offset)
 
 
 def encode_text(
@@ -107,6 +107,18 @@ def _pretrained(name: str) -> tuple[nn.Module, TiedHead | None]:
     tied.norm.eps = head.layer_norm.eps
     tied.bias.data.copy_(head.bias)
     return encoder, tied
+
+
+def _position_offset(encoder: nn.Module, config: EncoderConfig) -> int:
+    table = encoder.embeddings.position_embeddings
+    padding = getattr(table, "padding_idx", None)
+    offset = 0 if padding is None else padding + 1
+    if table.num_embeddings - offset < config.max_positions:
+        raise DataError(
+            f"The encoder {config.name} has {table.num_embeddings - offset} positions, the recipe asks for "
+            f"{config.max_positions}. Set encoder.max_positions."
+        )
+    return offset
 
 
 def _set_token_types(encoder: nn.Module, rows: int) -> None:

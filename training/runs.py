@@ -115,12 +115,18 @@ def resolved(config: Config, threads: int | None = None) -> Config:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, threads=number))
 
 
-def begin(folder: Path, config: Config) -> None:
-    """A new run folder with its config.toml; UsageError where something is there already."""
+def require_free(folder: Path) -> None:
+    """UsageError where a new run's folder is taken."""
     if (folder / "config.toml").exists():
         raise UsageError(f"{folder} already holds a run: add --resume to go on with it, or choose another --out.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty, and not a run. Choose another --out.")
+
+
+def begin(folder: Path, config: Config) -> None:
+    """A new run folder with its config.toml, written at once; one that is there stays as it is."""
+    if (folder / "config.toml").exists():
+        return
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / ".config.toml.tmp"
     temporary.write_text(to_toml(config), encoding="utf-8")

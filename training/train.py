@@ -23,7 +23,7 @@ from training.config import Config
 from training.data.batch import to_device
 from training.metrics import MetricsLog, draw_curves, progress
 from training.optim import build_optimizer, learning_rate, set_learning_rate
-from training.runs import begin, choose_folder, open_config, open_tokens, resolved, resumed
+from training.runs import begin, choose_folder, open_config, open_tokens, require_free, resolved, resumed
 from training.systems import System, build_system, open_source
 
 STOPPED = 75
@@ -38,7 +38,8 @@ def train(
     run = choose_folder(recipe, config, out, resume=resume)
     config = resumed(run, config) if resume else resolved(config)
     if not resume and not dry_run:
-        begin(run, config)
+        require_free(run)
+    device = _device(config.train.device)
     torch.set_num_threads(config.train.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     source = open_source(dataset, open_tokens(dataset, config))
@@ -46,14 +47,16 @@ def train(
     system = build_system(config, source)
     for line in [*system.notes, *_outlook(config, system)]:
         print(line, file=sys.stderr, flush=True)
-    return 0 if dry_run else _loop(config, run, system)
+    if dry_run:
+        return 0
+    begin(run, config)
+    return _loop(config, run, system, device)
 
 
-def _loop(config: Config, run: Path, system: System) -> int:
-    budget, device = config.train, _device(config.train.device)
-    model = system.model.to(device)
+def _loop(config: Config, run: Path, system: System, device: torch.device) -> int:
+    budget, model = config.train, system.model.to(device)
     optimizer = build_optimizer(model, config.optim)
-    done = _restore(run, model, optimizer)
+    done = saved = _restore(run, model, optimizer)
     with (
         contextlib.closing(MetricsLog(run, done)) as log,
         progress(budget.steps, done, budget.batch_size) as report,
@@ -72,9 +75,12 @@ def _loop(config: Config, run: Path, system: System) -> int:
                 log.write(done, {**means, "lr": rate, **_added([batch.sizes for batch in batches])})
             if last or done % budget.valid_every == 0:
                 log.write(done, validate(model, system.valid, device))
-            if last or done % budget.save_every == 0 or stopped.is_set():
+            if last or done % budget.save_every == 0:
                 save_checkpoint(run, done, model, optimizer, {"digest": config.data.digest}, budget.keep)
+                saved = done
             report(done, means["train/loss"])
+        if done > saved:
+            save_checkpoint(run, done, model, optimizer, {"digest": config.data.digest}, budget.keep)
     draw_curves(run)
     if done < budget.steps:
         print(f"stopped and saved at step {done} of {budget.steps}; go on with --resume --out {run}", file=sys.stderr)

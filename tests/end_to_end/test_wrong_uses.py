@@ -56,6 +56,13 @@ def outside(copy):
     (copy / "manifest.json").write_text(json.dumps(document))
 
 
+def with_pickle(tmp_path, run, name):
+    """A copy of a run in which a pickle is planted."""
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / name).write_bytes(b"\x80\x04cos\nsystem\n(S'touch planted'\ntR.")
+    return tmp_path / "run"
+
+
 # name: (words made from tmp_path and dataset, exit code, what the message must hold)
 CASES = {
     "unknown-command": (lambda t, d: ["biuld"], 2, "Did you mean build?"),
@@ -144,15 +151,65 @@ CASES = {
     "resume-nothing": (lambda t, d: ["train", "kepler-tiny", "--data", d, "--out", t / "r", "--resume"], 1, "r"),
     "evaluate-no-run": (lambda t, d: ["evaluate", t, "--task", "link-prediction"], 1, "config.toml"),
     "predict-no-run": (lambda t, d: ["predict", t, "--head", "France", "--relation", "capital"], 1, "config.toml"),
+    "unknown-entity": (
+        lambda t, d: ["predict", d.parent / "run", "--head", "Atlantis", "--relation", "capital"],
+        2,
+        "Atlantis",
+    ),
+    "unknown-relation": (
+        lambda t, d: ["predict", d.parent / "run", "--head", "France", "--relation", "capitel"],
+        2,
+        "capital",
+    ),
+    "nothing-to-predict": (lambda t, d: ["predict", d.parent / "run", "--head", "France"], 2, "--relation"),
+    "pickle-in-a-run": (
+        lambda t, d: ["evaluate", with_pickle(t, d.parent / "run", "model.pt"), "--task", "link-prediction"],
+        1,
+        "model.pt",
+    ),
+    "task-of-another-system": (lambda t, d: ["evaluate", d.parent / "run", "--task", "masked"], 1, "link-prediction"),
+    "unknown-task": (lambda t, d: ["evaluate", d.parent / "run", "--task", "link-predicton"], 2, "link-prediction"),
+    "unknown-split": (
+        lambda t, d: ["evaluate", d.parent / "run", "--task", "link-prediction", "--split", "tset"],
+        (1, 2),
+        "test",
+    ),
+    "resume-another-config": (
+        lambda t, d: [
+            *TRAIN,
+            "--data",
+            d.parent / "data",
+            "--out",
+            d.parent / "run",
+            "--resume",
+            "--set",
+            "optim.lr=1",
+        ],
+        (1, 2),
+        "optim.lr",
+    ),
     "unknown-baseline": (lambda t, d: ["baseline", "transee", "--data", d], 2, "transe"),
 }
 
 
+TRAIN = ("train", "kepler-tiny", "--set", "train.steps=2", "--set", "kepler.blocks=4")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, demo_dataset):
+    """A folder with the dataset, a copy of it with tokens, and a run of two steps."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "demo").symlink_to(demo_dataset)
+    shutil.copytree(demo_dataset, folder / "data")
+    wikiloom(*TRAIN, "--data", folder / "data", "--out", folder / "run")
+    return folder / "demo"
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_a_mistake_is_one_clear_line(name, tmp_path, demo_dataset, monkeypatch, capfd):
+def test_a_mistake_is_one_clear_line(name, tmp_path, trained, monkeypatch, capfd):
     words, code, message = CASES[name]
     monkeypatch.chdir(tmp_path)  # where a command writes without being told, it writes here
-    assert main([str(word) for word in words(tmp_path, demo_dataset)]) == code
+    assert main([str(word) for word in words(tmp_path, trained)]) in (code if isinstance(code, tuple) else (code,))
     said = capfd.readouterr()
     assert message in said.err + said.out
     assert "Traceback" not in said.err + said.out

@@ -46,7 +46,7 @@ rows = {}
 for table in json.loads(sys.argv[2]):
     for part in sorted({os.path.basename(f).split("-")[0] for f in glob.glob(f"{sys.argv[1]}/{table}/*.parquet")}):
         source = f"'{sys.argv[1]}/{table}/{part}-*.parquet'"
-        rows[f"{table}/{part}"] = duckdb.sql(f"select count(*) from {source}").fetchone()[0]
+        rows[f"{table}/{part}"] = duckdb.sql(f"select count(*) from {source}").fetchall()[0][0]
         duckdb.sql(f"select * from {source}").fetchall()
 link = '''select substr(text, l.start + 1, l."end" - l.start) from
     (select text, unnest(links) as l from '%s/pages/*.parquet')''' % sys.argv[1]

@@ -30,7 +30,7 @@ IDS = torch.tensor([[0, 7, 8, 9, 2], [0, 5, 2, 1, 1]])
 
 def test_a_local_folder_gives_the_same_states_and_the_same_logits(roberta):
     folder, original = roberta
-    built = build_encoder(EncoderConfig(name=str(folder)), 40, token_types=3)
+    built = build_encoder(EncoderConfig(name=str(folder), max_positions=32), 40, token_types=3)
     built.encoder.eval()
     real = IDS != 1
     with torch.no_grad():
@@ -77,4 +77,9 @@ def test_an_encoder_that_is_not_there_is_named(name):
 
 def test_tokens_of_another_tokenizer_are_refused(roberta):
     with pytest.raises(DataError, match="40 words, the tokens 50"):
-        build_encoder(EncoderConfig(name=str(roberta[0])), TableSizes(50, 1, 1).words, token_types=1)
+        build_encoder(EncoderConfig(name=str(roberta[0]), max_positions=32), TableSizes(50, 1, 1).words, token_types=1)
+
+
+def test_fewer_positions_than_the_recipe_asks_for_are_refused(roberta):
+    with pytest.raises(DataError, match="32 positions, the recipe asks for 512"):
+        build_encoder(EncoderConfig(name=str(roberta[0])), 40, token_types=1)

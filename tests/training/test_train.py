@@ -265,6 +265,15 @@ def test_a_folder_with_a_run_or_other_files_is_not_written_over(made_up, unkille
         run("colake-tiny", made_up, tmp_path)
 
 
+def test_a_run_that_can_not_begin_leaves_no_folder(made_up, tmp_path):
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="has none"):
+            run("colake-tiny", made_up, tmp_path / "run", train_device="cuda")
+    with pytest.raises(DataError, match="fewer than one batch of 4096"):
+        run("colake-tiny", made_up, tmp_path / "run", train_batch_size=4096)
+    assert not (tmp_path / "run").exists()
+
+
 def test_runs_are_numbered_and_resume_takes_the_last(made_up, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="no run of colake-tiny"):
@@ -296,6 +305,27 @@ def test_a_graph_without_pages_trains_kepler_on_descriptions_and_refuses_colake(
     assert "has no pages" in capsys.readouterr().err
     with pytest.raises(DataError, match="has no wk_graphs in its train split"):
         run("colake-tiny", data, tmp_path / "other", train_steps=1)
+
+
+def test_scoring_a_colake_run_says_what_it_is_for(unkilled):
+    with pytest.raises(DataError, match="does not rank triples"):
+        load_run(unkilled["colake-tiny"]).scorer()
+    assert load_run(unkilled["kepler-tiny"]).scorer().entities.shape[1] == 16
+
+
+@pytest.mark.parametrize("recipe", ["colake-base", "kepler-wiki-base"])
+def test_base_recipes_train_from_a_local_hugging_face_folder(recipe, made_up, tmp_path):
+    from transformers import RobertaConfig, RobertaForMaskedLM
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    RobertaForMaskedLM(RobertaConfig(vocab_size=500, max_position_embeddings=514, **sizes)).save_pretrained(
+        tmp_path / "hf"
+    )
+    settings = {"encoder.name": str(tmp_path / "hf"), "data.tokens": "tiny", "data.lanes": "4", "train.threads": "1"}
+    settings |= {"train.steps": "2", "train.batch_size": "8", "train.micro_batch": "4", "train.valid_batches": "1"}
+    settings |= {"kepler.blocks": "4", "optim.lr": "1e-3", "optim.warmup_steps": "0"}
+    assert train(recipe, made_up, tmp_path / "run", resume=False, dry_run=False, settings=settings) == 0
+    assert load_run(tmp_path / "run").config.encoder.name == str(tmp_path / "hf")
 
 
 def test_both_systems_learn(made_up, tmp_path):

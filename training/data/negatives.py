@@ -39,14 +39,15 @@ def alias_table(weights: Real[np.ndarray, " C"]) -> AliasTable:
     small, large = np.flatnonzero(~is_large), np.flatnonzero(is_large)
     keep, alias = np.minimum(scaled, 1.0), np.arange(len(scaled))
     deficit, surplus = np.cumsum(1 - scaled[small]), np.cumsum(scaled[large] - 1)
-    before = deficit - (1 - scaled[small])
+    before = np.concatenate([[0.0], deficit])[:-1]
+    # A small column is filled by the first large one whose cumulative surplus lies beyond the deficit before it.
     alias[small] = large[np.minimum(np.searchsorted(surplus, before, side="right"), len(large) - 1)]
     if len(small):
-        # The first deficit beyond a large column's surplus is what that column lacks itself; the last lacks nothing.
-        first = np.searchsorted(deficit, surplus, side="right")
-        lacking = np.where(first < len(small), deficit[np.minimum(first, len(small) - 1)] - surplus, 0.0)
+        # Where that deficit ends beyond the surplus, the large column lacks the difference; the last one lacks nothing.
+        first = np.minimum(np.searchsorted(deficit, surplus, side="left"), len(small) - 1)
+        lacking = np.where(before[first] < surplus, np.clip(deficit[first] - surplus, 0, 1), 0.0)
         lacking[-1] = 0.0
-        keep[large] = 1 - np.clip(lacking, 0, 1)
+        keep[large] = 1 - lacking
         alias[large[:-1]] = large[1:]
     return AliasTable(keep, alias)
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 import difflib
+import itertools
 import unicodedata
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -45,7 +47,7 @@ class Names:
         wanted = text.strip()
         exact = np.flatnonzero(pc.equal(self.ids, wanted).to_numpy(zero_copy_only=False))
         folded = _fold(pa.array([wanted]))[0]
-        for found in (exact, *(matches for matches in self._matches(folded))):
+        for found in itertools.chain([exact], self._matches(folded)):
             if len(found) == 1:
                 return int(found[0])
             if len(found):
@@ -54,7 +56,7 @@ class Names:
             f"{self.folder} has no {self.kind} {plain(wanted)!r}, neither an id nor a name.{self._near(wanted)}"
         )
 
-    def _matches(self, folded: pa.Scalar):
+    def _matches(self, folded: pa.Scalar) -> Iterator[np.ndarray]:
         """Indices that match by id, by label, by alias; each is looked for only when the one before found nothing."""
         yield _where(self.ids, folded)
         yield _where(self.labels, folded)

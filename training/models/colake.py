@@ -12,7 +12,6 @@ B graphs, S nodes of the largest, N labelled nodes, C candidate entities, E enti
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from schemas.errors import DataError
 from training.config import Config
 from training.data.batch import Ragged
-from training.data.collate import ENTITY, RELATION, WORD, build_graphs
+from training.data.collate import ENTITY, RELATION, WORD, Graphs, RawGraphs, build_graphs
 from training.data.graphs import (
     IGNORE,
     ColakeBatch,
@@ -181,7 +180,7 @@ class ColakePredictor:
         return pad_graphs(built, ids, none, rows, self._special.pad), torch.from_numpy(nodes)
 
 
-def _asked(raw: Any, built: Any, which: Int64[np.ndarray, " B"], kind: int) -> Int64[np.ndarray, " B"]:
+def _asked(raw: RawGraphs, built: Graphs, which: Int64[np.ndarray, " B"], kind: int) -> Int64[np.ndarray, " B"]:
     """Place of the node that each question is about, -1 where it was cut."""
     if kind == RELATION:
         return built.triple_nodes[raw.tails.cu_seqlens[:-1] + which]
