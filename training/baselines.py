@@ -16,7 +16,7 @@ import re
 import tempfile
 import tomllib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -181,11 +181,6 @@ def train_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.
         raise DataError("The dataset has no train triples to learn from. Build it with a larger --keep.")
     with _pykeen() as scratch, torch.random.fork_rng():
         from pykeen.training import SLCWATrainingLoop
-        from pykeen.training.callbacks import TrainingCallback
-
-        class Report(TrainingCallback):
-            def post_epoch(self, epoch: int, epoch_loss: float, **kwargs: Any) -> None:
-                report(epoch, epoch_loss)
 
         # PyKEEN draws from torch's global generator: seeded here, and given back as it was.
         torch.manual_seed(settings.seed)
@@ -213,7 +208,7 @@ def train_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.
                 use_tqdm=False,
                 checkpoint_directory=scratch,
                 pin_memory=False,
-                callbacks=Report(),
+                callbacks=_callback(report),
             )
     return model.eval()
 
@@ -318,6 +313,17 @@ def _new_model(kind: Embedding, settings: EmbeddingSettings, facts: Facts) -> nn
             random_seed=NoRandomSeedNecessary,
             **kind.arguments,
         ).to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _callback(report: Callable[[int, float], None]) -> Any:
+    """Report each epoch and its loss."""
+    from pykeen.training.callbacks import TrainingCallback
+
+    class Report(TrainingCallback):
+        def post_epoch(self, epoch: int, epoch_loss: float, **kwargs: Any) -> None:
+            report(epoch, epoch_loss)
+
+    return Report()
 
 
 def _optimizer(model: nn.Module, settings: EmbeddingSettings, triples: int) -> torch.optim.Optimizer:

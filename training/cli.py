@@ -82,6 +82,8 @@ class Predict:
     """Answers to print."""
     json: bool = False
     """Print JSON lines instead of a table."""
+    data: Path | None = None
+    """The dataset's folder, where it is no longer the one that the run's config.toml names."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,8 +94,8 @@ class Baseline:
     """Its name; --list prints them all."""
     data: Path | None = None
     """The dataset's folder."""
-    task: str = "link-prediction"
-    """The task to evaluate it on."""
+    task: str | None = None
+    """The task to evaluate it on; by default the one that it is for."""
     out: Path | None = None
     """The run's folder; by default runs/NAME-n."""
     list: bool = False
@@ -160,6 +162,7 @@ def _predict(arguments: list[str]) -> int:
         config.tail_text,
         config.text,
         config.top,
+        data=config.data,
     )
     print(render(answers, as_json=config.json))
     return 0

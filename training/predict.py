@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from schemas.errors import DataError, UsageError
-from training.baselines import EMBEDDINGS, is_baseline, load_baseline
+from training.baselines import EMBEDDINGS, BaselineRun, is_baseline, load_baseline
 from training.data.graphs import Graph
 from training.data.text import TextBatch
 from training.encoders import encode_text
@@ -69,15 +69,11 @@ def predict(
     """
     if top < 1:
         raise UsageError(f"--top is the number of answers, at least 1, not {top}.")
-    _require_question(head or head_text, relation, tail or tail_text, text)
     if (head and head_text) or (tail and tail_text):
         raise UsageError("--head and --head-text (or --tail and --tail-text) are two names for one entity; give one.")
-    if is_baseline(run):
-        opened: Any = load_baseline(run, data)
-        system = opened.name
-    else:
-        opened = load_run(run, data)
-        system = opened.config.system
+    _require_question(head or head_text, relation, tail or tail_text, text)
+    opened: Any = load_baseline(run, data) if is_baseline(run) else load_run(run, data)
+    system = opened.name if isinstance(opened, BaselineRun) else opened.config.system
     if text is not None:
         return _words(run, system, opened, text, top)
     entities, relations = entity_names(opened.dataset), relation_names(opened.dataset)
