@@ -26,7 +26,7 @@ lint: setup
 
 bench: setup
 	@scripts/setup .venv pipelines,training,baselines,dev,bench
-	@for script in benchmarks/*.py; do echo "== $$script"; $(PYTHON) $$script || exit 1; done
+	@for script in $(wildcard benchmarks/*.py); do echo "== $$script"; $(PYTHON) $$script || exit 1; done
 
 examples: setup
 	$(PYTHON) examples/make_examples.py

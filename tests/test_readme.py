@@ -29,5 +29,6 @@ def test_every_link_of_the_readme_leads_somewhere():
 
 def test_makefile_and_docs_name_the_same_targets():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"`?make ([a-z-]+)", README + (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")):
+    docs = README + (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for target in re.findall(r"(?:^|`)make ([a-z-]+)", docs, re.M):
         assert re.search(rf"^{target}:", makefile, re.M), target
