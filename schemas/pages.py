@@ -25,6 +25,7 @@ LINK = pa.struct(
     ]
 )
 
+# Naive UTC: DuckDB's Python client needs pytz, which it does not bring, to read a column with a time zone.
 PAGES = Table(
     name="pages",
     version=1,
@@ -34,7 +35,7 @@ PAGES = Table(
     columns=[
         column("page_id", pa.int64(), "the wiki's page id"),
         column("revision_id", pa.int64(), "the revision that was read"),
-        column("timestamp", pa.timestamp("ms", tz="UTC"), "when that revision was saved", nullable=True),
+        column("timestamp", pa.timestamp("ms"), "when that revision was saved, UTC", nullable=True),
         column("title", pa.string(), "title"),
         column("entity", pa.string(), "the article's entity", nullable=True),
         column("split", pa.string(), "train | valid | test"),

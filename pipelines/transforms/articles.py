@@ -25,7 +25,7 @@ ARTICLES = pa.schema(
     {
         "page_id": pa.int64(),
         "revision_id": pa.int64(),
-        "timestamp": pa.timestamp("ms", tz="UTC"),
+        "timestamp": pa.timestamp("ms"),
         "title": pa.string(),
         "text": pa.string(),
         "sections": list_of(SECTION),
@@ -114,8 +114,9 @@ def _article_row(page: RawPage, article: Article, site: Site) -> dict:
 
 
 def _timestamp(text: str) -> datetime.datetime | None:
+    """A dump's time as naive UTC; None for none."""
     try:
         stamp = datetime.datetime.fromisoformat(text)
     except ValueError:
         return None
-    return stamp if stamp.tzinfo else stamp.replace(tzinfo=datetime.UTC)
+    return stamp.astimezone(datetime.UTC).replace(tzinfo=None) if stamp.tzinfo else stamp
