@@ -3,8 +3,11 @@
 import contextlib
 import importlib
 import importlib.util
+import io
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from schemas.errors import UsageError, WikiloomError, nearest, printable
 
@@ -73,6 +76,29 @@ def _runner(command: str) -> Callable[[str, list[str]], int]:
             )
     run: Callable[[str, list[str]], int] = importlib.import_module(RUNNERS[half]).run
     return run
+
+
+def parse(kind: type[Any], command: str, arguments: Sequence[str], *, passing_on: bool = False) -> Any:
+    """A command's line as `kind`, a dataclass; with `passing_on` a pair of it and the options it does not know.
+
+    A wrong command line is a UsageError of one line, with the nearest right option.
+    """
+    import tyro
+
+    said = io.StringIO()
+    wants_help = any(argument in ("-h", "--help") for argument in arguments)
+    try:
+        with contextlib.nullcontext() if wants_help else contextlib.redirect_stderr(said):
+            if passing_on:
+                return tyro.cli(kind, prog=f"wikiloom {command}", args=arguments, return_unknown_args=True)
+            return tyro.cli(kind, prog=f"wikiloom {command}", args=arguments)
+    except SystemExit as exit_:
+        if not exit_.code:
+            raise
+        # tyro draws a box around its message; one line of it is the message.
+        words = " ".join(re.sub(r"[│╭╮╰╯─┌┐└┘]", " ", said.getvalue()).split())
+        words = re.sub(r"^(Parsing error|Required options|Unrecognized options|Missing required options)\s*", "", words)
+        raise UsageError(f"{words[:300]} See wikiloom {command} --help.") from None
 
 
 def usage() -> str:

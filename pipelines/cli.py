@@ -1,18 +1,16 @@
 """The commands of the pipelines half; each imports what it needs when it runs."""
 
-import contextlib
 import dataclasses
-import io
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import tyro
 
 from pipelines.config import Build
 from schemas.errors import DataError, UsageError, printable
+from wikiloom import parse
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -149,22 +147,3 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train-tokenizer": _train_tokenizer,
     "tokenize": _tokenize,
 }
-
-
-def parse(kind: type, command: str, arguments: Sequence[str], *, passing_on: bool = False) -> Any:
-    """The command line as `kind`, a dataclass; with `passing_on` a pair of it and the options it does not know.
-
-    A wrong command line is a UsageError of one line, with the nearest right option.
-    """
-    said = io.StringIO()
-    wants_help = any(argument in ("-h", "--help") for argument in arguments)
-    try:
-        with contextlib.nullcontext() if wants_help else contextlib.redirect_stderr(said):
-            return tyro.cli(kind, prog=f"wikiloom {command}", args=list(arguments), return_unknown_args=passing_on)
-    except SystemExit as exit_:
-        if not exit_.code:
-            raise
-        # tyro draws a box around its message; one line of it is the message.
-        words = " ".join(re.sub(r"[│╭╮╰╯─┌┐└┘]", " ", said.getvalue()).split())
-        words = re.sub(r"^(Parsing error|Required options|Unrecognized options|Missing required options)\s*", "", words)
-        raise UsageError(f"{words[:300]} See wikiloom {command} --help.") from None

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.cli import parse
 from schemas.errors import DataError
+from wikiloom import parse
 
 BASELINES = ("transe", "distmult", "complex", "rotate")
 

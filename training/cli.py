@@ -1,17 +1,14 @@
 """The commands of the training half; each imports what it needs when it runs."""
 
-import contextlib
 import dataclasses
-import io
 import os
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import tyro
 
 from schemas.errors import UsageError
+from wikiloom import parse
 
 Settings = tyro.conf.UseAppendAction[tuple[str, ...]]
 """KEY=VALUE pairs; the flag may be repeated."""
@@ -199,19 +196,3 @@ def settings(pairs: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--set {pair}: expected KEY=VALUE, such as optim.lr=1e-4.")
         found[key] = value
     return found
-
-
-def parse(kind: type, command: str, arguments: Sequence[str]) -> Any:
-    """The command line as `kind`, a dataclass; a wrong one is a UsageError of one line, with the nearest option."""
-    said = io.StringIO()
-    wants_help = any(argument in ("-h", "--help") for argument in arguments)
-    try:
-        with contextlib.nullcontext() if wants_help else contextlib.redirect_stderr(said):
-            return tyro.cli(kind, prog=f"wikiloom {command}", args=list(arguments))
-    except SystemExit as exit_:
-        if not exit_.code:
-            raise
-        # tyro draws a box around its message; one line of it is the message.
-        words = " ".join(re.sub(r"[│╭╮╰╯─┌┐└┘]", " ", said.getvalue()).split())
-        words = re.sub(r"^(Parsing error|Required options|Unrecognized options|Missing required options)\s*", "", words)
-        raise UsageError(f"{words[:300]} See wikiloom {command} --help.") from None
