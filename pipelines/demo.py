@@ -1,6 +1,7 @@
 """wikiloom demo: the whole way, from a miniature wiki to a report, by the same commands that anyone would type."""
 
 import dataclasses
+import shutil
 import subprocess
 import sys
 import time
@@ -32,6 +33,8 @@ def run(command: str, arguments: list[str]) -> int:
             raise DataError(f"{path} is missing. Run the demo from a checkout, or name its examples with --examples.")
     started = time.monotonic()
     data, runs = demo.out / "dataset", demo.out / "runs"
+    if (data / "manifest.json").is_file():
+        shutil.rmtree(runs, ignore_errors=True)  # an earlier demo's: train never writes into a run that is there
     for words in steps(dumps, data, runs):
         _wikiloom(words)
     from pipelines.report import write_html
