@@ -7,11 +7,11 @@ from collections import Counter
 from pipelines.wikitext.expand import expand
 from pipelines.wikitext.inline import Inline
 from pipelines.wikitext.languages import DISAMBIGUATION_TEMPLATES, LOCAL_DISAMBIGUATION_TEMPLATES, REDIRECT_WORDS
-from pipelines.wikitext.layout import Link, Section, lay_out
+from pipelines.wikitext.layout import Link, Links, Section, lay_out
 from pipelines.wikitext.marks import clean_input
 from pipelines.wikitext.site import Site
 
-__all__ = ["Article", "Link", "Section", "is_disambiguation", "parse", "redirect_target"]
+__all__ = ["Article", "Link", "Links", "Section", "is_disambiguation", "parse", "redirect_target"]
 
 _REDIRECT = re.compile(r"\s*+#\s*+([^\W\d]\w{0,40}+)\s*+:?\s*+\[\[([^\[\]|\n]{1,1000})(?:\|[^\[\]\n]{0,1000})?\]\]")
 _TEMPLATE_NAME = re.compile(r"\{\{\s*+([^{}|<\n]{1,80})")
@@ -27,7 +27,7 @@ class Article:
     lead_end: int
     """text[:lead_end] is the text before the first heading."""
     sections: list[Section]
-    links: list[Link]
+    links: Links
     """Links to articles, in order, not overlapping."""
     drops: Counter[str]
     """Links that are not kept, by kind: category, file, media, language, interwiki, other_namespace, fragment_only,

@@ -3,24 +3,30 @@
 Everything before works on marked text; only here, when nothing moves any more, are the marks turned into offsets.
 """
 
+import dataclasses
+import itertools
 import re
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pipelines.wikitext.marks import BREAK, END, HOLE, LINK, shield, unshield
+from pipelines.wikitext.marks import BREAK, END, HOLE, LINK, SHIELDS, shield, unshield
 from pipelines.wikitext.site import unescape
 
 _ENTITY = re.compile(r"&#?[A-Za-z0-9]{1,32};")
-_WIDE_SPACE = re.compile("[\t\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
-_SPACES = re.compile("  +")
-_MARKED_SPACES = re.compile(f" ([{LINK}{END}]) ")
+_WIDE_SPACE = re.compile(r"[^\S\n ]")
+_WIDE_SPACE_OR_SHIELD = re.compile(rf"[^\S\n ]|[{SHIELDS}]")
 _DEFINITION = re.compile(" ?: ")
-_EMPTY_PARENTHESES = re.compile("[(（][ ,;:/]{0,8}[)）]")
-_EMPTY_LINK = re.compile(f"{LINK} *+{END}")
-_MARKS = re.compile(f"[{LINK}{END}]")
-_SEPARATORS = " ,;:"
+# One for each opening bracket: a regex that begins with one literal finds its candidates at once.
+_EMPTY_PARENTHESES = {"(": re.compile(r"\([\s,;:/]{0,8}[)）]"), "（": re.compile(r"（[\s,;:/]{0,8}[)）]")}
+_EMPTY_LINK = re.compile(rf"{LINK}\s*+{END}")
+_WIDE_SPACES = "\t\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+_LINK_SPACE, _SPACE_END = f"{LINK} ", f" {END}"
+_SEPARATORS = f" ,;:{_WIDE_SPACES}"
 _TAIL = 64
 _OPENING, _CLOSING = ("(", "（"), (")", "）")
 _TOUCHY = frozenset((" ", "\n", "(", "（", ",", ";", ""))
+_LINE_MARKUP = frozenset("*#:;-=|!")
+"""What a line that is not a paragraph may begin with."""
 
 
 class Section(NamedTuple):
@@ -41,33 +47,47 @@ class Link(NamedTuple):
     """Title, normalised, without fragment."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Links(Sequence[Link]):
+    """A page's links in order, as columns: a page may have many, and most readers want columns."""
+
+    starts: list[int]
+    ends: list[int]
+    targets: list[str]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> Link:
+        return Link(self.starts[index], self.ends[index], self.targets[index])
+
+    def __iter__(self) -> Iterator[Link]:
+        return map(Link, self.starts, self.ends, self.targets)
+
+
 class Layout(NamedTuple):
     """The finished text."""
 
     text: str
     lead_end: int
     sections: list[Section]
-    links: list[Link]
+    links: Links
     dropped: int
     """Links that are in no text: in headings, and in what is left of broken tables."""
 
 
-class _Body(NamedTuple):
-    """The lines under one heading."""
-
-    title: str
-    level: int
-    lines: list[str]
-
-
 def lay_out(marked: str, targets: list[str], has_broken_table: bool) -> Layout:
     """Text, sections and links of a page from its marked text."""
-    marked = _mend(_drop_empty_parentheses(_decode(marked.replace(BREAK, ""))))
-    marked, kept = _drop_empty_links(marked, targets)
-    lines = _Lines(kept, has_broken_table)
-    for line in _squeeze(marked).split("\n"):
-        lines.add(line)
-    return _measure(lines)
+    marked = _mend(_drop_empty_parentheses(_decode(marked.replace(BREAK, "").replace("\t", " "))))
+    marked, targets = _drop_empty_links(marked, targets)
+    lines = _Lines("|!" if has_broken_table else "|")
+    lines.read(marked)
+    sections, lead_end = lines.sections()
+    # Outside and inside of links by turns: the running lengths are the links' bounds.
+    pieces = lines.text().replace(END, LINK).split(LINK)
+    bounds = list(itertools.accumulate(map(len, pieces)))
+    links = Links(bounds[:-1:2], bounds[1::2], lines.without_dropped(targets))
+    return Layout("".join(pieces), lead_end, sections, links, sum(end - start for start, end in lines.dropped))
 
 
 def _decode(text: str) -> str:
@@ -84,11 +104,15 @@ def _decode_one(match: re.Match[str]) -> str:
 
 def _drop_empty_parentheses(text: str) -> str:
     """Those with a space before them: main() keeps its own."""
+    for bracket, pattern in _EMPTY_PARENTHESES.items():
+        if bracket in text:
+            text = pattern.sub(_drop_one_empty, text)
+    return text
 
-    def drop(match: re.Match[str]) -> str:
-        return HOLE if text[match.start() - 1 : match.start()] in (" ", "\n", HOLE, "") else match[0]
 
-    return _EMPTY_PARENTHESES.sub(drop, text)
+def _drop_one_empty(match: re.Match[str]) -> str:
+    before = match.string[match.start() - 1] if match.start() else ""
+    return HOLE if before in (" ", "\n", HOLE, "") else match[0]
 
 
 def _mend(text: str) -> str:
@@ -140,47 +164,88 @@ def _drop_empty_links(text: str, targets: list[str]) -> tuple[str, list[str]]:
     return _EMPTY_LINK.sub("", text), kept
 
 
-def _squeeze(text: str) -> str:
-    """One space between words, none at a link's inner edges."""
-    if _WIDE_SPACE.search(text):
-        text = _WIDE_SPACE.sub(" ", text)
-    if "  " in text:
-        text = _SPACES.sub(" ", text)
-    if f"{LINK} " in text or f" {END}" in text:
-        text = _SPACES.sub(" ", text.replace(f"{LINK} ", f" {LINK}").replace(f" {END}", f"{END} "))
-    # A space may stand on both sides of a mark.
-    return _MARKED_SPACES.sub(r" \1", text) if f" {LINK} " in text else text
+def _squeeze(line: str) -> str:
+    """One space between words, none at a link's inner edges or at the line's."""
+    line = line.replace(_LINK_SPACE, f" {LINK}").replace(_SPACE_END, f"{END} ")
+    while "  " in line:
+        line = line.replace("  ", " ")
+    return line.strip(" ")
 
 
 class _Lines:
-    """Sorts a page's lines into sections, and its links with them."""
+    """Takes a page's lines, tells text from headings and leftovers, and counts characters and links as it goes."""
 
-    def __init__(self, targets: list[str], has_broken_table: bool) -> None:
-        self.bodies = [_Body("", 0, [])]
-        self.kept: list[str] = []
-        self.dropped = 0
-        self._targets = targets
-        self._next = 0
-        self._leftovers = "|!" if has_broken_table else "|"
+    def __init__(self, leftovers: str) -> None:
+        self.dropped: list[tuple[int, int]] = []
+        """[start, end) of the links on lines that are not text."""
+        self._kept: list[str] = []
+        self._leftovers = leftovers
+        self._has_shields = False
+        self._length = 0
+        """Characters of the kept lines, marks not counted, with a newline behind each."""
+        self._headings: list[tuple[str, int, int]] = []
+        """(title, level, length before it)."""
 
-    def add(self, line: str) -> None:
-        line = line.strip()
-        if not line:
-            return
-        links = line.count(LINK)
-        first = self._next
-        self._next += links
-        if line[0] == "=" and line[-1] == "=" and len(line) > 2:
-            level = min(len(line) - len(line.lstrip("=")), len(line) - len(line.rstrip("=")), 6)
-            title = _MARKS.sub("", line[level:-level]).strip()
-            if title:
-                self.bodies.append(_Body(unshield(title), level, []))
-            self.dropped += links
-        elif line[0] in self._leftovers:
-            self.dropped += links
-        else:
-            self.kept += self._targets[first : self._next]
-            self.bodies[-1].lines.extend(_items(line))
+    def read(self, text: str) -> None:
+        """Sort the lines of a page."""
+        seen = 0
+        for line in text.split("\n"):
+            line = line.strip()
+            if not line:
+                continue
+            if not line.isascii() and _WIDE_SPACE_OR_SHIELD.search(line):
+                self._has_shields = True
+                line = _WIDE_SPACE.sub(" ", line)
+            if "  " in line or _LINK_SPACE in line or _SPACE_END in line:
+                line = _squeeze(line)
+            links = line.count(LINK)
+            if line[0] not in _LINE_MARKUP:
+                self._kept.append(line)
+                self._length += len(line) + 1 - 2 * links
+            elif not self._read_marked(line, links) and links:
+                self.dropped.append((seen, seen + links))
+            seen += links
+
+    def text(self) -> str:
+        """The kept lines, links still marked."""
+        text = "\n".join(self._kept)
+        return unshield(text) if self._has_shields else text
+
+    def _read_marked(self, line: str, links: int) -> bool:
+        """A line that begins with markup; whether it is text."""
+        if line[0] in self._leftovers or self._is_heading(line):
+            return False
+        items = _items(line)
+        self._kept += items
+        self._length += sum(map(len, items)) + len(items) - 2 * links
+        return True
+
+    def sections(self) -> tuple[list[Section], int]:
+        """The sections, and where the lead ends."""
+        starts = [length for _, _, length in self._headings] + [self._length]
+        # A section without text lies where the text before it ends; others begin behind a newline.
+        ends = [max(0, length - 1) for length in starts]
+        sections = [
+            Section(title, level, start if start < following else max(0, start - 1), end)
+            for (title, level, start), following, end in zip(self._headings, starts[1:], ends[1:], strict=True)
+        ]
+        return sections, ends[0]
+
+    def without_dropped(self, targets: list[str]) -> list[str]:
+        """The targets of the links in the text."""
+        kept = targets.copy()
+        for start, end in reversed(self.dropped):
+            del kept[start:end]
+        return kept
+
+    def _is_heading(self, line: str) -> bool:
+        if not (line[0] == "=" and line[-1] == "=" and len(line) > 2):
+            return False
+        level = min(len(line) - len(line.lstrip("=")), len(line) - len(line.rstrip("=")), 6)
+        title = unshield(line[level:-level].replace(LINK, "").replace(END, "").strip())
+        if title:
+            self._headings.append((title, level, self._length))
+        return True
 
 
 def _items(line: str) -> list[str]:
@@ -194,27 +259,3 @@ def _items(line: str) -> list[str]:
     elif line.startswith("----"):
         line = line.lstrip("-").lstrip()
     return [line] if line else []
-
-
-def _measure(lines: _Lines) -> Layout:
-    """Join the lines, take the marks out and count."""
-    pieces: list[str] = []
-    sections: list[Section] = []
-    links: list[Link] = []
-    targets = iter(lines.kept)
-    position = lead_end = 0
-    for number, body in enumerate(lines.bodies):
-        if body.lines and position:
-            pieces.append("\n")
-            position += 1
-        start = position
-        for i, piece in enumerate(_MARKS.split("\n".join(body.lines))):
-            if i % 2:  # between LINK and END
-                links.append(Link(position, position + len(piece), next(targets)))
-            pieces.append(piece)
-            position += len(piece)
-        if number:
-            sections.append(Section(body.title, body.level, start, position))
-        else:
-            lead_end = position
-    return Layout(unshield("".join(pieces)), lead_end, sections, links, lines.dropped)

@@ -6,11 +6,13 @@ LINK, END, HOLE, BREAK = "\x01", "\x02", "\x03", "\x19"
 """Begin and end of a link's visible text; a place where something was dropped; <nowiki/>, which parts brackets."""
 
 SPECIAL = "[]{}|<>'=*#:;!-_"
-_SHIELDS = "\x04\x05\x06\x07\x08\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18"
-_SHIELD = str.maketrans(SPECIAL, _SHIELDS)
-_UNSHIELD = str.maketrans(_SHIELDS, SPECIAL)
-_ANY_SHIELD = re.compile(f"[{_SHIELDS}]")
+SHIELDS = "".join(map(chr, range(0xFDD0, 0xFDD0 + len(SPECIAL))))
+_SHIELD = str.maketrans(SPECIAL, SHIELDS)
+_UNSHIELD = str.maketrans(SHIELDS, SPECIAL)
+_CONTROL = bytes([*range(9), 11, 12, *range(14, 32), 127])
 _FOREIGN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+# 0xEF begins the UTF-8 of the non-characters (and of full-width letters): where it occurs the regex decides.
+_SUSPECT = _CONTROL + b"\xef"
 
 
 def shield(text: str) -> str:
@@ -20,11 +22,20 @@ def shield(text: str) -> str:
 
 def unshield(text: str) -> str:
     """The shielded characters again, one for one: offsets stay."""
-    return text.translate(_UNSHIELD) if _ANY_SHIELD.search(text) else text
+    return text.translate(_UNSHIELD)
 
 
 def clean_input(text: str) -> str:
     """Text without marks of ours, lone surrogates and other code points that no page may have."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _FOREIGN.sub("\ufffd", text) if _FOREIGN.search(text) else text
+    return _FOREIGN.sub("\ufffd", text) if _is_suspect(text) else text
+
+
+def _is_suspect(text: str) -> bool:
+    """Whether a foreign code point may be in `text`; several times as fast as the regex."""
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        return True
+    return len(data.translate(None, _SUSPECT)) != len(data)
