@@ -36,7 +36,7 @@ class Article:
 
 def parse(wikitext: str, site: Site) -> Article:
     """Plain text, sections and links of a page. Never raises, and takes time in proportion to the length."""
-    inline = Inline(expand(clean_input(wikitext)), site)
+    inline = Inline(expand(clean_input(wikitext), site.templates), site)
     layout = lay_out(inline.text, inline.targets, inline.has_broken_table)
     drops = inline.drops
     drops["heading"] += layout.dropped

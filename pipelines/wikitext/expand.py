@@ -7,7 +7,7 @@ unclosed one costs itself, not the page, and never a second search.
 import re
 
 from pipelines.wikitext.marks import BREAK, HOLE, shield
-from pipelines.wikitext.templates import find_renderer, parse_arguments
+from pipelines.wikitext.templates import Templates, parse_arguments
 
 _DROPPED = """
     ref references math chem ce gallery imagemap timeline score hiero graph mapframe maplink templatedata
@@ -27,7 +27,7 @@ _MAX_RENDER_DEPTH = 20
 """A deeper template is dropped: each level copies what is inside it."""
 
 
-def expand(text: str) -> str:
+def expand(text: str, templates: Templates) -> str:
     """`text` with templates rendered or dropped, comments and extension tags gone, nowiki shielded."""
     out: list[str] = []
     open_templates: list[int] = []  # where in `out` each began
@@ -39,13 +39,13 @@ def expand(text: str) -> str:
         position = token.end()
         kind = token.lastindex
         if kind == 1:
-            out.append(_render(token[1]))
+            out.append(_render(token[1], templates))
         elif kind == 2:
             for _ in range((position - token.start()) // 2):
                 open_templates.append(len(out))
                 out.append("")
         elif kind == 3:
-            _close(out, open_templates, (position - token.start()) // 2)
+            _close(out, open_templates, (position - token.start()) // 2, templates)
         else:
             if kind == 4:
                 end, inserted = _skip_tag(text, token)
@@ -62,19 +62,19 @@ def expand(text: str) -> str:
     return "".join(out)
 
 
-def _render(content: str) -> str:
-    renderer = find_renderer(content.partition("|")[0])
+def _render(content: str, templates: Templates) -> str:
+    renderer = templates.find(content.partition("|")[0])
     return HOLE if renderer is None else renderer(parse_arguments(content))
 
 
-def _close(out: list[str], open_templates: list[int], count: int) -> None:
+def _close(out: list[str], open_templates: list[int], count: int, templates: Templates) -> None:
     """Replace the `count` innermost open templates by what they render to; closers without one vanish."""
     for _ in range(min(count, len(open_templates))):
         depth, start = len(open_templates), open_templates.pop()
         name, bar, _ = out[start + 1].partition("|") if start + 1 < len(out) else ("", "", "")
         is_whole = bool(bar) or start + 2 >= len(out)
-        rendered = depth <= _MAX_RENDER_DEPTH and is_whole and find_renderer(name) is not None
-        inserted = _render("".join(out[start + 1 :])) if rendered else HOLE
+        rendered = depth <= _MAX_RENDER_DEPTH and is_whole and templates.find(name) is not None
+        inserted = _render("".join(out[start + 1 :]), templates) if rendered else HOLE
         del out[start:]
         out.append(inserted)
 

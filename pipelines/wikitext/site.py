@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
 from pipelines.wikitext.languages import CANONICAL_NAMESPACES, LANGUAGES, PROJECTS, TRAILS, local_namespaces
+from pipelines.wikitext.templates import Templates
 
 FILE, CATEGORY, MEDIA = 6, 14, -2
 
@@ -35,18 +36,24 @@ class Site:
     """Lower-cased local names, canonical English names and aliases -> namespace number."""
     interwiki: frozenset[str]
     """Prefixes of links to other wikis, lower-cased, languages among them."""
+    templates: Templates
+    """The templates that are rendered."""
     first_letter: bool = True
     """Titles start with a capital."""
 
     @classmethod
-    def from_siteinfo(cls, xml: bytes | None, language: str) -> "Site":
-        """From the dump header's <siteinfo>; what it leaves open, or all without it, from built-in tables."""
+    def from_siteinfo(cls, xml: bytes | None, language: str, extra_templates: str = "") -> "Site":
+        """From the dump header's <siteinfo>; what it leaves open, or all without it, from built-in tables.
+
+        `extra_templates` is the TOML text of templates beside the built-in ones.
+        """
         text = (xml or b"").decode(errors="replace")
         named = ((html.unescape(name).lower().replace("_", " "), int(key)) for key, name in _NAMESPACE.findall(text))
         return cls(
             language=language,
             namespaces=CANONICAL_NAMESPACES | local_namespaces(language) | dict(named),
             interwiki=LANGUAGES | PROJECTS,
+            templates=Templates(language, extra_templates),
             first_letter="<case>case-sensitive</case>" not in text,
         )
 

@@ -1,5 +1,6 @@
 """The small set of inline templates that are rendered; any other is dropped."""
 
+import dataclasses
 import functools
 import re
 from collections.abc import Callable
@@ -29,9 +30,17 @@ _KEY = re.compile(r"\s*([\w \-]{1,40}?)\s*")
 _YES = ("yes", "y", "true", "1")
 
 
-def find_renderer(name: str) -> Renderer | None:
-    """The renderer of the template that is called `name` in wikitext, None for one that is dropped."""
-    return _find(name) if len(name) <= 64 else None
+@dataclasses.dataclass(frozen=True)
+class Templates:
+    """The templates that are rendered on a wiki of one language."""
+
+    language: str
+    extra: str = ""
+    """TOML text of a user's own templates."""
+
+    def find(self, name: str) -> Renderer | None:
+        """The renderer of the template that is called `name` in wikitext, None for one that is dropped."""
+        return _find(name) if len(name) <= 64 else None
 
 
 @functools.lru_cache(maxsize=1 << 14)
