@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections import Counter
 
+from pipelines.wikitext.budget import OverBudget, require_few_tokens
 from pipelines.wikitext.expand import expand
 from pipelines.wikitext.inline import Inline
 from pipelines.wikitext.languages import DISAMBIGUATION_TEMPLATES, LOCAL_DISAMBIGUATION_TEMPLATES, REDIRECT_WORDS
@@ -11,7 +12,7 @@ from pipelines.wikitext.layout import Link, Links, Section, lay_out
 from pipelines.wikitext.marks import clean_input
 from pipelines.wikitext.site import Site
 
-__all__ = ["Article", "Link", "Links", "Section", "is_disambiguation", "parse", "redirect_target"]
+__all__ = ["Article", "Link", "Links", "OverBudget", "Section", "is_disambiguation", "parse", "redirect_target"]
 
 _REDIRECT = re.compile(r"\s*+#\s*+([^\W\d]\w{0,40}+)\s*+:?\s*+\[\[([^\[\]|\n]{1,1000})(?:\|[^\[\]\n]{0,1000})?\]\]")
 _TEMPLATE_NAME = re.compile(r"\{\{\s*+([^{}|<\n]{1,80})")
@@ -35,11 +36,16 @@ class Article:
 
 
 def parse(wikitext: str, site: Site) -> Article:
-    """Plain text, sections and links of a page. Never raises, and takes time in proportion to the length."""
+    """Plain text, sections and links of a page, in time proportional to its length.
+
+    Raises OverBudget for a page with more markup than people write; nothing else, whatever the text.
+    """
+    require_few_tokens(wikitext)
     inline = Inline(expand(clean_input(wikitext), site.templates), site)
     layout = lay_out(inline.text, inline.targets, inline.has_broken_table)
     drops = inline.drops
     drops["heading"] += layout.dropped
+    drops["empty"] += layout.empty
     return Article(layout.text, layout.lead_end, layout.sections, layout.links, +drops)
 
 

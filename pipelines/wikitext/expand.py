@@ -6,6 +6,7 @@ unclosed one costs itself, not the page, and never a second search.
 
 import re
 
+from pipelines.wikitext.budget import require_shallow
 from pipelines.wikitext.marks import BREAK, HOLE, shield
 from pipelines.wikitext.templates import Templates, parse_arguments
 
@@ -18,70 +19,107 @@ _TOKEN = re.compile(
     r"\{\{([^{}<>]*+)\}\}(?!\})"  # 1: a template with no other and no tag inside
     r"|\{\{\{*+()"  # 2
     r"|\}\}\}*+()"  # 3
-    rf"|<(?i:({'|'.join(_DROPPED_TAGS)}))(?=[\s/>])[^<>]*+>"  # 4: name
+    r"|<ref(?:\s[^<>]*+)?+(?:(?<=/)>|>[^<]*+</ref\s*+>)()"  # 4: a whole reference with no tag inside
+    rf"|<(?i:({'|'.join(_DROPPED_TAGS)}))(?=[\s/>])[^<>]*+>"  # 5: name
     r"|<!--"
 )
 _SAME_TAG = {name: re.compile(rf"<(?i:{name})(?=[\s/>])[^<>]*+>|<(/)(?i:{name})\s*+>") for name in _DROPPED_TAGS}
 _HEADING = "\n=="
 _MAX_RENDER_DEPTH = 20
-"""A deeper template is dropped: each level copies what is inside it."""
+"""What has more levels inside is dropped: each level copies what is inside it."""
 
 
 def expand(text: str, templates: Templates) -> str:
-    """`text` with templates rendered or dropped, comments and extension tags gone, nowiki shielded."""
-    out: list[str] = []
-    open_templates: list[int] = []  # where in `out` each began
+    """`text` with templates rendered or dropped, comments and extension tags gone, nowiki shielded.
+
+    Raises OverBudget where templates are nested too deeply.
+    """
+    stack = _Stack(templates)
+    out = stack.out
     comments_end = True
     position = 0
     tokens = _TOKEN.finditer(text)
     while (token := next(tokens, None)) is not None:
-        out.append(text[position : token.start()])
-        position = token.end()
+        start = token.start()
+        out.append(text[position:start])
+        end = position = token.end()
         kind = token.lastindex
         if kind == 1:
-            out.append(_render(token[1], templates))
-        elif kind == 2:
-            for _ in range((position - token.start()) // 2):
-                open_templates.append(len(out))
-                out.append("")
-        elif kind == 3:
-            _close(out, open_templates, (position - token.start()) // 2, templates)
-        else:
-            if kind == 4:
-                end, inserted = _skip_tag(text, token)
+            out.append(stack.render(token[1]))
+        elif kind == 4:
+            # A heading before the closer: this one was never closed.
+            if text.find(_HEADING, start, end) < 0:
+                out.append(HOLE)
             else:
-                end, inserted = (text.find("-->", position) + 3 if comments_end else 2), ""
-                if end == 2:
-                    comments_end, end = False, position
+                end = text.index(">", start) + 1
+        elif kind == 2:
+            stack.open((end - start) // 2)
+        elif kind == 3:
+            stack.close((end - start) // 2)
+        elif kind == 5:
+            end, inserted = _skip_tag(text, token)
             out.append(inserted)
-            if end != position:
-                position = end
-                tokens = _TOKEN.finditer(text, end)
+        elif comments_end:
+            closer = text.find("-->", end)
+            comments_end = closer >= 0
+            end = closer + 3 if comments_end else end
+        if end != position:
+            position = end
+            tokens = _TOKEN.finditer(text, end)
     out.append(text[position:])
-    _recover(out, open_templates)
+    stack.recover()
     return "".join(out)
 
 
-def _render(content: str, templates: Templates) -> str:
-    renderer = templates.find(content.partition("|")[0])
-    return HOLE if renderer is None else renderer(parse_arguments(content))
+class _Stack:
+    """The output, and the templates in it that began and have not ended."""
 
+    def __init__(self, templates: Templates) -> None:
+        self.out: list[str] = []
+        self._templates = templates
+        self._starts: list[int] = []
+        """Index in the output of the placeholder where each began."""
+        self._depths: list[int] = []
+        """Levels of templates that ended inside each."""
 
-def _close(out: list[str], open_templates: list[int], count: int, templates: Templates) -> None:
-    """Replace the `count` innermost open templates by what they render to; closers without one vanish."""
-    for _ in range(min(count, len(open_templates))):
-        depth, start = len(open_templates), open_templates.pop()
-        name, bar, _ = out[start + 1].partition("|") if start + 1 < len(out) else ("", "", "")
-        is_whole = bool(bar) or start + 2 >= len(out)
-        rendered = depth <= _MAX_RENDER_DEPTH and is_whole and templates.find(name) is not None
-        inserted = _render("".join(out[start + 1 :]), templates) if rendered else HOLE
-        del out[start:]
-        out.append(inserted)
+    def open(self, count: int) -> None:
+        """Begin `count` templates, one inside the other."""
+        for _ in range(count):
+            self._starts.append(len(self.out))
+            self._depths.append(0)
+            self.out.append("")
+
+    def close(self, count: int) -> None:
+        """Replace the `count` innermost open templates by what they render to; closers without one vanish."""
+        for _ in range(min(count, len(self._starts))):
+            start, depth = self._starts.pop(), self._depths.pop() + 1
+            require_shallow(depth, "templates")
+            if self._depths:
+                self._depths[-1] = max(self._depths[-1], depth)
+            pieces = self.out[start + 1 :] if depth <= _MAX_RENDER_DEPTH else []
+            del self.out[start:]
+            # The name ends at the first bar: a template inside it makes it unknown.
+            is_named = len(pieces) == 1 or (pieces and "|" in pieces[0])
+            self.out.append(self.render("".join(pieces)) if is_named else HOLE)
+
+    def render(self, content: str) -> str:
+        """What {{content}} turns into."""
+        renderer = self._templates.find(content.partition("|")[0])
+        return HOLE if renderer is None else renderer(parse_arguments(content))
+
+    def recover(self) -> None:
+        """Take name and parameters off the lines on which unclosed templates begin; the rest of the page stays."""
+        for start in self._starts:
+            if start + 1 < len(self.out):
+                line, newline, rest = self.out[start + 1].partition("\n")
+                # Behind the last "|" comes text, as in {{lang|de|Haus; without one the line is a template's name.
+                _, bar, kept = line.rpartition("|")
+                self.out[start + 1] = (kept if bar else "") + newline + rest
 
 
 def _skip_tag(text: str, opener: re.Match[str]) -> tuple[int, str]:
     """(end, replacement) of an extension tag: its whole element, or the tag alone where it is not closed."""
-    name, start = opener[4].lower(), opener.end()
+    name, start = opener[5].lower(), opener.end()
     if text[start - 2] == "/":
         return start, BREAK if name == "nowiki" else HOLE
     closer = next((tag for tag in _SAME_TAG[name].finditer(text, start) if text[tag.end() - 2] != "/"), None)
@@ -94,13 +132,3 @@ def _skip_tag(text: str, opener: re.Match[str]) -> tuple[int, str]:
     if name == "ref" and _HEADING in content:
         return start, ""
     return closer.end(), HOLE
-
-
-def _recover(out: list[str], open_templates: list[int]) -> None:
-    """Take the name and parameters off the lines on which unclosed templates begin; the rest of the page stays."""
-    for start in open_templates:
-        if start + 1 < len(out):
-            line, newline, rest = out[start + 1].partition("\n")
-            # Behind the last "|" comes text, as in {{lang|de|Haus; without one the line is a template's name.
-            _, bar, kept = line.rpartition("|")
-            out[start + 1] = (kept if bar else "") + newline + rest

@@ -1,12 +1,13 @@
 """Second step: links, tables, quotes, tags and magic words, in one pass with an explicit stack."""
 
+import dataclasses
 import functools
 import re
 from collections import Counter
-from typing import NamedTuple
 
+from pipelines.wikitext.budget import require_shallow
 from pipelines.wikitext.marks import END, HOLE, LINK
-from pipelines.wikitext.site import CATEGORY, FILE, Site
+from pipelines.wikitext.site import CATEGORY, FILE, MAX_TITLE, Site
 
 _PROTOCOL = (
     r"(?:(?:(?:https?|s?ftp|ftps|gopher|ircs?|ssh|svn|git|telnet|nntp|worldwind|mms|redis|ldap)?:)?//"
@@ -21,6 +22,8 @@ _INLINE = """
     source code pre includeonly inputbox categorytree indicator style script col colgroup phonos langconvert translate
     tvar languages"""
 _BLOCK_TAGS, _INLINE_TAGS = frozenset(_BLOCK.split()), frozenset(_INLINE.split())
+_PLAIN = r"[A-Za-z0-9][A-Za-z0-9,.'()!?-]*+(?: [A-Za-z0-9(][A-Za-z0-9,.'()!?-]*+)*+"
+"""A target that needs no second look but for its first letter."""
 _TARGET = r"[^\[\]|{}<>\n\x01-\x03]"
 _QUOTES = re.compile("''+")
 _PIPE_TRICK = re.compile(r"^:?(?:[^:|]{1,60}:)?(.*?)(?: ?\([^()]*\)|, .*)?$", re.DOTALL)
@@ -28,7 +31,8 @@ _INVISIBLE = ("category", "file", "language")
 _IS_LINK, _IS_TABLE, _IS_EXTERNAL = 1, 2, 3
 
 
-class _Open(NamedTuple):
+@dataclasses.dataclass(slots=True)
+class _Open:
     """Something that began and has not ended."""
 
     kind: int
@@ -38,22 +42,24 @@ class _Open(NamedTuple):
     """Links before it."""
     visible: int
     """Links with visible text before it."""
+    depth: int = 0
+    """Levels of what ended inside it."""
 
 
 @functools.lru_cache(maxsize=32)
 def _tokens(trail: str) -> re.Pattern[str]:
     # Every alternative begins with a literal outside of a group: only so can `re` skip to the next candidate.
     return re.compile(
-        rf"\[\[({_TARGET}++)(?:\|({_TARGET}*+))?\]\]({trail})"  # 1-3: a plain link
-        rf"|\]\]({trail})"  # 4
-        r"|\[\[\[*+()"  # 5
-        r"|''()'*+"  # 6
-        r"|<(/?[A-Za-z][A-Za-z0-9]*+)(?=[\s/>])[^<>]*+>"  # 7: a tag's name
-        rf"|\[(?:{_PROTOCOL})[^\s\[\]<>\"\x01\x02]*+[ \t]*+()"  # 8
-        r"|\]()"  # 9
-        r"|\n[ \t:]*+\{\|()"  # 10
-        r"|\n[ \t:]*+\|\}()"  # 11
-        r"|__[^\W\d_]++__()"  # 12
+        rf"\[\[(?:({_PLAIN})|({_TARGET}++))(?:\|({_TARGET}*+))?\]\]({trail})"  # 1-4: a link with no markup inside
+        rf"|\]\]({trail})"  # 5
+        r"|\[\[\[*+()"  # 6
+        r"|''()'*+"  # 7
+        r"|<(/?[A-Za-z][A-Za-z0-9]*+)(?=[\s/>])[^<>]*+>"  # 8: a tag's name
+        rf"|\[(?:{_PROTOCOL})[^\s\[\]<>\"\x01\x02]*+[ \t]*+()"  # 9
+        r"|\]()"  # 10
+        r"|\n[ \t:]*+\{\|()"  # 11
+        r"|\n[ \t:]*+\|\}()"  # 12
+        r"|__[^\W\d_]++__()"  # 13
     )
 
 
@@ -65,10 +71,10 @@ class Inline:
         self.drops: Counter[str] = Counter()
         self.has_broken_table = False
         self._site = site
-        self._resolved: dict[str, tuple[str, str]] = {}
         self._out: list[str] = []
         self._open: list[_Open] = []
-        self._visible = 0
+        self._shown = 0
+        """Links with visible text that are in no `targets`: they lead elsewhere."""
         self._tables = 0
         self._scan("\n" + wikitext)
         self._recover()
@@ -76,7 +82,8 @@ class Inline:
 
     def _scan(self, text: str) -> None:
         pattern = _tokens(self._site.trail)
-        out = self._out
+        out, targets = self._out, self.targets
+        article_titles, has_capitals = self._site.article_titles, self._site.first_letter
         position = 0
         tokens = pattern.finditer(text)
         while (token := next(tokens, None)) is not None:
@@ -85,25 +92,28 @@ class Inline:
                 out.append(text[position:start])
             position = token.end()
             kind = token.lastindex
-            if kind == 3:
-                self._link(token[1], token[2], token[3])
-            elif kind == 6:
+            if kind == 4:
+                plain, target, label, trail = token.group(1, 2, 3, 4)
+                if plain is None:
+                    title = article_titles[target]
+                elif plain[0] < "a" or not has_capitals:
+                    title = plain
+                else:
+                    title = plain[0].upper() + plain[1:]
+                shown = (plain or target) if label is None else label
+                if title and shown and "''" not in shown and len(title) <= MAX_TITLE:
+                    targets.append(title)
+                    out.append(f"{LINK}{shown}{trail}{END}")
+                else:
+                    self._link(plain or target, label, trail)
+            elif kind == 7:
                 # Four quotes are an apostrophe and bold; others are bold, italics or both.
                 if position - start == 4:
                     out.append("'")
-            elif kind == 5:
-                # Of an odd run the first bracket is text.
-                if (position - start) % 2:
-                    out.append("[")
-                for _ in range((position - start) // 2):
-                    self._push(_IS_LINK)
-            elif kind == 4:
-                if self._close_external():
-                    # The first "]" was the external link's: look at the second again, it may begin "]]".
-                    position = start + 1
-                    tokens = pattern.finditer(text, position)
-                else:
-                    self._close_link(token[4])
+            elif kind == 5 and self._close_external():
+                # The first "]" was the external link's: look at the second again, it may begin "]]".
+                position = start + 1
+                tokens = pattern.finditer(text, position)
             else:
                 self._rare(token)
         out.append(text[position:])
@@ -111,26 +121,45 @@ class Inline:
     def _rare(self, token: re.Match[str]) -> None:
         """Tokens of which a page has few."""
         kind = token.lastindex
-        if kind == 7:
-            self._tag(token[7], token[0])
+        if kind == 5:
+            self._close_link(token[5])
+        elif kind == 6:
+            # Of an odd run the first bracket is text.
+            length = token.end() - token.start()
+            if length % 2:
+                self._out.append("[")
+            for _ in range(length // 2):
+                self._push(_IS_LINK)
         elif kind == 8:
+            self._tag(token[8], token[0])
+        elif kind == 9:
             if self._open and self._open[-1].kind == _IS_EXTERNAL:
                 self._open.pop()
             self._push(_IS_EXTERNAL)
-        elif kind == 9:
+        elif kind == 10:
             if not self._close_external():
                 self._out.append("]")
-        elif kind == 10:
+        elif kind == 11:
             self._push(_IS_TABLE)
             self._tables += 1
-        elif kind == 11:
+        elif kind == 12:
             self._close_table()
         elif token[0].upper() != token[0]:
             self._out.append(token[0])  # __init__, not a magic word
 
     def _push(self, kind: int) -> None:
-        self._open.append(_Open(kind, len(self._out), len(self.targets), self._visible))
+        self._open.append(_Open(kind, len(self._out), len(self.targets), self._visible()))
         self._out.append("")
+
+    def _visible(self) -> int:
+        """Links with visible text so far."""
+        return len(self.targets) + self._shown
+
+    def _end(self, opened: _Open, what: str) -> None:
+        """Let the markup around count the levels inside it."""
+        require_shallow(opened.depth + 1, what)
+        if self._open:
+            self._open[-1].depth = max(self._open[-1].depth, opened.depth + 1)
 
     def _tag(self, name: str, whole: str) -> None:
         bare = name.lstrip("/").lower()
@@ -168,7 +197,9 @@ class Inline:
         depth = next(i for i in range(len(self._open) - 1, -1, -1) if self._open[i].kind == _IS_TABLE)
         self._tables -= 1
         table = self._open[depth]
+        table.depth = max(opened.depth for opened in self._open[depth:])
         del self._open[depth:]
+        self._end(table, "tables")
         self._drop(table, "table")
         self._out.append("\n")
 
@@ -185,13 +216,14 @@ class Inline:
             self._out.append(trail)
             return
         opened = self._open.pop()
+        self._end(opened, "links")
         first = self._out[opened.at + 1] if opened.at + 1 < len(self._out) else ""
         number = self._namespace(first)
         if number in (FILE, CATEGORY):
             self._drop(opened, "file" if number == FILE else "category")
             self.drops["file" if number == FILE else "category"] += 1
             self._out.append(trail)
-        elif self._visible != opened.visible:
+        elif self._visible() != opened.visible:
             # Only the innermost brackets are a link; of the outer ones the label stays.
             if LINK not in first:
                 self._out[opened.at + 1] = first.rpartition("|")[2]
@@ -208,10 +240,7 @@ class Inline:
         return self._site.namespaces.get(" ".join(prefix.replace("_", " ").split()).lower(), 0) if colon else 0
 
     def _link(self, target: str, label: str | None, trail: str) -> None:
-        resolved = self._resolved.get(target)
-        if resolved is None:
-            resolved = self._resolved[target] = self._resolve(target)
-        kind, title = resolved
+        kind, title = self._resolve(target)
         if kind == "article":
             text = _visible_text(target, label)
         else:
@@ -228,11 +257,12 @@ class Inline:
             self.drops["empty"] += kind == "article"
             self._out.append(HOLE)
             return
-        self._visible += 1
         shown = core.replace("\n", " ") if "\n" in core else core
         if kind == "article":
             self.targets.append(title)
             shown = f"{LINK}{shown}{END}"
+        else:
+            self._shown += 1
         # The label's own outer spaces stand outside of the link.
         if len(core) != len(text):
             shown = (" " if text[0].isspace() else "") + shown + (" " if text[-1].isspace() else "")

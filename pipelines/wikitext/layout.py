@@ -9,19 +9,18 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pipelines.wikitext.marks import BREAK, END, HOLE, LINK, SHIELDS, shield, unshield
+from pipelines.wikitext.marks import BREAK, END, HOLE, LINK, shield, unshield
 from pipelines.wikitext.site import unescape
 
 _ENTITY = re.compile(r"&#?[A-Za-z0-9]{1,32};")
-_WIDE_SPACE = re.compile(r"[^\S\n ]")
-_WIDE_SPACE_OR_SHIELD = re.compile(rf"[^\S\n ]|[{SHIELDS}]")
 _DEFINITION = re.compile(" ?: ")
 # One for each opening bracket: a regex that begins with one literal finds its candidates at once.
 _EMPTY_PARENTHESES = {"(": re.compile(r"\([\s,;:/]{0,8}[)）]"), "（": re.compile(r"（[\s,;:/]{0,8}[)）]")}
 _EMPTY_LINK = re.compile(rf"{LINK}\s*+{END}")
-_WIDE_SPACES = "\t\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+_WIDE = "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+_WIDE_SPACE = re.compile(f"[{_WIDE}]")
 _LINK_SPACE, _SPACE_END = f"{LINK} ", f" {END}"
-_SEPARATORS = f" ,;:{_WIDE_SPACES}"
+_SEPARATORS = f" ,;:{_WIDE}"
 _TAIL = 64
 _OPENING, _CLOSING = ("(", "（"), (")", "）")
 _TOUCHY = frozenset((" ", "\n", "(", "（", ",", ";", ""))
@@ -74,20 +73,26 @@ class Layout(NamedTuple):
     links: Links
     dropped: int
     """Links that are in no text: in headings, and in what is left of broken tables."""
+    empty: int
+    """Links with nothing to see."""
 
 
 def lay_out(marked: str, targets: list[str], has_broken_table: bool) -> Layout:
     """Text, sections and links of a page from its marked text."""
     marked = _mend(_drop_empty_parentheses(_decode(marked.replace(BREAK, "").replace("\t", " "))))
-    marked, targets = _drop_empty_links(marked, targets)
-    lines = _Lines("|!" if has_broken_table else "|")
-    lines.read(marked)
-    sections, lead_end = lines.sections()
-    # Outside and inside of links by turns: the running lengths are the links' bounds.
-    pieces = lines.text().replace(END, LINK).split(LINK)
+    marked, shown = _drop_empty_links(marked, targets)
+    for is_loose in (False, True):
+        lines = _Lines("|!" if has_broken_table else "|")
+        lines.read(marked, is_loose)
+        # Outside and inside of links by turns: the running lengths are the links' bounds.
+        pieces = unshield("\n".join(lines.kept)).replace(END, LINK).split(LINK)
+        if pieces[1::2] == list(map(str.strip, pieces[1::2])):
+            break  # else, seldom, a space stands at a link's inner edge
     bounds = list(itertools.accumulate(map(len, pieces)))
-    links = Links(bounds[:-1:2], bounds[1::2], lines.without_dropped(targets))
-    return Layout("".join(pieces), lead_end, sections, links, sum(end - start for start, end in lines.dropped))
+    links = Links(bounds[:-1:2], bounds[1::2], lines.without_dropped(shown))
+    sections, lead_end = lines.sections()
+    dropped = sum(end - start for start, end in lines.dropped)
+    return Layout("".join(pieces), lead_end, sections, links, dropped, len(targets) - len(shown))
 
 
 def _decode(text: str) -> str:
@@ -178,47 +183,47 @@ class _Lines:
     def __init__(self, leftovers: str) -> None:
         self.dropped: list[tuple[int, int]] = []
         """[start, end) of the links on lines that are not text."""
-        self._kept: list[str] = []
+        self.kept: list[str] = []
         self._leftovers = leftovers
-        self._has_shields = False
         self._length = 0
-        """Characters of the kept lines, marks not counted, with a newline behind each."""
+        """Characters of all kept lines, marks not counted, with a newline behind each."""
         self._headings: list[tuple[str, int, int]] = []
         """(title, level, length before it)."""
 
-    def read(self, text: str) -> None:
-        """Sort the lines of a page."""
-        seen = 0
+    def read(self, text: str, is_loose: bool) -> None:
+        """Sort the lines of a page; `is_loose` where spaces may stand at the inner edges of links."""
+        kept, length, seen = self.kept, 0, 0
         for line in text.split("\n"):
             line = line.strip()
             if not line:
                 continue
-            if not line.isascii() and _WIDE_SPACE_OR_SHIELD.search(line):
-                self._has_shields = True
+            if not line.isascii():
                 line = _WIDE_SPACE.sub(" ", line)
-            if "  " in line or _LINK_SPACE in line or _SPACE_END in line:
+            if is_loose or "  " in line:
                 line = _squeeze(line)
             links = line.count(LINK)
             if line[0] not in _LINE_MARKUP:
-                self._kept.append(line)
-                self._length += len(line) + 1 - 2 * links
-            elif not self._read_marked(line, links) and links:
+                kept.append(line)
+                length += len(line) + 1 - 2 * links
+            elif items := self._read_marked(line, length):
+                kept += items
+                length += sum(map(len, items)) + len(items) - 2 * links
+            elif links:
                 self.dropped.append((seen, seen + links))
             seen += links
+        self._length = length
 
-    def text(self) -> str:
-        """The kept lines, links still marked."""
-        text = "\n".join(self._kept)
-        return unshield(text) if self._has_shields else text
-
-    def _read_marked(self, line: str, links: int) -> bool:
-        """A line that begins with markup; whether it is text."""
-        if line[0] in self._leftovers or self._is_heading(line):
-            return False
-        items = _items(line)
-        self._kept += items
-        self._length += sum(map(len, items)) + len(items) - 2 * links
-        return True
+    def _read_marked(self, line: str, length: int) -> list[str]:
+        """The text of a line that begins with markup, behind `length` characters; empty for headings and leftovers."""
+        if line[0] in self._leftovers:
+            return []
+        if line[0] == line[-1] == "=" and len(line) > 2:
+            level = min(len(line) - len(line.lstrip("=")), len(line) - len(line.rstrip("=")), 6)
+            title = unshield(line[level:-level].replace(LINK, "").replace(END, "").strip())
+            if title:
+                self._headings.append((title, level, length))
+            return []
+        return _items(line)
 
     def sections(self) -> tuple[list[Section], int]:
         """The sections, and where the lead ends."""
@@ -237,15 +242,6 @@ class _Lines:
         for start, end in reversed(self.dropped):
             del kept[start:end]
         return kept
-
-    def _is_heading(self, line: str) -> bool:
-        if not (line[0] == "=" and line[-1] == "=" and len(line) > 2):
-            return False
-        level = min(len(line) - len(line.lstrip("=")), len(line) - len(line.rstrip("=")), 6)
-        title = unshield(line[level:-level].replace(LINK, "").replace(END, "").strip())
-        if title:
-            self._headings.append((title, level, self._length))
-        return True
 
 
 def _items(line: str) -> list[str]:

@@ -6,9 +6,9 @@ LINK, END, HOLE, BREAK = "\x01", "\x02", "\x03", "\x19"
 """Begin and end of a link's visible text; a place where something was dropped; <nowiki/>, which parts brackets."""
 
 SPECIAL = "[]{}|<>'=*#:;!-_"
-SHIELDS = "".join(map(chr, range(0xFDD0, 0xFDD0 + len(SPECIAL))))
-_SHIELD = str.maketrans(SPECIAL, SHIELDS)
-_UNSHIELD = str.maketrans(SHIELDS, SPECIAL)
+_SHIELDS = "".join(map(chr, range(0xFDD0, 0xFDD0 + len(SPECIAL))))
+"""Non-characters: `in` finds quickly that none is there."""
+_SHIELD = str.maketrans(SPECIAL, _SHIELDS)
 _CONTROL = bytes([*range(9), 11, 12, *range(14, 32), 127])
 _FOREIGN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 # 0xEF begins the UTF-8 of the non-characters (and of full-width letters): where it occurs the regex decides.
@@ -22,7 +22,10 @@ def shield(text: str) -> str:
 
 def unshield(text: str) -> str:
     """The shielded characters again, one for one: offsets stay."""
-    return text.translate(_UNSHIELD)
+    for mark, character in zip(_SHIELDS, SPECIAL, strict=True):
+        if mark in text:
+            text = text.replace(mark, character)
+    return text
 
 
 def clean_input(text: str) -> str:

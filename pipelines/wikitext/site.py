@@ -17,13 +17,13 @@ FILE, CATEGORY, MEDIA = 6, 14, -2
 _NAMESPACE = re.compile(r'<namespace\b[^<>]*?\bkey="(-?\d{1,6})"[^<>]*>([^<]{1,200})</namespace>')
 _ENTITY = re.compile(r"&(?:#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,7}|[A-Za-z][A-Za-z0-9]{1,31});")
 _OVERLONG = re.compile(r"&#(?:[0-9]{9,}|[xX][0-9a-fA-F]{8,});")
-_PLAIN_TITLE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9,.'()!?-]| (?=[A-Za-z0-9(]))*+")
+_PLAIN_TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9,.'()!?-]*+(?: [A-Za-z0-9(][A-Za-z0-9,.'()!?-]*+)*+")
 _SPACE = re.compile("[ _\t\n\xa0\u1680\u180e\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 _INVISIBLE = re.compile("[\u200e\u200f\u202a-\u202e]")
 _ILLEGAL = re.compile(
     "[\x00-\x1f\x7f<>\\[\\]{}|\ufffd\ud800-\udfff]|^\\.\\.?$|^\\.\\.?/|/\\.\\.?/|/\\.\\.?$|~~~|%[0-9A-Fa-f]{2}|&#?[A-Za-z0-9]+;"
 )
-_MAX_TITLE = 255
+MAX_TITLE = 255
 """Bytes of UTF-8 that MediaWiki stores of a title."""
 
 
@@ -57,11 +57,20 @@ class Site:
             first_letter="<case>case-sensitive</case>" not in text,
         )
 
+    def __getstate__(self) -> dict[str, object]:
+        """The fields without what was derived from them."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     @functools.cached_property
     def trail(self) -> str:
         """Letters behind a link's brackets that belong to its text, as a regex without groups."""
         letters = TRAILS.get(self.language, "a-z")
         return f"[{letters}]*+" if letters else ""
+
+    @functools.cached_property
+    def article_titles(self) -> "ArticleTitles":
+        """Titles of the articles that targets lead to, as far as met."""
+        return ArticleTitles(self)
 
     def normalize_title(self, raw: str) -> str:
         """The page that a link's target or a title as typed names, without fragment; empty where it names none.
@@ -76,13 +85,13 @@ class Site:
         Kinds: article, category, file, media, other_namespace, language, interwiki, and, with an empty title,
         fragment_only and invalid_title.
         """
-        if _PLAIN_TITLE.fullmatch(raw) and len(raw) <= _MAX_TITLE:
-            return "article", raw[0].upper() + raw[1:] if self.first_letter else raw
+        if title := self.plain_title(raw):
+            return "article", title
         name, hash_sign, _ = _decode(raw).partition("#")
         title = _SPACE.sub(" ", name).strip(" ").removeprefix(":").lstrip(" ")
         if not title:
             return ("fragment_only" if hash_sign else "invalid_title"), ""
-        if _ILLEGAL.search(title) or title.startswith(":") or len(title.encode()) > _MAX_TITLE:
+        if _ILLEGAL.search(title) or title.startswith(":") or len(title.encode()) > MAX_TITLE:
             return "invalid_title", ""
         prefix, colon, rest = title.partition(":")
         if colon:
@@ -96,6 +105,12 @@ class Site:
                 return ("language" if key in LANGUAGES else "interwiki"), title
         return "article", self._first(title)
 
+    def plain_title(self, raw: str) -> str:
+        """The title that a target of plain letters names, as most are; empty where it needs a second look."""
+        if _PLAIN_TITLE.fullmatch(raw) and len(raw) <= MAX_TITLE:
+            return raw[0].upper() + raw[1:] if self.first_letter else raw
+        return ""
+
     def namespace_of(self, title: str) -> int:
         """Number of the namespace that a title's prefix names, 0 for an article."""
         prefix, colon, _ = title.partition(":")
@@ -103,6 +118,27 @@ class Site:
 
     def _first(self, title: str) -> str:
         return _capital(title) if self.first_letter else title
+
+
+class ArticleTitles(dict[str, str]):
+    """Target as typed -> article's title; empty for what is no plain link to an article."""
+
+    _MOST = 1 << 17
+    """Targets remembered; then it begins anew."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__()
+        self._site = site
+
+    def __missing__(self, target: str) -> str:
+        if len(self) >= self._MOST:
+            self.clear()
+        title = self._site.plain_title(target)
+        if not title and "//" not in target and not target.lstrip().startswith(":"):
+            kind, name = self._site.resolve(target)
+            title = name if kind == "article" else ""
+        self[target] = title
+        return title
 
 
 def unescape(text: str) -> str:
