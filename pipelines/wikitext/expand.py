@@ -35,23 +35,31 @@ def expand(text: str, templates: Templates) -> str:
     Raises OverBudget where templates are nested too deeply.
     """
     stack = _Stack(templates)
+    position: int | None = 0
+    while position is not None:
+        position = _scan(text, position, stack)
+    stack.recover()
+    return "".join(stack.out)
+
+
+def _scan(text: str, position: int, stack: "_Stack") -> int | None:
+    """Read on from `position` to the end, or return where to go on."""
     out = stack.out
-    comments_end = True
-    position = 0
-    tokens = _TOKEN.finditer(text)
-    while (token := next(tokens, None)) is not None:
-        start = token.start()
+    for token in _TOKEN.finditer(text, position):
+        start, end = token.span()
         out.append(text[position:start])
-        end = position = token.end()
+        position = end
         kind = token.lastindex
         if kind == 1:
             out.append(stack.render(token[1]))
         elif kind == 4:
             # A heading before the closer: this one was never closed.
-            if text.find(_HEADING, start, end) < 0:
+            if text.find(_HEADING, start, end) >= 0:
+                return text.index(">", start) + 1
+            # Behind a word or a full stop, where most stand, nothing needs mending.
+            before = text[start - 1 : start]
+            if not (before.isalnum() or before == "."):
                 out.append(HOLE)
-            else:
-                end = text.index(">", start) + 1
         elif kind == 2:
             stack.open((end - start) // 2)
         elif kind == 3:
@@ -59,16 +67,12 @@ def expand(text: str, templates: Templates) -> str:
         elif kind == 5:
             end, inserted = _skip_tag(text, token)
             out.append(inserted)
-        elif comments_end:
-            closer = text.find("-->", end)
-            comments_end = closer >= 0
-            end = closer + 3 if comments_end else end
-        if end != position:
-            position = end
-            tokens = _TOKEN.finditer(text, end)
+            if end != position:
+                return end
+        elif (closer := stack.find_comment_end(text, end)) >= 0:
+            return closer
     out.append(text[position:])
-    stack.recover()
-    return "".join(out)
+    return None
 
 
 class _Stack:
@@ -81,6 +85,7 @@ class _Stack:
         """Index in the output of the placeholder where each began."""
         self._depths: list[int] = []
         """Levels of templates that ended inside each."""
+        self._comments_end = True
 
     def open(self, count: int) -> None:
         """Begin `count` templates, one inside the other."""
@@ -101,6 +106,12 @@ class _Stack:
             # The name ends at the first bar: a template inside it makes it unknown.
             is_named = len(pieces) == 1 or (pieces and "|" in pieces[0])
             self.out.append(self.render("".join(pieces)) if is_named else HOLE)
+
+    def find_comment_end(self, text: str, position: int) -> int:
+        """Where the comment ends that began before `position`; -1 where it does not, nor will a later one."""
+        found = text.find("-->", position) if self._comments_end else -1
+        self._comments_end = found >= 0
+        return found + 3 if found >= 0 else -1
 
     def render(self, content: str) -> str:
         """What {{content}} turns into."""

@@ -57,8 +57,8 @@ def _tokens(trail: str) -> re.Pattern[str]:
         r"|<(/?[A-Za-z][A-Za-z0-9]*+)(?=[\s/>])[^<>]*+>"  # 8: a tag's name
         rf"|\[(?:{_PROTOCOL})[^\s\[\]<>\"\x01\x02]*+[ \t]*+()"  # 9
         r"|\]()"  # 10
-        r"|\n[ \t:]*+\{\|()"  # 11
-        r"|\n[ \t:]*+\|\}()"  # 12
+        r"|\{\|()"  # 11
+        r"|\|\}()"  # 12
         r"|__[^\W\d_]++__()"  # 13
     )
 
@@ -76,21 +76,22 @@ class Inline:
         self._shown = 0
         """Links with visible text that are in no `targets`: they lead elsewhere."""
         self._tables = 0
-        self._scan("\n" + wikitext)
+        text = "\n" + wikitext
+        position: int | None = 0
+        while position is not None:
+            position = self._scan(text, position)
         self._recover()
         self.text = "".join(self._out)
 
-    def _scan(self, text: str) -> None:
-        pattern = _tokens(self._site.trail)
+    def _scan(self, text: str, position: int) -> int | None:
+        """Read on from `position` to the end, or return where to look again."""
         out, targets = self._out, self.targets
         article_titles, has_capitals = self._site.article_titles, self._site.first_letter
-        position = 0
-        tokens = pattern.finditer(text)
-        while (token := next(tokens, None)) is not None:
-            start = token.start()
+        for token in _tokens(self._site.trail).finditer(text, position):
+            start, end = token.span()
             if start > position:
                 out.append(text[position:start])
-            position = token.end()
+            position = end
             kind = token.lastindex
             if kind == 4:
                 plain, target, label, trail = token.group(1, 2, 3, 4)
@@ -108,15 +109,15 @@ class Inline:
                     self._link(plain or target, label, trail)
             elif kind == 7:
                 # Four quotes are an apostrophe and bold; others are bold, italics or both.
-                if position - start == 4:
+                if end - start == 4:
                     out.append("'")
             elif kind == 5 and self._close_external():
                 # The first "]" was the external link's: look at the second again, it may begin "]]".
-                position = start + 1
-                tokens = pattern.finditer(text, position)
+                return start + 1
             else:
                 self._rare(token)
         out.append(text[position:])
+        return None
 
     def _rare(self, token: re.Match[str]) -> None:
         """Tokens of which a page has few."""
@@ -139,6 +140,8 @@ class Inline:
         elif kind == 10:
             if not self._close_external():
                 self._out.append("]")
+        elif kind in (11, 12) and not _begins_line(token.string, token.start()):
+            self._out.append(token[0])
         elif kind == 11:
             self._push(_IS_TABLE)
             self._tables += 1
@@ -305,6 +308,13 @@ class Inline:
             index += 1
         self.drops["file"] += links
         return index, links
+
+
+def _begins_line(text: str, position: int) -> bool:
+    """Whether nothing but indentation stands before `position` on its line."""
+    while text[position - 1] in " \t:":
+        position -= 1
+    return text[position - 1] == "\n"
 
 
 def _visible_text(target: str, label: str | None) -> str:

@@ -23,6 +23,8 @@ _INVISIBLE = re.compile("[\u200e\u200f\u202a-\u202e]")
 _ILLEGAL = re.compile(
     "[\x00-\x1f\x7f<>\\[\\]{}|\ufffd\ud800-\udfff]|^\\.\\.?$|^\\.\\.?/|/\\.\\.?/|/\\.\\.?$|~~~|%[0-9A-Fa-f]{2}|&#?[A-Za-z0-9]+;"
 )
+_SUSPECT = re.compile("[\x00-\x1f\x7f<>\\[\\]{}|\ufffd\ud800-\udfff~%&./]")
+"""What every illegal title has; one class is searched many times as fast as the alternatives above."""
 MAX_TITLE = 255
 """Bytes of UTF-8 that MediaWiki stores of a title."""
 
@@ -91,7 +93,7 @@ class Site:
         title = _SPACE.sub(" ", name).strip(" ").removeprefix(":").lstrip(" ")
         if not title:
             return ("fragment_only" if hash_sign else "invalid_title"), ""
-        if _ILLEGAL.search(title) or title.startswith(":") or len(title.encode()) > MAX_TITLE:
+        if (_SUSPECT.search(title) and _ILLEGAL.search(title)) or title[0] == ":" or len(title.encode()) > MAX_TITLE:
             return "invalid_title", ""
         prefix, colon, rest = title.partition(":")
         if colon:
@@ -162,7 +164,8 @@ def _decode(raw: str) -> str:
             text = unquote_to_bytes(text.encode()).decode()
         except UnicodeError:
             text = raw
-    text = unescape(_OVERLONG.sub("\ufffd", text))
+    if "&" in text:
+        text = unescape(_OVERLONG.sub("\ufffd", text))
     if text.isascii():
         return text
     return unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
