@@ -60,7 +60,7 @@ class Build:
     wikipedia: tuple[Path, ...]
     """pages-articles dump, one or several files: XML, plain or bz2 or gz."""
     wikidata: tuple[Path, ...] = ()
-    """Wikidata's JSON dump, one or several files: plain, gz or bz2."""
+    """Wikidata's JSON dump, one entity a line, one or several files: plain, gz, bz2 or zst."""
     redirects: Path | None = None
     """Redirects beside those in the dump: a file of lines "title TAB target", plain or gz."""
     page_props: Path | None = None
@@ -70,7 +70,8 @@ class Build:
     out: Path
     """Folder of the dataset; new, empty, or an earlier build to go on with."""
     language: str = "en"
-    """Language of the wiki."""
+    """Language of the wiki. Labels, aliases and descriptions are Wikidata's in this language, else in a close variant
+    (zh: zh-hans, ...), in its base language, in "mul" (any language), in English."""
     keep: Literal["paper", "linked", "all"] = "paper"
     """Entities: with an article and a lead (paper), also those that links reach (linked), all."""
     neighbors: int = 15

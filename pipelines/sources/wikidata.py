@@ -7,107 +7,105 @@ import functools
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
 from pipelines.sources import CUT, Reject
 from pipelines.sources.lines import Line, Lost, read_lines
 from pipelines.sources.ranges import Range, read_head
+from pipelines.sources.wikidata_languages import language_chain, site_name
+from schemas.errors import DataError
 
 MAX_LINE = 256 << 20
 """Bytes that an entity may have."""
 
 _MAX_DETAIL = 200
 _OTHER_KINDS = ("lexeme", "mediainfo", "entity-schema", "form", "sense")
+_UNKNOWN_VALUES = ("novalue", "somevalue")
+_LOWER_RANKS = {"normal": "not_best_rank", "deprecated": "deprecated"}
 
-_ITEM = re.compile(r"Q[1-9][0-9]{0,18}")
-_PROPERTY = re.compile(r"P[1-9][0-9]{0,18}")
 _MAX_NUMBER = 2**63 - 1
-_WIKI_LANGUAGES = {  # wikis whose name is not their language's code in Wikidata
-    "als": "gsw",
-    "bat-smg": "sgs",
-    "be-x-old": "be-tarask",
-    "fiu-vro": "vro",
-    "no": "nb",
-    "roa-rup": "rup",
-    "simple": "en",
-    "zh-classical": "lzh",
-    "zh-min-nan": "nan",
-    "zh-yue": "yue",
-}
-_RELATED_LANGUAGES = {"zh": ("zh-hans", "zh-cn", "zh-hant", "zh-tw"), "sr": ("sr-ec", "sr-el"), "nb": ("no", "nn")}
+_ID = re.compile(rb'"id"\s*:\s*"([A-Z][0-9]{1,19})"')
+_PRETTY = re.compile(rb"\s*(\[\s*)?\{\s*\n")
+_BOM = b"\xef\xbb\xbf"
 
 
 class Item(NamedTuple):
-    """A Wikidata item."""
+    """A Wikidata item; statement i says that `relations[i]` holds between it and `tails[i]`."""
 
-    entity: str
+    item: int
+    """42 for Q42."""
     label: str | None
     aliases: list[str]
     description: str | None
     title: str | None
     """Its article in the language's Wikipedia."""
-    statements: list[tuple[str, str]]
-    """(relation, tail), distinct, in the dump's order: the best rank of each relation, items only."""
+    relations: list[int]
+    """31 for P31; in the dump's order, the best rank of each relation."""
+    tails: list[int]
+    """Items only, each once for a relation."""
 
 
 class Property(NamedTuple):
     """A Wikidata property."""
 
-    relation: str
+    relation: int
+    """31 for P31."""
     label: str | None
     aliases: list[str]
     description: str | None
     datatype: str
+    """wikibase-item where its values are items, else string, time, ..."""
 
 
-class _Text(msgspec.Struct):
+# No gc: what JSON gives has no cycles, and the collector would walk millions of these.
+class _Text(msgspec.Struct, gc=False):
     value: str
 
 
-class _Sitelink(msgspec.Struct):
+class _Sitelink(msgspec.Struct, gc=False):
     title: str
 
 
-class _EntityId(msgspec.Struct):
-    id: str = ""
-    kind: str = msgspec.field(name="entity-type", default="item")
-    number: int = msgspec.field(name="numeric-id", default=0)
+class _EntityId(msgspec.Struct, gc=False):
+    """A value that is an object. Any: a wrong type costs the statement, not the item."""
+
+    id: Any = None
+    kind: Any = msgspec.field(name="entity-type", default="item")
+    number: Any = msgspec.field(name="numeric-id", default=None)
 
 
-class _DataValue(msgspec.Struct):
+class _DataValue(msgspec.Struct, gc=False):
     type: str
-    value: msgspec.Raw
+    value: _EntityId | str | int | float | bool | list[msgspec.Raw] | None
 
 
-class _Snak(msgspec.Struct):
+class _Snak(msgspec.Struct, gc=False):
     snaktype: str
     datavalue: _DataValue | None = None
 
 
-class _Statement(msgspec.Struct):
+_Empty = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=0)]
+"""PHP writes an empty map as a list."""
+
+
+class _Statement(msgspec.Struct, gc=False):
     mainsnak: _Snak
     rank: str = "normal"
-    qualifiers: dict[str, list[msgspec.Raw]] | list[msgspec.Raw] = {}
+    qualifiers: dict[str, list[msgspec.Raw]] | _Empty | None = None
 
 
 class _Identity(msgspec.Struct):
     id: Any = None
 
 
-_decode_entity_id = msgspec.json.Decoder(_EntityId).decode
 _decode_identity = msgspec.json.Decoder(_Identity).decode
-
-
-def language_chain(language: str) -> tuple[str, ...]:
-    """Languages in which labels are looked for, first to last: the wiki's own, close variants of it, its base
-    language, Wikidata's "mul" (any language), English."""
-    own = _WIKI_LANGUAGES.get(language, language)
-    base = own.partition("-")[0]
-    chain = (own, *_RELATED_LANGUAGES.get(own, ()), base, "mul", "en")
-    return tuple(dict.fromkeys(chain))
+_decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_UNREADABLE = (ValueError, RecursionError)
+"""What a decoder raises: msgspec's errors and UnicodeDecodeError are ValueErrors."""
 
 
 def read_entities(
@@ -115,12 +113,19 @@ def read_entities(
 ) -> Iterator[Item | Property | Reject]:
     """Items and properties of the range's lines, and a reject for each line that cannot be read.
 
-    `drops` counts, by reason, every statement of an item that is not in its `statements` (not_best_rank, deprecated,
-    novalue, somevalue, literal, non_item_entity, invalid_value, duplicate), what is left out beside them (qualifier,
-    property_statement) and entities that are neither item nor property (entity_lexeme, ...).
+    `drops` counts, by reason, every statement of an item that is not kept (not_best_rank, deprecated, novalue,
+    somevalue, literal, non_item_entity, invalid_value, duplicate), what is left out beside them (qualifier,
+    property_statement) and entities that are neither item nor property (entity_lexeme, ...). Raises DataError where an
+    entity is spread over several lines.
     """
-    reader = _Reader(language, drops)
-    is_array = read_head(range.path).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    reader = EntityReader(language, drops)
+    head = read_head(range.path).removeprefix(_BOM)
+    if _PRETTY.match(head):
+        raise DataError(
+            f"{range.path}: JSON spread over several lines; expected one entity a line, as in Wikidata's dumps. "
+            "`jq -c '.[]'` writes an array so, `jq -c .` a single entity."
+        )
+    is_array = head.lstrip().startswith(b"[")
     last: Line | Lost | None = None
     for line in read_lines(range, max_line):
         if isinstance(line, Lost):
@@ -129,11 +134,11 @@ def read_entities(
             continue
         if line.data.strip():
             last = line
-        record = reader.read(line.data)
-        if record is not None and (line.ended or not isinstance(record, Reject)):
-            yield record
-        elif record is not None and not (is_array and _lacks_end(line)):
-            yield _reject("", "truncated", CUT)  # cut inside a line; where the array's end is missing too, say it once
+        for record in reader.read(line.data):
+            if line.ended or not (isinstance(record, Reject) and record.reason == "invalid_json"):
+                yield record
+            elif not (is_array and _lacks_end(line)):
+                yield _reject("", "truncated", CUT)  # where the array's end is missing too, it is said once, below
     is_last = range.end == os.path.getsize(range.path)
     if is_array and isinstance(last, Line) and (is_last or not last.ended) and _lacks_end(last):
         yield _reject("", "truncated", CUT)
@@ -143,155 +148,215 @@ def _lacks_end(line: Line) -> bool:
     return not line.data.rstrip().endswith(b"]")
 
 
-class _Reader:
-    """Decodes lines for one language; counts what it drops."""
+class EntityReader:
+    """Decodes lines for one language; counts in `drops` what it leaves out."""
 
     def __init__(self, language: str, drops: Counter[str]) -> None:
-        self._languages = language_chain(language)
-        self._decode = _entity_decoder(self._languages, language.replace("-", "_") + "wiki")
+        languages = language_chain(language)
+        self._texts = [f"text{i}" for i in range(len(languages))]
+        self._decode = _entity_decoder(languages, site_name(language))
         self._drops = drops
 
-    def read(self, line: bytes) -> Item | Property | Reject | None:
-        """The entity on a line; None for the array's brackets, blank lines, and entities of other kinds."""
-        line = line.strip(b" \t\r,")
-        if line.startswith(b"\xef\xbb\xbf"):
-            line = line[3:]
-        if line.startswith(b"["):
-            line = line[1:].strip()
-        if line.endswith(b"]"):
-            line = line[:-1].strip()
-        if not line:
-            return None
+    def read(self, line: bytes) -> list[Item | Property | Reject]:
+        """What a line holds: an entity as dumps have it, or several where an array stands on one line; nothing for
+        an array's brackets, blank lines and entities that are only counted."""
+        text = _trim(line)
+        record = self._read_entity(text) if text else None
+        if isinstance(record, Reject) and record.reason == "invalid_json":
+            several = [self._read_entity(bytes(one)) for one in _split_array(text)]
+            return [one for one in several if one is not None] if len(several) > 1 else [record]
+        return [] if record is None else [record]
+
+    def _read_entity(self, text: bytes | memoryview) -> Item | Property | Reject | None:
         try:
-            entity = self._decode(line)
-        except msgspec.ValidationError as error:
-            return _reject(_identity(line), "wrong_type", str(error)[:_MAX_DETAIL])
-        except msgspec.DecodeError as error:
-            return _reject("", "invalid_json", str(error)[:_MAX_DETAIL])
-        except RecursionError:
-            return _reject("", "invalid_json", "nested too deeply")
-        return self._convert(entity)
+            return self._convert(self._decode(text))
+        except _UNREADABLE as error:
+            reason, detail = _explain(text, error)
+            return _reject(_identity(text), reason, detail)
 
     def _convert(self, entity: Any) -> Item | Property | Reject | None:
+        kind, name = entity.type, entity.id
         if entity.redirect:
             self._drops["entity_redirect"] += 1
             return None
-        if entity.type not in ("item", "property"):
-            self._drops[f"entity_{entity.type}" if entity.type in _OTHER_KINDS else "entity_other"] += 1
+        if kind not in ("item", "property"):
+            self._drops[f"entity_{kind}" if kind in _OTHER_KINDS else "entity_other"] += 1
             return None
-        if not entity.id:
+        if not name:
             return _reject("", "missing_id", "")
+        letter = "Q" if kind == "item" else "P"
+        number = _number(name, letter)
+        if not number:
+            return _reject(name[:_MAX_DETAIL], "invalid_id", f"expected {letter} and a number")
         texts = (self._first(entity.labels), self._aliases(entity.aliases), self._first(entity.descriptions))
-        if entity.type == "property":
-            if not is_property_id(entity.id):
-                return _reject(entity.id[:_MAX_DETAIL], "invalid_id", "expected P and a number")
+        if kind == "property":
             if entity.claims:
-                self._drops["property_statement"] += sum(map(len, _items(entity.claims)))
-            return Property(entity.id, *texts, entity.datatype)
-        if not is_item_id(entity.id):
-            return _reject(entity.id[:_MAX_DETAIL], "invalid_id", "expected Q and a number")
-        statements = self._statements(entity.claims)
-        sitelink = None if isinstance(entity.sitelinks, list) else entity.sitelinks.site
-        return Item(entity.id, *texts, sitelink.title if sitelink and sitelink.title else None, statements)
+                self._drops["property_statement"] += sum(map(len, entity.claims.values()))
+            return Property(number, *texts, entity.datatype)
+        site = entity.sitelinks.site if entity.sitelinks else None
+        title = site.title if site else None
+        return Item(number, *texts, title or None, *self._statements(entity.claims))
 
     def _first(self, texts: Any) -> str | None:
-        if isinstance(texts, list):
-            return None
-        found = (text.value for name in texts.__struct_fields__ if (text := getattr(texts, name)) and text.value)
-        return next(found, None)
+        if texts:
+            for name in self._texts:
+                text = getattr(texts, name)
+                if text and text.value:
+                    return text.value
+        return None
 
     def _aliases(self, texts: Any) -> list[str]:
-        if isinstance(texts, list):
-            return []
-        found = (values for name in texts.__struct_fields__ if (values := getattr(texts, name)))
-        return list(dict.fromkeys(text.value for text in next(found, ()) if text.value))
+        if texts:
+            for name in self._texts:
+                if values := getattr(texts, name):
+                    return list(dict.fromkeys(text.value for text in values if text.value))
+        return []
 
-    def _statements(self, claims: Any) -> list[tuple[str, str]]:
-        kept: dict[tuple[str, str], None] = {}
-        for relation, group in claims.items() if isinstance(claims, dict) else ():
-            best = "preferred" if any(one.rank == "preferred" for one in group) else "normal"
+    def _statements(self, claims: Any) -> tuple[list[int], list[int]]:
+        relations: list[int] = []
+        tails: list[int] = []
+        dropped: list[str] = []
+        for relation, group in claims.items() if claims else ():
+            best = "normal"
+            for statement in group:
+                if statement.rank == "preferred":
+                    best = "preferred"
+                    break
+            found: dict[int, None] = {}
             for statement in group:
                 if statement.qualifiers:
-                    self._drops["qualifier"] += sum(map(len, _items(statement.qualifiers)))
-                reason, tail = _value(statement, best) if is_property_id(relation) else ("invalid_value", "")
-                if not reason and (relation, tail) in kept:
-                    reason = "duplicate"
-                if reason:
-                    self._drops[reason] += 1
+                    dropped += ["qualifier"] * sum(map(len, statement.qualifiers.values()))
+                tail = _tail(statement, best)
+                if isinstance(tail, str):
+                    dropped.append(tail)
+                elif tail in found:
+                    dropped.append("duplicate")
                 else:
-                    kept[relation, tail] = None
-        return list(kept)
+                    found[tail] = None
+            if found:
+                number = _property_number(relation)
+                if not number:
+                    dropped += ["invalid_value"] * len(found)
+                    continue
+                relations += [number] * len(found)
+                tails += found
+        if dropped:
+            self._drops.update(dropped)
+        return relations, tails
 
 
-def _value(statement: _Statement, best: str) -> tuple[str, str]:
-    """("", tail) of a statement that is kept, else (reason, "")."""
-    if statement.rank != best:
-        known = statement.rank in ("normal", "deprecated")
-        return ("deprecated" if statement.rank == "deprecated" else "not_best_rank" if known else "invalid_value"), ""
+def _tail(statement: _Statement, best: str) -> int | str:
+    """The number of the item that a statement of the rank `best` has as its value, else the reason to drop it."""
     snak = statement.mainsnak
+    data = snak.datavalue
+    if statement.rank != best:
+        return _LOWER_RANKS.get(statement.rank, "invalid_value")
     if snak.snaktype != "value":
-        return (snak.snaktype if snak.snaktype in ("novalue", "somevalue") else "invalid_value"), ""
-    if snak.datavalue is None:
-        return "invalid_value", ""
-    if snak.datavalue.type != "wikibase-entityid":
-        return "literal", ""
-    try:
-        value = _decode_entity_id(snak.datavalue.value)
-    except msgspec.DecodeError:
-        return "invalid_value", ""
+        return snak.snaktype if snak.snaktype in _UNKNOWN_VALUES else "invalid_value"
+    if data is None:
+        return "invalid_value"
+    if data.type != "wikibase-entityid":
+        return "literal"
+    value = data.value
+    if not isinstance(value, _EntityId):
+        return "invalid_value"
     if value.kind != "item":
-        return "non_item_entity", ""
-    tail = value.id or f"Q{value.number}"  # dumps before 2017 have the number only
-    return ("", tail) if is_item_id(tail) else ("invalid_value", "")
+        return "non_item_entity"
+    number = value.number
+    if type(number) is int and 0 < number <= _MAX_NUMBER:
+        return number
+    # Wikibase means to write the id only one day; dumps before 2017 have the number only.
+    return (isinstance(value.id, str) and _number(value.id, "Q")) or "invalid_value"
+
+
+def _trim(line: bytes) -> bytes | memoryview:
+    """A line without what the dump's array puts around an entity."""
+    if line.startswith(b"{") and line.endswith(b"},"):
+        return memoryview(line)[:-1]  # nearly all of them, and a copy costs 5 % of the decoding
+    text = line.removeprefix(_BOM).strip(b" \t\r,")
+    if text.startswith(b"["):
+        text = text[1:].strip()
+    if text.endswith(b"]"):
+        text = text[:-1].strip()
+    return text
 
 
 def is_item_id(text: str) -> bool:
     """Whether `text` is Q and a positive number that an int64 holds, as Wikidata writes it."""
-    return _ITEM.fullmatch(text) is not None and int(text[1:]) <= _MAX_NUMBER
+    return _number(text, "Q") > 0
 
 
 def is_property_id(text: str) -> bool:
     """Whether `text` is P and a positive number that an int64 holds, as Wikidata writes it."""
-    return _PROPERTY.fullmatch(text) is not None and int(text[1:]) <= _MAX_NUMBER
+    return _number(text, "P") > 0
+
+
+def _number(text: str, letter: str) -> int:
+    """42 for Q42; 0 for what is no such id."""
+    try:
+        number = int(text[1:])
+    except ValueError:
+        return 0
+    return number if 0 < number <= _MAX_NUMBER and text == f"{letter}{number}" else 0
+
+
+@functools.lru_cache(maxsize=1 << 15)
+def _property_number(text: str) -> int:
+    return _number(text, "P")
 
 
 @functools.lru_cache(maxsize=8)
 def _entity_decoder(languages: tuple[str, ...], site: str) -> Any:
-    """Decoder of an entity that keeps these languages and this site only; PHP writes an empty map as []."""
+    """Decoder of an entity that keeps these languages and this site only."""
 
-    def one_of(name: str, value: Any, default: Any) -> Any:
-        fields = [(f"text{i}", value, msgspec.field(name=code, default=default)) for i, code in enumerate(languages)]
-        return msgspec.defstruct(name, fields)
+    def one_of(name: str, value: Any, names: dict[str, str]) -> Any:
+        fields = [(field, value | None, msgspec.field(name=key, default=None)) for field, key in names.items()]
+        return msgspec.defstruct(name, fields, gc=False) | _Empty | None
 
-    texts = one_of("Texts", _Text | None, None) | list[msgspec.Raw]
-    aliases = one_of("Aliases", list[_Text] | None, None) | list[msgspec.Raw]
-    sitelinks = msgspec.defstruct("Sitelinks", [("site", _Sitelink | None, msgspec.field(name=site, default=None))])
-    entity = msgspec.defstruct(
-        "Entity",
-        [
-            ("id", str, ""),
-            ("type", str, "item"),
-            ("redirect", str, ""),
-            ("datatype", str, ""),
-            ("labels", texts, msgspec.field(default_factory=list)),
-            ("aliases", aliases, msgspec.field(default_factory=list)),
-            ("descriptions", texts, msgspec.field(default_factory=list)),
-            ("sitelinks", sitelinks | list[msgspec.Raw], msgspec.field(default_factory=list)),
-            ("claims", dict[str, list[_Statement]] | list[msgspec.Raw], msgspec.field(default_factory=list)),
-        ],
-    )
+    codes = {f"text{i}": code for i, code in enumerate(languages)}
+    fields = {
+        "id": str,
+        "type": str,
+        "redirect": str,
+        "datatype": str,
+        "labels": one_of("Texts", _Text, codes),
+        "aliases": one_of("Aliases", list[_Text], codes),
+        "descriptions": one_of("Texts", _Text, codes),
+        "sitelinks": one_of("Sitelinks", _Sitelink, {"site": site}),
+        "claims": dict[str, list[_Statement]] | _Empty | None,
+    }
+    defaults = {"id": "", "type": "item", "redirect": "", "datatype": ""}
+    entity = msgspec.defstruct("Entity", [(name, kind, defaults.get(name)) for name, kind in fields.items()], gc=False)
     return msgspec.json.Decoder(entity).decode
 
 
-def _items(groups: dict[str, list[Any]] | list[Any]) -> Iterable[list[Any]]:
-    return groups.values() if isinstance(groups, dict) else ()
-
-
-def _identity(line: bytes) -> str:
+def _split_array(text: bytes | memoryview) -> list[msgspec.Raw]:
+    """The entities of an array on one line; none for what is no array."""
     try:
-        found = _decode_identity(line).id
-    except (msgspec.MsgspecError, RecursionError):
-        return ""
+        return _decode_array(b"[%b]" % text)
+    except _UNREADABLE:
+        return []
+
+
+def _explain(text: bytes | memoryview, error: Exception) -> tuple[str, str]:
+    """(reason, detail) of a reject."""
+    if isinstance(error, msgspec.ValidationError):
+        try:
+            _decode_raw(text)
+        except _UNREADABLE as malformed:
+            error = malformed  # behind the wrong type; the line may be cut
+        else:
+            return "wrong_type", str(error)[:_MAX_DETAIL]
+    return "invalid_json", "nested too deeply" if isinstance(error, RecursionError) else str(error)[:_MAX_DETAIL]
+
+
+def _identity(text: bytes | memoryview) -> str:
+    """The id of an entity that cannot be read, where it can still be told; else empty."""
+    try:
+        found = _decode_identity(text).id
+    except _UNREADABLE:
+        match = _ID.search(bytes(text).partition(b'"claims"')[0])  # statements have ids, too
+        return match[1].decode() if match else ""
     return str(found)[:_MAX_DETAIL] if isinstance(found, str | int) else ""
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 
 from pipelines.records import RecordWriter, write_json
@@ -34,9 +35,12 @@ PROPERTIES = pa.schema(
         "label": pa.string(),
         "aliases": list_of(pa.string()),
         "description": pa.string(),
+        "datatype": pa.string(),
         "content": pa.uint64(),
     }
 )
+
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,9 +69,9 @@ def read_wikidata_range(job: WikidataJob) -> None:
         for record in read_entities(job.range, job.language, drops):
             match record:
                 case Item():
-                    items.add(_item_row(record))
+                    items.add(_row(record))
                 case Property():
-                    properties.add(_property_row(record))
+                    properties.add(_row(record))
                 case Reject():
                     rejects.add(record._asdict())
                     drops[record.reason] += 1
@@ -79,24 +83,5 @@ def read_wikidata_range(job: WikidataJob) -> None:
     write_json(job.marker, {"out": counts, "drops": records, "statements": statements})
 
 
-def _item_row(item: Item) -> dict:
-    row = {
-        "item": int(item.entity[1:]),
-        "label": item.label,
-        "aliases": item.aliases,
-        "description": item.description,
-        "title": item.title,
-        "relations": [int(relation[1:]) for relation, _ in item.statements],
-        "tails": [int(tail[1:]) for _, tail in item.statements],
-    }
-    return {**row, "content": hash_string(repr(row))}
-
-
-def _property_row(item: Property) -> dict:
-    row = {
-        "relation": int(item.relation[1:]),
-        "label": item.label,
-        "aliases": item.aliases,
-        "description": item.description,
-    }
-    return {**row, "content": hash_string(repr(row))}
+def _row(record: Item | Property) -> dict:
+    return {**record._asdict(), "content": hash_string(_encode(record).decode())}

@@ -81,6 +81,11 @@ CASES = {
         "n.xml.bz2",
     ),
     "json-for-xml": (lambda t, d: build(t, wikipedia=("--wikipedia", WIKIDATA[1])), 1, "wikidata-mini.json.gz"),
+    "entity-over-several-lines": (
+        lambda t, d: build(t, wikidata=("--wikidata", file(t, "w.json", b'[\n  {\n    "id": "Q1"\n  }\n]\n'))),
+        1,
+        "w.json: JSON spread over several lines",
+    ),
     "xml-for-json": (lambda t, d: build(t, wikidata=("--wikidata", WIKIPEDIA[1])), 1, "enwiki-mini.xml.bz2"),
     "neither-ours-nor-beams": (lambda t, d: build(t, "--neighbours", "3"), 2, "--neighbors"),
     "misspelt-beam-flag": (lambda t, d: build(t, "--runer=FnApiRunner"), 2, "--runner"),
