@@ -11,7 +11,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def best_cpu_seconds(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """The least CPU seconds of each over `rounds` rounds; every round runs all of them, so that load meets all alike."""
+    """The least CPU seconds of each over `rounds` rounds; each round runs all, so that load meets all alike."""
     best = dict.fromkeys(runs, float("inf"))
     for _ in range(rounds):
         for name, run in runs.items():

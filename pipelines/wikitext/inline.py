@@ -101,7 +101,7 @@ class Inline:
                     title = plain
                 else:
                     title = plain[0].upper() + plain[1:]
-                shown = (plain or target) if label is None else label
+                shown = (plain or target.strip()) if label is None else label
                 if title and shown and "''" not in shown and len(title) <= MAX_TITLE:
                     targets.append(title)
                     out.append(f"{LINK}{shown}{trail}{END}")

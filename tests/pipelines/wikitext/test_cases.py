@@ -50,6 +50,7 @@ LINKS = [
     ("percent-encoding", "[[Caf%C3%A9|coffee]] [[100%|all]]", "<Café|coffee> <100%|all>"),
     ("broken percent-encoding", "[[A%FFb|x]]", "x"),
     ("entity in a target", "[[AT&amp;T|phones]] [[Ren&eacute;]]", "<AT&T|phones> <René|René>"),
+    ("spaces around a title are not shown", "a [[ grey heron ]], b", "a <Grey heron|grey heron>, b"),
     ("fragment", "[[Heron#Diet|food]]", "<Heron|food>"),
     ("fragment of the page itself", "see [[#Diet|below]]", "see below"),
     ("colon in a title", "[[UTC-06:00|a zone]] [[Duck: Rabbit]]", "<UTC-06:00|a zone> <Duck: Rabbit|Duck: Rabbit>"),
