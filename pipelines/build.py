@@ -22,9 +22,10 @@ from pipelines.config import STAGES, Build
 from pipelines.records import read_json, write_json
 from pipelines.runner import run_jobs
 from pipelines.transforms import entities
-from pipelines.transforms.align import AlignJob, AlignRules, align_range, plan_alignment
+from pipelines.transforms.align import AlignJob, align_range
 from pipelines.transforms.articles import WikipediaJob, read_wikipedia_range
 from pipelines.transforms.graph import Graph, make_graph, read_statements, triple_rows, winning_items
+from pipelines.transforms.plan_align import AlignRules, plan_alignment
 from pipelines.transforms.statements import WikidataJob, read_wikidata_range
 from pipelines.transforms.wk_graphs import GraphRules, WkGraphJob, wk_graph_range
 from schemas.errors import DataError
@@ -78,11 +79,8 @@ class Builder:
             test_pages=parameters.test_pages,
         )
         if not (self.index / "done.json").exists():
-            redirects = inputs.hash_redirects(inputs.read_redirect_list(self.config.redirects, self.plan.site))
-            page_items = inputs.read_page_items(self.config.page_props)
-            plan_alignment(
-                self.folders("wikidata"), self.folders("wikipedia"), redirects, page_items, rules, self.index
-            )
+            lists = inputs.read_title_lists(self.config, self.plan.site)
+            plan_alignment(self.folders("wikidata"), self.folders("wikipedia"), lists, rules, self.index)
         folders = zip(self.folders("wikipedia"), self.folders("align"), strict=True)
         run_jobs("align", [AlignJob(a, self.index, f) for a, f in folders], align_range, self.options)
 
@@ -128,17 +126,15 @@ class Builder:
         np.save(self.work / "graph" / "graph_count.npy", finish.add_counts(graphs, "nodes.npy", len(graph.items)))
         relation_count = finish.add_counts(graphs, "edges.npy", len(graph.properties))
         wikidata, wikipedia, aligned = (self.folders(name) for name in ("wikidata", "wikipedia", "align"))
-        listed = inputs.read_redirect_list(self.config.redirects, self.plan.site)
-        redirects = finish.redirect_rows(wikipedia, self.index, listed)
         return {
             "entities": self._entities(graph),
             "relations": self._write("relations", entities.relation_rows(wikidata, graph, relation_count)),
             "triples": self._write("triples", triple_rows(graph)),
             "pages": self._merge("pages", [folder / "pages.arrow" for folder in aligned]),
-            "redirects": self._write("redirects", redirects),
+            "redirects": self._write("redirects", finish.redirect_rows(self.index)),
             "anchors": self._write("anchors", finish.anchor_rows(aligned, graph)),
             "wk_graphs": self._merge("wk_graphs", [folder / "wk_graphs.arrow" for folder in graphs]),
-            "rejects": self._write("rejects", finish.reject_rows([*wikidata, *wikipedia])),
+            "rejects": self._write("rejects", finish.reject_rows([*wikidata, *wikipedia, self.index])),
         }
 
     @property

@@ -61,8 +61,9 @@ class Build:
     """pages-articles dump, one or several files: XML, plain or bz2 or gz."""
     wikidata: tuple[Path, ...] = ()
     """Wikidata's JSON dump, one entity a line, one or several files: plain, gz, bz2 or zst."""
-    redirects: Path | None = None
-    """Redirects beside those in the dump: a file of lines "title TAB target", plain or gz."""
+    redirects: tuple[Path, ...] = ()
+    """Redirects beside those in the dump: a file of lines "title TAB target", or redirect.sql and page.sql (found by
+    itself beside it); plain, gz, bz2 or zst."""
     page_props: Path | None = None
     """Wikipedia's page_props.sql: page ids to Wikidata items, plain or gz."""
     exclude_triples: Path | None = None

@@ -7,7 +7,7 @@ import json
 import resource
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,9 @@ from pipelines.config import STAGES, Build
 from pipelines.records import read_json, read_records, write_json
 from pipelines.transforms.align import entity_names
 from pipelines.transforms.graph import Graph
-from pipelines.transforms.titles import NO_ITEM, TitleIndex
+from pipelines.transforms.titles import NO_ITEM, TitleIndex, are_in, hash_column
 from schemas.digest import dataset_digest
 from schemas.errors import DataError
-from schemas.hashing import hash_string
 from schemas.manifest import Manifest, read_manifest
 from schemas.tables import TABLES
 
@@ -33,26 +32,22 @@ if TYPE_CHECKING:
     from pipelines.build import Builder
 
 
-def redirect_rows(wikipedia: Sequence[Path], index_folder: Path, listed: Iterable[tuple[str, str]]) -> pa.Table:
-    """The redirects table: the dump's own, then those of --redirects for other titles; sorted by title."""
-    own = pa.concat_tables(read_records(path / "redirects.arrow") for path in wikipedia).to_pylist()
-    rows: dict[str, tuple[str, int | None]] = {}
-    # Of several targets for one title the one that the title index follows, whatever the order of the inputs.
-    for row in sorted(own, key=lambda row: (hash_string(row["target"]), row["page_id"])):
-        rows.setdefault(row["title"], (row["target"], row["page_id"]))
-    for title, target in sorted(filter(all, listed), key=lambda pair: hash_string(pair[1])):
-        rows.setdefault(title, (target, None))
-    titles = sorted(rows, key=lambda title: title.encode("utf-8"))
-    index = TitleIndex(np.load(index_folder / "title_hashes.npy"), np.load(index_folder / "title_items.npy"))
-    items = index.find_titles(titles)
+CAN_BE_CUT = {
+    "wikidata": "wikidata dump",
+    "wikipedia": "wikipedia dump",
+    "redirect_list": "list of --redirects",
+    "page_props": "list of --page-props",
+}
+"""Names of drops whose reason "truncated" is warned of -> what it is that was cut."""
+
+
+def redirect_rows(index_folder: Path) -> pa.Table:
+    """The redirects table: the dump's own, and those of --redirects for other titles."""
+    rows = read_records(index_folder / "redirects.arrow")
+    items = TitleIndex.load(index_folder).find(hash_column(rows["title"]))
     kept = np.load(index_folder / "kept_items.npy")
-    columns = {
-        "title": titles,
-        "target": [rows[title][0] for title in titles],
-        "page_id": [rows[title][1] for title in titles],
-        "entity": entity_names(np.where(np.isin(items, kept), items, NO_ITEM)),
-    }
-    return pa.table(columns, schema=TABLES["redirects"].schema)
+    entities = entity_names(np.where(are_in(items, kept), items, NO_ITEM))
+    return rows.append_column("entity", entities).cast(TABLES["redirects"].schema)
 
 
 def anchor_rows(align_folders: Sequence[Path], graph: Graph) -> pa.Table:
@@ -196,10 +191,10 @@ def print_summary(out: Path, manifest: Manifest) -> None:
     rows = sum(entry.rows for entry in manifest.tables.values())
     print(f"{out}: {len(manifest.tables)} tables, {rows:,} rows, digest {manifest.digest[:8]}")
     print(f"  {tables}")
-    for stage in ("wikidata", "wikipedia"):
+    for stage, what in CAN_BE_CUT.items():
         lost = manifest.rest["drops"].get(stage, {}).get("truncated", 0)
         if lost:
-            message = f"warning: the {stage} dump is cut or damaged in {lost} place{'s' * (lost > 1)}; every complete "
+            message = f"warning: the {what} is cut or damaged in {lost} place{'s' * (lost > 1)}; every complete "
             print(message + "record before it was read, what follows is lost (see rejects)", file=sys.stderr)
     print(f"  next: wikiloom describe {out}")
 

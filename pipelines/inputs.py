@@ -2,22 +2,23 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from pipelines import sinks
 from pipelines.config import Build
+from pipelines.sources.lists import read_page_props, read_redirect_lines, read_text_lines
 from pipelines.sources.ranges import Range, plan_ranges
-from pipelines.sources.sql import read_page_props, read_redirects, read_text_lines
+from pipelines.sources.sql import table_name
 from pipelines.sources.wikidata import is_item_id, is_property_id
 from pipelines.sources.wikipedia import read_siteinfo
 from pipelines.transforms.graph import Statements
+from pipelines.transforms.title_lists import TitleLists, read_page_items, titles_from_lines, titles_from_tables
 from pipelines.wikitext import Site
 from schemas.errors import DataError, UsageError
-from schemas.hashing import hash_string
 
 TRIPLE = re.compile(r"(Q[0-9]+)[\t ]+(P[0-9]+)[\t ]+(Q[0-9]+)")
 
@@ -36,7 +37,7 @@ def plan_inputs(config: Build) -> Plan:
     target = config.parameters.range_mb * 2**20
     if not config.wikipedia:
         raise UsageError("--wikipedia: expected one dump file or several, found none. See wikiloom build --help.")
-    for path in (*config.wikipedia, *config.wikidata, config.redirects, config.page_props, config.exclude_triples):
+    for path in (*config.wikipedia, *config.wikidata, *config.redirects, config.page_props, config.exclude_triples):
         if path is not None and not path.is_file():
             found = "is a folder, expected a file" if path.is_dir() else "is missing"
             raise DataError(f"{path} {found}. Check the path.")
@@ -51,7 +52,7 @@ def plan_inputs(config: Build) -> Plan:
 
 def input_files(config: Build) -> list[dict]:
     """Name, bytes and sha256 of every input, for the manifest and for knowing a changed input."""
-    lists = [path for path in (config.redirects, config.page_props, config.exclude_triples) if path]
+    lists = [path for path in (*redirect_files(config), config.page_props, config.exclude_triples) if path]
     return [
         {"role": role, "name": path.name, "bytes": path.stat().st_size, "sha256": sinks.file_digest(path)}
         for role, paths in (("wikipedia", config.wikipedia), ("wikidata", config.wikidata), ("list", lists))
@@ -59,32 +60,45 @@ def input_files(config: Build) -> list[dict]:
     ]
 
 
-def read_redirect_list(path: Path | None, site: Site) -> Iterator[tuple[str, str]]:
-    """(title, target) of each line of --redirects, normalised; empty for what names no page."""
-    for title, target in read_redirects(str(path)) if path else ():
-        yield site.normalize_title(title), site.normalize_title(target)
+def redirect_files(config: Build) -> list[Path]:
+    """The files of --redirects: a list of titles, or redirect.sql and then page.sql; told apart by what is in them.
+
+    UsageError where they are neither. page.sql is looked for beside redirect.sql if it is not given.
+    """
+    by_table = {table_name(str(path)) or "titles": path for path in config.redirects}
+    redirect = by_table.get("redirect")
+    if redirect is not None and len(config.redirects) == 1:
+        beside = redirect.with_name(redirect.name.replace("redirect.sql", "page.sql"))
+        if beside == redirect or not beside.is_file():
+            raise UsageError(f"--redirects {redirect}: it names pages by id. Give the dump's page.sql behind it.")
+        by_table["page"] = beside
+    if by_table.keys() not in (set(), {"titles"}, {"redirect", "page"}) or len(by_table) < len(config.redirects):
+        found = ", ".join(f"{path} ({table_name(str(path)) or 'titles'})" for path in config.redirects)
+        raise UsageError(
+            f"--redirects: expected a file of lines title TAB target, or redirect.sql and page.sql; found {found}."
+        )
+    return [by_table[name] for name in ("titles", "redirect", "page") if name in by_table]
 
 
-def hash_redirects(redirects: Iterable[tuple[str, str]]) -> npt.NDArray[np.uint64]:
-    """(title hash, target hash) of each redirect, shape (N, 2)."""
-    rows = [(hash_string(title), hash_string(target)) for title, target in redirects]
-    return np.array(rows, np.uint64).reshape(-1, 2)
-
-
-def read_page_items(path: Path | None) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """(page ids, sorted; item numbers) of --page-props."""
-    rows = read_page_props(str(path)) if path else ()
-    pairs = sorted((page, int(item[1:])) for page, item in rows if 0 < page < 2**63 and is_item_id(item))
-    columns = np.array(pairs, np.int64).reshape(-1, 2)
-    pages, first = np.unique(columns[:, 0], return_index=True)
-    return pages, columns[first, 1]
+def read_title_lists(config: Build, site: Site) -> TitleLists:
+    """What --redirects and --page-props say of titles."""
+    drops: dict[str, Counter[str]] = {"redirect_list": Counter(), "page_props": Counter()}
+    files = [str(path) for path in redirect_files(config)]
+    if len(files) == 2:
+        titles = titles_from_tables(*files, drops["redirect_list"])
+    else:
+        lines = (pair for file in files for pair in read_redirect_lines(file, drops["redirect_list"]))
+        titles = titles_from_lines(lines, site, drops["redirect_list"])
+    rows = read_page_props(str(config.page_props), drops["page_props"]) if config.page_props else ()
+    return TitleLists(titles, read_page_items(rows), drops)
 
 
 def read_excluded(path: Path | None) -> Statements:
     """The facts of --exclude-triples."""
     rows = []
+    lost: Counter[str] = Counter()
     listed = path is not None and path.stat().st_size > 0
-    for number, line in enumerate(read_text_lines(str(path)) if listed else (), start=1):
+    for number, line in enumerate(read_text_lines(str(path), lost) if listed else (), start=1):
         if not line.strip():
             continue
         match = TRIPLE.fullmatch(line.strip())
@@ -93,5 +107,7 @@ def read_excluded(path: Path | None) -> Statements:
                 f"{path}, line {number}: expected head TAB relation TAB tail (Q42 P31 Q5), found {line!r:.80}."
             )
         rows.append(tuple(int(name[1:]) for name in match.groups()))
+    if lost:
+        raise DataError(f"{path}: cut or damaged, so facts that must stay out would be left in. Fetch it again.")
     columns = np.array(rows, np.int64).reshape(-1, 3)
     return Statements(columns[:, 0], columns[:, 1], columns[:, 2])

@@ -6,13 +6,15 @@ from schemas.table import Table, column
 
 REDIRECTS = Table(
     name="redirects",
-    version=1,
+    version=2,
     doc="One row per redirect that was read, from the dump or from --redirects.",
     sort_by=["title"],
     columns=[
         column("title", pa.string(), "the redirect's title"),
         column("target", pa.string(), "title it names, as written"),
-        column("page_id", pa.int64(), "the redirect's own page id; null where only a list named it", nullable=True),
+        column(
+            "page_id", pa.int64(), "the redirect's own page id; null if only a list of titles has it", nullable=True
+        ),
         column("entity", pa.string(), "entity at the end of the chain", nullable=True),
     ],
 )

@@ -8,7 +8,7 @@ class Reject(NamedTuple):
     was cut into ranges."""
 
     stage: str
-    """wikipedia | wikidata"""
+    """wikipedia | wikidata | redirect_list | page_props"""
     key: str
     """Title, page id or entity where one could be read, else empty."""
     reason: str

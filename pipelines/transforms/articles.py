@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import re
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from pipelines.records import RecordWriter, write_json
 from pipelines.sources import Reject
 from pipelines.sources.ranges import Range
 from pipelines.sources.wikipedia import RawPage, read_pages
+from pipelines.transforms.titles import NO_TARGET, redirect_code
+from pipelines.transforms.words import count_words
 from pipelines.wikitext import Article, Site, is_disambiguation, parse, redirect_target
 from schemas.hashing import hash_strings
 from schemas.pages import SECTION
@@ -36,10 +37,10 @@ ARTICLES = pa.schema(
     }
 )
 
-REDIRECT_PAGES = pa.schema({"page_id": pa.int64(), "title": pa.string(), "target": pa.string()})
-
-# Scripts that put no space between words: there each letter counts as a word.
-WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]|\w+")
+REDIRECT_PAGES = pa.schema(
+    {"page_id": pa.int64(), "revision_id": pa.int64(), "title": pa.string(), "target": pa.string(), "code": pa.int64()}
+)
+"""`code` is that of redirect_code for the target."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,10 +73,10 @@ def read_wikipedia_range(job: WikipediaJob) -> None:
                 drops[page.reason] += 1
             elif page.namespace or job.site.namespace_of(page.title):  # old dumps have no <ns>
                 drops["other_namespace"] += 1
-            elif target := _redirect(page, job.site):
-                redirects.add({"page_id": page.page_id, "title": page.title, "target": target})
-            elif not page.text:
-                drops["no_text"] += 1
+            elif redirect := _redirect_row(page, job.site):
+                redirects.add(redirect)
+            elif page.model != "wikitext" or not page.text:
+                drops["no_text" if page.model == "wikitext" else "other_model"] += 1
             else:
                 article = parse(page.text, job.site)
                 links.update(article.drops)
@@ -87,15 +88,19 @@ def read_wikipedia_range(job: WikipediaJob) -> None:
     write_json(job.marker, {"out": counts, "drops": dict(drops), "links": dict(links)})
 
 
-def count_words(text: str) -> int:
-    """Words of a text; in scripts without spaces, letters."""
-    return sum(1 for _ in WORD.finditer(text))
-
-
-def _redirect(page: RawPage, site: Site) -> str | None:
-    if page.redirect:
-        return site.normalize_title(page.redirect)
-    return redirect_target(page.text, site) if page.text else None
+def _redirect_row(page: RawPage, site: Site) -> dict | None:
+    """A row of REDIRECT_PAGES for a page that redirects, else None."""
+    written = page.redirect or (redirect_target(page.text, site) if page.text else None)
+    if written is None:
+        return None
+    kind, target = site.resolve(written)
+    return {
+        "page_id": page.page_id,
+        "revision_id": page.revision_id,
+        "title": page.title,
+        "target": target or written,
+        "code": redirect_code(kind) if target else NO_TARGET,
+    }
 
 
 def _article_row(page: RawPage, article: Article, site: Site) -> dict:

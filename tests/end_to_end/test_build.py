@@ -216,7 +216,7 @@ def test_the_same_dumps_twice_change_only_the_counts(demo_dataset, tmp_path):
 
 def test_of_two_targets_of_a_redirect_the_order_of_the_files_decides_nothing(tmp_path):
     one = dump(tmp_path / "one.xml", (1, 1, "Oslo", "Oslo is a city in [[Norge]]."), (2, 1, "Norge", "#REDIRECT [[A]]"))
-    two = dump(tmp_path / "two.xml", (2, 2, "Norge", "#REDIRECT [[B]]"))
+    two = dump(tmp_path / "two.xml", (3, 2, "Norge", "#REDIRECT [[B]]"))
     wikidata = entities(tmp_path / "w.json", item(1, "A"), item(2, "B"), item(3, "Oslo"))
     for name, files in (("d", (one, two)), ("e", (two, one))):
         build("--wikipedia", *files, "--wikidata", wikidata, "--keep", "linked", "--out", tmp_path / name)
@@ -247,6 +247,21 @@ def test_rows_of_page_props_that_name_no_item_are_passed_over(tmp_path):
     (tmp_path / "props.sql").write_text(f"INSERT INTO `page_props` VALUES {values};\n")
     build("--wikipedia", wikipedia, "--page-props", tmp_path / "props.sql", "--out", tmp_path / "d")
     assert Dataset(tmp_path / "d").read("pages")["entity"].to_pylist() == ["Q585", None]
+    assert list(validate(tmp_path / "d")) == []
+
+
+def test_a_page_with_100_000_links_builds(tmp_path):
+    links = " ".join(f"[[Page {i % 30000}|Surface {i}]] and so on." for i in range(100_000))
+    wikipedia = dump(tmp_path / "w.xml", (1, 1, "Index", links), (2, 1, "Page 7", "Page 7 is one of many."))
+    wikidata = entities(
+        tmp_path / "w.json", *(item(i + 1, f"Page {i}") for i in range(0, 30000, 10)), item(99999, "Index")
+    )
+    build("--wikipedia", wikipedia, "--wikidata", wikidata, "--keep", "linked", "--out", tmp_path / "d")
+    dataset = Dataset(tmp_path / "d")
+    [page] = [page for page in dataset.read("pages").to_pylist() if page["title"] == "Index"]
+    found = [link for link in page["links"] if link["source"] == "link"]
+    assert len(found) == 100_000
+    assert sum(link["entity"] is not None for link in found) == 10_000
     assert list(validate(tmp_path / "d")) == []
 
 
@@ -305,6 +320,39 @@ def test_sample_has_its_pages_links_and_entities(sample_dataset):
         counts = collections.Counter(triple["anchor"] for triple in graph["triples"])
         assert max(counts.values(), default=0) <= 15
     assert list(validate(sample_dataset)) == []
+
+
+def test_sample_with_the_heads_of_the_real_sql_dumps(real_data, tmp_path, capsys):
+    names = {
+        name: real_data / f"wikipedia/enwiki-20150112-{name}.sql.head.gz" for name in ("page", "redirect", "page_props")
+    }
+    words = [word for word in sample_inputs(real_data) if word != real_data / "wikipedia/enwiki-redirects.tsv"]
+    place = words.index("--redirects") + 1
+    words[place:place] = [names["page"], names["redirect"], "--page-props", names["page_props"]]
+    build(*words, "--out", tmp_path / "d")
+    assert [line[:40] for line in capsys.readouterr().err.splitlines()] == [
+        "warning: the list of --redirects is cut ",
+        "warning: the list of --page-props is cut",
+    ]
+    drops = manifest(tmp_path / "d")["drops"]
+    assert drops["page_props"] == {"truncated": 1}
+    lists = drops["redirect_list"]
+    assert lists.pop("truncated") == 2  # page.sql and redirect.sql
+    dataset = Dataset(tmp_path / "d")
+    rows = dataset.read("redirects").to_pylist()
+    own = manifest(tmp_path / "d")["stages"]["wikipedia"]["out"]["redirects"]
+    # Rows of both = rows of the table + those that are left out.
+    assert own + 28_013 == len(rows) + sum(lists.values()) + sum(drops["redirects"].values())
+    assert all(row["page_id"] for row in rows)
+    assert sum(row["entity"] is None for row in rows) == sum(drops["redirect_entities"].values())
+    links = [link for page in dataset.read("pages").to_pylist() for link in page["links"]]
+    assert sum(link["entity"] is None for link in links) == sum(drops["link_entities"].values())
+    assert [row["stage"] for row in dataset.read("rejects").to_pylist() if row["reason"] == "truncated"] == [
+        "page_props",
+        "redirect_list",
+        "redirect_list",
+    ]
+    assert list(validate(tmp_path / "d")) == []
 
 
 def test_sample_cut_into_two_files_has_the_same_digest(sample_dataset, real_data, tmp_path):

@@ -113,6 +113,23 @@ CASES = {
         "line 1",
     ),
     "exclusions-no-text": (lambda t, d: build(t, "--exclude-triples", file(t, "x.tsv", b"\x80\x81\x82")), 1, "line 1"),
+    "exclusions-cut": (
+        lambda t, d: build(t, "--exclude-triples", file(t, "x.tsv.gz", gzip.compress(b"Q1\tP1\tQ2\n" * 999)[:40])),
+        1,
+        "cut or damaged",
+    ),
+    "redirect-table-alone": (
+        lambda t, d: build(
+            t, "--redirects", file(t, "redirect.sql", b"INSERT INTO `redirect` VALUES (1,0,'A','','');")
+        ),
+        2,
+        "page.sql",
+    ),
+    "props-of-another-table": (
+        lambda t, d: build(t, "--page-props", file(t, "p.sql", b"INSERT INTO `page` VALUES (1,0,'A',0,0,0);")),
+        1,
+        "expected table page_props",
+    ),
     "no-wikipedia-file": (lambda t, d: build(t, wikipedia=("--wikipedia",)), 2, "--wikipedia"),
     "no-language": (lambda t, d: build(t, "--language", "../en"), 2, "--language"),
     "out-below-a-file": (lambda t, d: ["build", *DEMO_INPUTS, "--out", file(t, "f", b"x") / "d"], 1, "--out"),

@@ -49,7 +49,7 @@ def test_every_column_has_a_doc_that_travels_in_the_footer(table, tmp_path):
 
     assert set(paths(table.columns)) == set(docs)
     assert all(docs.values())
-    assert (metadata[b"schema"].decode(), metadata[b"schema_version"]) == (table.name, b"1")
+    assert (metadata[b"schema"].decode(), metadata[b"schema_version"]) == (table.name, str(table.version).encode())
 
 
 def test_require_schema_names_file_column_and_both_types(tmp_path):
