@@ -25,6 +25,7 @@ from pipelines.transforms import entities
 from pipelines.transforms.align import AlignJob, align_range
 from pipelines.transforms.articles import WikipediaJob, read_wikipedia_range
 from pipelines.transforms.graph import Graph, make_graph, read_statements, triple_rows, winning_items
+from pipelines.transforms.mentions import MentionRules
 from pipelines.transforms.plan_align import AlignRules, plan_alignment
 from pipelines.transforms.statements import WikidataJob, read_wikidata_range
 from pipelines.transforms.wk_graphs import GraphRules, WkGraphJob, wk_graph_range
@@ -82,7 +83,8 @@ class Builder:
             lists = inputs.read_title_lists(self.config, self.plan.site)
             plan_alignment(self.folders("wikidata"), self.folders("wikipedia"), lists, rules, self.index)
         folders = zip(self.folders("wikipedia"), self.folders("align"), strict=True)
-        run_jobs("align", [AlignJob(a, self.index, f) for a, f in folders], align_range, self.options)
+        mentions = MentionRules(self_mentions=parameters.self_mentions, repeat_mentions=parameters.repeat_mentions)
+        run_jobs("align", [AlignJob(a, self.index, f, mentions) for a, f in folders], align_range, self.options)
 
     def graph(self) -> None:
         """Statements -> triples, splits, the order of entities and relations."""

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,6 +30,10 @@ class Parameters:
     """Triples in split valid, at most 5 % of all."""
     test_triples: int = 5_000
     """Triples in split test, at most 5 % of all."""
+    self_mentions: bool = False
+    """Add the page's own name in its lead to its links (source self)."""
+    repeat_mentions: bool = False
+    """Add later repeats of linked names, and of the page's own, to its links (source repeat)."""
     range_mb: int = 64
     """Compressed megabytes that one worker reads at a time."""
     rows_per_shard: int = 0
@@ -102,10 +107,17 @@ class Build:
         return parse_parameters(self.set)
 
 
+_READERS: dict[type, Callable[[str], float | bool]] = {
+    int: int,
+    float: float,
+    bool: {"true": True, "false": False}.__getitem__,
+}
+
+
 def parse_parameters(settings: tuple[str, ...]) -> Parameters:
     """Parameters from "key=value" strings; UsageError names an unknown key and the nearest right one."""
     known = typing.get_type_hints(Parameters)
-    values: dict[str, float] = {}
+    values: dict[str, float | bool] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
@@ -113,8 +125,8 @@ def parse_parameters(settings: tuple[str, ...]) -> Parameters:
         if key not in known:
             raise UsageError(f"--set {key}: unknown parameter.{nearest(key, list(known))} Known: {', '.join(known)}.")
         try:
-            values[key] = known[key](value)
-        except ValueError as error:
-            kind = "a whole number" if known[key] is int else "a number"
+            values[key] = _READERS[known[key]](value)
+        except (KeyError, ValueError) as error:
+            kind = {int: "a whole number", float: "a number", bool: "true or false"}[known[key]]
             raise UsageError(f"--set {key}={value}: expected {kind}.") from error
     return Parameters(**values)  # type: ignore[arg-type]

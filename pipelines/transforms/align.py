@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pipelines import sinks
 from pipelines.records import RecordWriter, read_json, read_record_batches, write_json
 from pipelines.transforms import split
+from pipelines.transforms.mentions import MentionRules, add_mentions
 from pipelines.transforms.titles import NO_ITEM, UNRESOLVED, TitleIndex, are_in
 from schemas.pages import PAGES
 
@@ -30,6 +31,7 @@ class AlignJob:
     articles: Path
     index: Path
     folder: Path
+    mentions: MentionRules
 
     @property
     def marker(self) -> Path:
@@ -56,7 +58,7 @@ def align_range(job: AlignJob) -> None:
             pages = _page_rows(articles, items, codes, index, kept, links)
             _count_anchors(pages, anchors)
             _add_leads(pages, items, leads)
-            tables.append(pages)
+            tables.append(add_mentions(pages, job.mentions))
     pages = pa.concat_tables(tables) if tables else PAGES.schema.empty_table()
     sinks.write_range(job.folder / "pages.arrow", PAGES, pages, pages["page_id"].to_numpy().astype(np.uint64))
     with RecordWriter(job.folder / "anchors.arrow", ANCHOR_COUNTS) as writer:
@@ -123,7 +125,7 @@ def entity_names(items: npt.ArrayLike) -> pa.Array:
 
 
 def _count_anchors(pages: pa.Table, anchors: Counter[tuple[str, int]]) -> None:
-    """Count (surface, item) over the links of train pages."""
+    """Count (surface, item) over the links of train pages, before mentions of other sources join them."""
     train = pages.filter(pc.equal(pages["split"], "train"))
     for text, links in zip(train["text"].to_pylist(), train["links"].to_pylist(), strict=True):
         for link in links:

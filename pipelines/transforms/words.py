@@ -1,13 +1,38 @@
 """Words of a text, in scripts that put spaces between them and in those that do not."""
 
 import re
+import unicodedata
 
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 """Thai, Lao, Burmese, Khmer, Japanese and Chinese letters, as a regex class without brackets."""
 WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
 """A word; in scripts without spaces a letter."""
 
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+_JOINERS = "\u200c\u200d"
+
 
 def count_words(text: str) -> int:
     """Words of a text; in scripts without spaces, letters."""
     return sum(1 for _ in WORD.finditer(text))
+
+
+def is_bounded(text: str, start: int, end: int) -> bool:
+    """Whether no word goes over an end of text[start:end], not empty; between letters of UNSPACED a word may end."""
+    if start > 0 and _joins(text[start - 1], text[start]):
+        return False
+    return end == len(text) or not _joins(text[end - 1], text[end])
+
+
+def _joins(left: str, right: str) -> bool:
+    """Whether two neighbours are parts of one word."""
+    if not (_is_letter(left) and _is_letter(right)):
+        return False
+    return not (_UNSPACED.match(left) or _UNSPACED.match(right))
+
+
+def _is_letter(char: str) -> bool:
+    """Letters and digits, and what only stands with them: marks (Python's \\w lacks them), joiners."""
+    if char.isascii():
+        return char.isalnum() or char == "_"
+    return char.isalnum() or char in _JOINERS or unicodedata.category(char)[0] == "M"

@@ -150,6 +150,28 @@ def test_only_runs_one_stage_and_the_rest_goes_on(demo_dataset, tmp_path):
     assert digest(tmp_path / "d") == digest(demo_dataset)
 
 
+def test_mentions_are_added_to_the_links_and_change_no_count(demo_dataset, tmp_path):
+    settings = ("--set", "self_mentions=true", "--set", "repeat_mentions=true")
+    build(*DEMO_INPUTS, *DEMO_SHARES, *settings, "--out", tmp_path / "d")
+    assert list(validate(tmp_path / "d")) == []
+    plain, more = Dataset(demo_dataset), Dataset(tmp_path / "d")
+    for one, other in zip(plain.read("pages").to_pylist(), more.read("pages").to_pylist(), strict=True):
+        links = other.pop("links")
+        assert one.pop("links") == [link for link in links if link["source"] == "link"]
+        assert one == other
+        first = {}
+        for link in links:
+            surface = other["text"][link["start"] : link["end"]]
+            if link["source"] == "repeat" and surface in first:
+                assert (link["target"], link["entity"]) == first[surface]
+            first.setdefault(surface, (link["target"], link["entity"]))
+    drops = manifest(demo_dataset)["drops"]
+    assert manifest(tmp_path / "d")["drops"]["link_entities"] == drops["link_entities"]
+    for name, columns in (("anchors", ["surface", "count"]), ("entities", ["entity", "mention_count"])):
+        assert more.read(name, columns=columns) == plain.read(name, columns=columns)
+    assert more.rows("wk_graphs") > plain.rows("wk_graphs")
+
+
 def test_without_wikidata_pages_are_still_extracted(tmp_path):
     build(*DEMO_INPUTS[:2], "--out", tmp_path / "d")
     dataset = Dataset(tmp_path / "d")
@@ -256,7 +278,8 @@ def test_a_page_with_100_000_links_builds(tmp_path):
     wikidata = entities(
         tmp_path / "w.json", *(item(i + 1, f"Page {i}") for i in range(0, 30000, 10)), item(99999, "Index")
     )
-    build("--wikipedia", wikipedia, "--wikidata", wikidata, "--keep", "linked", "--out", tmp_path / "d")
+    settings = ("--set", "self_mentions=true", "--set", "repeat_mentions=true")
+    build("--wikipedia", wikipedia, "--wikidata", wikidata, "--keep", "linked", *settings, "--out", tmp_path / "d")
     dataset = Dataset(tmp_path / "d")
     [page] = [page for page in dataset.read("pages").to_pylist() if page["title"] == "Index"]
     found = [link for link in page["links"] if link["source"] == "link"]

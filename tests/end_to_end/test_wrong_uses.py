@@ -130,6 +130,7 @@ CASES = {
         1,
         "expected table page_props",
     ),
+    "no-truth-value": (lambda t, d: build(t, "--set", "self_mentions=yes"), 2, "expected true or false"),
     "no-wikipedia-file": (lambda t, d: build(t, wikipedia=("--wikipedia",)), 2, "--wikipedia"),
     "no-language": (lambda t, d: build(t, "--language", "../en"), 2, "--language"),
     "out-below-a-file": (lambda t, d: ["build", *DEMO_INPUTS, "--out", file(t, "f", b"x") / "d"], 1, "--out"),

@@ -12,6 +12,7 @@ from pipelines.records import read_json, read_records
 from pipelines.sources.ranges import plan_ranges
 from pipelines.transforms.align import AlignJob, align_range
 from pipelines.transforms.articles import WikipediaJob, read_wikipedia_range
+from pipelines.transforms.mentions import MentionRules
 from pipelines.transforms.plan_align import AlignRules, plan_alignment
 from pipelines.transforms.statements import WikidataJob, read_wikidata_range
 from pipelines.transforms.title_lists import (
@@ -67,9 +68,9 @@ def item(number, title, *tails):
     return entity(number, tails=tails, sitelinks={"enwiki": {"site": "enwiki", "title": title, "badges": []}})
 
 
-def run(tmp_path, pages, items=(), listed=None, props=(), rules=RULES):
+def run(tmp_path, pages, items=(), listed=None, props=(), rules=RULES, mentions=None, wrap=dump):
     """Run wikidata, wikipedia and align on <page> elements and entities."""
-    xml = write(tmp_path, "w.xml", dump(pages))
+    xml = write(tmp_path, "w.xml", wrap(pages))
     [part] = plan_ranges(xml)
     read_wikipedia_range(WikipediaJob(part, tmp_path / "wikipedia", SITE))
     [part] = plan_ranges(write(tmp_path, "w.json", array(items or [item(99999, "Elsewhere")])))
@@ -78,7 +79,7 @@ def run(tmp_path, pages, items=(), listed=None, props=(), rules=RULES):
         listed or ListedTitles(), read_page_items(props), {"redirect_list": Counter(), "page_props": Counter()}
     )
     plan_alignment([tmp_path / "wikidata"], [tmp_path / "wikipedia"], lists, rules, tmp_path / "index")
-    align_range(AlignJob(tmp_path / "wikipedia", tmp_path / "index", tmp_path / "align"))
+    align_range(AlignJob(tmp_path / "wikipedia", tmp_path / "index", tmp_path / "align", mentions or MentionRules()))
     return Stages(tmp_path)
 
 
@@ -284,4 +285,23 @@ def test_rows_that_lists_lost_are_rejects(tmp_path):
         ("redirect_list", "truncated"),
         ("redirect_list", "truncated"),
         ("page_props", "malformed_row"),
+    ]
+
+
+def test_mentions_join_the_links_and_leave_the_counts_alone(tmp_path):
+    text = "'''Heron''' is a bird that eats [[fish]]. Heron eats fish."
+    pages = [page(1, text, title="Heron (bird)"), page(2, "Fish is a kind of animal.", title="Fish")]
+    items = [item(1, "Heron (bird)"), item(2, "Fish")]
+    plain = run(tmp_path, pages, items)
+    counts = {name: read_records(tmp_path / f"align/{name}.arrow").to_pylist() for name in ("anchors", "leads")}
+    links = plain.pages["Heron (bird)"]["links"]
+    both = run(tmp_path, pages, items, mentions=MentionRules(self_mentions=True, repeat_mentions=True))
+    assert {name: read_records(tmp_path / f"align/{name}.arrow").to_pylist() for name in counts} == counts
+    row = both.pages["Heron (bird)"]
+    assert [link for link in row["links"] if link["source"] == "link"] == links
+    assert [(row["text"][m["start"] : m["end"]], m["target"], m["entity"], m["source"]) for m in row["links"]] == [
+        ("Heron", "Heron (bird)", "Q1", "self"),
+        ("fish", "Fish", "Q2", "link"),
+        ("Heron", "Heron (bird)", "Q1", "repeat"),
+        ("fish", "Fish", "Q2", "repeat"),
     ]
