@@ -14,7 +14,7 @@ from pipelines.sources.ranges import Range
 from pipelines.sources.wikipedia import RawPage, read_pages
 from pipelines.transforms.titles import NO_TARGET, redirect_code
 from pipelines.transforms.words import count_words
-from pipelines.wikitext import Article, Site, is_disambiguation, parse, redirect_target
+from pipelines.wikitext import Article, OverBudget, Site, is_disambiguation, parse, redirect_target
 from schemas.hashing import hash_strings
 from schemas.pages import SECTION
 from schemas.rejects import REJECTS
@@ -68,24 +68,38 @@ def read_wikipedia_range(job: WikipediaJob) -> None:
         RecordWriter(job.folder / "rejects.arrow", REJECTS.schema) as rejects,
     ):
         for page in read_pages(job.range):
-            if isinstance(page, Reject):
-                rejects.add(page._asdict())
-                drops[page.reason] += 1
-            elif page.namespace or job.site.namespace_of(page.title):  # old dumps have no <ns>
-                drops["other_namespace"] += 1
-            elif redirect := _redirect_row(page, job.site):
-                redirects.add(redirect)
-            elif page.model != "wikitext" or not page.text:
-                drops["no_text" if page.model == "wikitext" else "other_model"] += 1
-            else:
-                article = parse(page.text, job.site)
-                links.update(article.drops)
-                hashes = np.unique(hash_strings(link.target for link in article.links))
-                targets.append(np.stack([np.full(len(hashes), articles.count, np.uint64), hashes], axis=-1))
-                articles.add(_article_row(page, article, job.site))
+            match page if isinstance(page, Reject) else _read_page(page, job.site):
+                case Reject() as reject:
+                    rejects.add(reject._asdict())
+                    drops[reject.reason] += 1
+                case str(reason):
+                    drops[reason] += 1
+                case Article() as article:
+                    links.update(article.drops)
+                    hashes = np.unique(hash_strings(article.links.targets))
+                    targets.append(np.stack([np.full(len(hashes), articles.count, np.uint64), hashes], axis=-1))
+                    articles.add(_article_row(page, article, job.site))
+                case redirect:
+                    redirects.add(redirect)
     np.save(job.folder / "targets.npy", np.concatenate(targets) if targets else np.empty((0, 2), np.uint64))
     counts = {"articles": articles.count, "redirects": redirects.count}
     write_json(job.marker, {"out": counts, "drops": dict(drops), "links": dict(links)})
+
+
+def _read_page(page: RawPage, site: Site) -> Article | dict | str | Reject:
+    """The article, or the row of REDIRECT_PAGES, or why the page is neither."""
+    if page.namespace or site.namespace_of(page.title):  # old dumps have no <ns>
+        return "other_namespace"
+    if redirect := _redirect_row(page, site):
+        return redirect
+    if page.model != "wikitext":
+        return "other_model"
+    if not page.text:
+        return "no_text"
+    try:
+        return parse(page.text, site)
+    except OverBudget as error:
+        return Reject("wikipedia", page.title, error.reason, error.detail)
 
 
 def _redirect_row(page: RawPage, site: Site) -> dict | None:

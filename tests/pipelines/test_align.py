@@ -247,6 +247,25 @@ def test_pages_that_are_no_articles_are_counted_by_reason(tmp_path):
     assert stages.redirects == {}
 
 
+def test_a_page_over_a_budget_is_rejected_and_a_very_large_one_is_kept(tmp_path):
+    sentence = "A heron waits for a [[fish]] at the river. "
+    pages = [
+        page(1, "{{a|" * 300 + "}}" * 300, title="Deep"),
+        page(2, sentence * 60_000),
+        page(3, "x " * 5_500_000),
+        page(4),
+    ]
+    stages = run(tmp_path, pages)
+    assert list(stages.pages) == ["Page 2", "Page 4"]
+    assert len(stages.pages["Page 2"]["links"]) == 60_000
+    assert stages.drops("wikipedia") == {"too_deep": 1, "page_too_large": 1}
+    rejects = read_records(tmp_path / "wikipedia/rejects.arrow").to_pylist()
+    assert [(row["stage"], row["key"], row["reason"]) for row in rejects] == [
+        ("wikipedia", "Deep", "too_deep"),
+        ("wikipedia", "Page 3", "page_too_large"),
+    ]
+
+
 def test_of_an_article_and_a_redirect_with_one_id_the_newer_revision_counts(tmp_path):
     pages = [
         page(1, "It has [[Was article]] and [[Was redirect]]."),
