@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.config import Build
 from pipelines.inputs import redirect_files
+from pipelines.sources.lists import read_redirect_lines
 from pipelines.transforms.title_lists import read_page_items, titles_from_lines, titles_from_tables
 from pipelines.transforms.titles import INTERWIKI, NO_ITEM, NO_TARGET, OTHER_NAMESPACE
 from pipelines.wikitext import Site
@@ -115,6 +116,17 @@ def test_page_props_give_items_and_disambiguation_pages():
     assert (props.ids.tolist(), props.items.tolist(), props.disambiguations.tolist()) == ([3, 9], [4, 7], [5])
     assert props.items_of(props.disambiguations).tolist() == [NO_ITEM]
     assert read_page_items([]).items_of(props.ids).tolist() == [NO_ITEM, NO_ITEM]
+
+
+def test_the_join_of_the_real_tables_gives_the_pairs_of_the_real_list(real_data):
+    folder, drops = real_data / "wikipedia", Counter()
+    paths = [str(folder / f"enwiki-20150112-{name}.sql.head.gz") for name in ("redirect", "page")]
+    listed = titles_from_tables(*paths, drops)
+    pairs = {(title, target) for title, target, _ in redirects(listed)}
+    assert len(pairs) == 2001
+    assert pairs <= set(read_redirect_lines(str(folder / "enwiki-redirects.tsv"), drops))
+    assert drops == {"from_other_namespace": 17, "page_not_listed": 25_995, "truncated": 2}
+    assert len(pairs) + drops["from_other_namespace"] + drops["page_not_listed"] == 28_013
 
 
 def config(*paths):
