@@ -73,6 +73,8 @@ class Build:
     """Wikipedia's page_props.sql: page ids to Wikidata items, plain or gz."""
     exclude_triples: Path | None = None
     """Facts to leave out of the graph: a file of lines "head TAB relation TAB tail"."""
+    templates: Path | None = None
+    """Templates to render beside the built-in ones: a TOML table as in docs/templates.md."""
     out: Path
     """Folder of the dataset; new, empty, or an earlier build to go on with."""
     language: str = "en"

@@ -18,8 +18,10 @@ from pipelines.sources.wikipedia import read_siteinfo
 from pipelines.transforms.graph import Statements
 from pipelines.transforms.title_lists import TitleLists, read_page_items, titles_from_lines, titles_from_tables
 from pipelines.wikitext import Site
+from pipelines.wikitext.template_tables import parse_table
 from schemas.errors import DataError, UsageError
 
+_MAX_TABLE = 1 << 20
 TRIPLE = re.compile(r"(Q[0-9]+)[\t ]+(P[0-9]+)[\t ]+(Q[0-9]+)")
 
 
@@ -37,8 +39,8 @@ def plan_inputs(config: Build) -> Plan:
     target = config.parameters.range_mb * 2**20
     if not config.wikipedia:
         raise UsageError("--wikipedia: expected one dump file or several, found none. See wikiloom build --help.")
-    for path in (*config.wikipedia, *config.wikidata, *config.redirects, config.page_props, config.exclude_triples):
-        if path is not None and not path.is_file():
+    for path in (*config.wikipedia, *config.wikidata, *config.redirects, *_lists(config)):
+        if not path.is_file():
             found = "is a folder, expected a file" if path.is_dir() else "is missing"
             raise DataError(f"{path} {found}. Check the path.")
     headers = [read_siteinfo(str(path)) for path in config.wikipedia]
@@ -46,13 +48,13 @@ def plan_inputs(config: Build) -> Plan:
     return Plan(
         wikidata=[piece for path in config.wikidata for piece in plan_ranges(str(path), target)],
         wikipedia=[piece for path in config.wikipedia for piece in plan_ranges(str(path), target)],
-        site=Site.from_siteinfo(siteinfo, config.language),
+        site=Site.from_siteinfo(siteinfo, config.language, read_templates(config.templates)),
     )
 
 
 def input_files(config: Build) -> list[dict]:
     """Name, bytes and sha256 of every input, for the manifest and for knowing a changed input."""
-    lists = [path for path in (*redirect_files(config), config.page_props, config.exclude_triples) if path]
+    lists = (*redirect_files(config), *_lists(config))
     return [
         {"role": role, "name": path.name, "bytes": path.stat().st_size, "sha256": sinks.file_digest(path)}
         for role, paths in (("wikipedia", config.wikipedia), ("wikidata", config.wikidata), ("list", lists))
@@ -78,6 +80,28 @@ def redirect_files(config: Build) -> list[Path]:
             f"--redirects: expected a file of lines title TAB target, or redirect.sql and page.sql; found {found}."
         )
     return [by_table[name] for name in ("titles", "redirect", "page") if name in by_table]
+
+
+def _lists(config: Build) -> list[Path]:
+    """The files beside the dumps that are given, without those of --redirects."""
+    paths = (config.page_props, config.exclude_triples, config.templates)
+    return [path for path in paths if path is not None]
+
+
+def read_templates(path: Path | None) -> str:
+    """The TOML text of --templates, empty without it; DataError where it is no table of templates."""
+    if path is None:
+        return ""
+    if path.stat().st_size > _MAX_TABLE:
+        raise DataError(f"{path} has {path.stat().st_size:,} bytes, expected a table of templates of at most 1 MB.")
+    try:
+        text = path.read_text("utf-8-sig")
+        parse_table(text)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8. Save it as UTF-8 text.") from error
+    except DataError as error:
+        raise DataError(f"{path}: {error} See docs/templates.md.") from error
+    return text
 
 
 def read_title_lists(config: Build, site: Site) -> TitleLists:

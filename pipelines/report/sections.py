@@ -359,7 +359,7 @@ def build_command(manifest: Manifest) -> str:
             words.append(f"--set {shlex.quote(f'{key}={value}')}")
     lists = [file.get("name") for file in inputs(manifest) if file.get("role") == "list"]
     note = (
-        f"\n# and the lists {', '.join(map(str, lists))} (--redirects, --page-props, --exclude-triples)"
+        f"\n# and the lists {', '.join(map(str, lists))} (--redirects, --page-props, --exclude-triples, --templates)"
         if lists
         else ""
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
 from pipelines.wikitext.languages import CANONICAL_NAMESPACES, LANGUAGES, PROJECTS, TRAILS, local_namespaces
-from pipelines.wikitext.templates import Templates
+from pipelines.wikitext.templates import Templates, load_templates
 
 FILE, CATEGORY, MEDIA = 6, 14, -2
 
@@ -55,7 +55,7 @@ class Site:
             language=language,
             namespaces=CANONICAL_NAMESPACES | local_namespaces(language) | dict(named),
             interwiki=LANGUAGES | PROJECTS,
-            templates=Templates(language, extra_templates),
+            templates=load_templates(language, extra_templates),
             first_letter="<case>case-sensitive</case>" not in text,
         )
 

@@ -249,6 +249,22 @@ def test_of_two_targets_of_a_redirect_the_order_of_the_files_decides_nothing(tmp
     assert row["entity"] == page["links"][0]["entity"] == {"A": "Q1", "B": "Q2"}[row["target"]]
 
 
+def test_a_users_templates_are_rendered_and_belong_to_the_build(tmp_path, capsys):
+    wikipedia = dump(tmp_path / "w.xml", (1, 1, "Heron", "A {{heron kind|grey|tall=1 m}} waits at {{convert|2|mi}}."))
+    words = ("--wikipedia", wikipedia, "--templates", tmp_path / "t.toml", "--out", tmp_path / "d")
+    for pattern, text in (
+        ("{1} bird[ ({tall})]", "A grey bird (1 m) waits at 2 miles."),
+        ("[[{1}]]", "A grey waits at 2 miles."),
+    ):
+        (tmp_path / "t.toml").write_text(f'[templates]\n"heron kind" = "{pattern}"\n')
+        build(*words)
+        [page] = Dataset(tmp_path / "d").read("pages").to_pylist()
+        assert (page["text"], [link["target"] for link in page["links"]]) == (text, ["Grey"] * (pattern[0] == "["))
+        assert "t.toml" in [file["name"] for file in manifest(tmp_path / "d")["inputs"]]
+    build(*words)
+    assert "unchanged" in capsys.readouterr().out
+
+
 def test_keep_all_keeps_facts_of_relations_that_the_dump_does_not_describe(tmp_path):
     wikipedia = dump(tmp_path / "w.xml", (1, 1, "Oslo", "Oslo is the capital of [[Norway]]."))
     wikidata = entities(tmp_path / "w.json", item(1, "Oslo", (17, 2)), item(2, "Norway", (36, 1)), item(3, "Elsewhere"))

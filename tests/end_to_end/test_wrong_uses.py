@@ -131,6 +131,13 @@ CASES = {
         "expected table page_props",
     ),
     "no-truth-value": (lambda t, d: build(t, "--set", "self_mentions=yes"), 2, "expected true or false"),
+    "templates-with-a-mistake": (
+        lambda t, d: build(t, "--templates", file(t, "t.toml", b'[templates]\n"heron" = "{1"\n')),
+        1,
+        "t.toml: [templates] 'heron': expected a partner for each brace, found '{1'.",
+    ),
+    "templates-no-text": (lambda t, d: build(t, "--templates", file(t, "t.toml", b"\x80")), 1, "t.toml is not UTF-8"),
+    "templates-a-dump": (lambda t, d: build(t, "--templates", file(t, "t.toml", b" " * 2**21)), 1, "at most 1 MB"),
     "no-wikipedia-file": (lambda t, d: build(t, wikipedia=("--wikipedia",)), 2, "--wikipedia"),
     "no-language": (lambda t, d: build(t, "--language", "../en"), 2, "--language"),
     "out-below-a-file": (lambda t, d: ["build", *DEMO_INPUTS, "--out", file(t, "f", b"x") / "d"], 1, "--out"),
