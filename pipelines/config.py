@@ -63,7 +63,7 @@ class Build:
     """
 
     wikipedia: tuple[Path, ...]
-    """pages-articles dump, one or several files: XML, plain or bz2 or gz."""
+    """pages-articles dump, one or several files: XML, plain or bz2, gz, zst; multistream indexes may stand beside."""
     wikidata: tuple[Path, ...] = ()
     """Wikidata's JSON dump, one entity a line, one or several files: plain, gz, bz2 or zst."""
     redirects: tuple[Path, ...] = ()

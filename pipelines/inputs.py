@@ -11,6 +11,7 @@ import numpy as np
 from pipelines import sinks
 from pipelines.config import Build
 from pipelines.sources.lists import read_page_props, read_redirect_lines, read_text_lines
+from pipelines.sources.multistream import pair_indexes, plan_dump
 from pipelines.sources.ranges import Range, plan_ranges
 from pipelines.sources.sql import table_name
 from pipelines.sources.wikidata import is_item_id, is_property_id
@@ -43,11 +44,14 @@ def plan_inputs(config: Build) -> Plan:
         if not path.is_file():
             found = "is a folder, expected a file" if path.is_dir() else "is missing"
             raise DataError(f"{path} {found}. Check the path.")
-    headers = [read_siteinfo(str(path)) for path in config.wikipedia]
+    dumps = pair_indexes(config.wikipedia)
+    headers = [read_siteinfo(str(path)) for path, _ in dumps]
     siteinfo = next((header for header in headers if header), None)
     return Plan(
         wikidata=[piece for path in config.wikidata for piece in plan_ranges(str(path), target)],
-        wikipedia=[piece for path in config.wikipedia for piece in plan_ranges(str(path), target)],
+        wikipedia=[
+            piece for path, index in dumps for piece in plan_dump(str(path), str(index) if index else None, target)
+        ],
         site=Site.from_siteinfo(siteinfo, config.language, read_templates(config.templates)),
     )
 

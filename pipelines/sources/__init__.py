@@ -3,6 +3,10 @@
 from typing import NamedTuple
 
 
+class Truncated(Exception):
+    """Compressed data ends too early, or is damaged; what could be decoded before it has been given."""
+
+
 class Reject(NamedTuple):
     """A record that could not be read; a row of `rejects`. Nothing in it depends on where the input lies or how it
     was cut into ranges."""

@@ -8,17 +8,23 @@ import codecs
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from pipelines.sources.containers import Truncated, decode, detect, find_bz2_stream
+from pipelines.sources import Truncated
+from pipelines.sources.containers import decode, detect, open_units
 from schemas.errors import DataError
 
-__all__ = ["Range", "Truncated", "plan_ranges", "read_blocks", "read_bytes", "read_following", "read_head"]
+__all__ = ["Range", "Truncated", "plan_ranges", "read_blocks", "read_bytes", "read_following", "read_head", "split"]
 
 _HEAD = 4096
+_SEARCH = 16 << 20
+"""Compressed bytes behind each target in which a cut is looked for: planning costs by the range, not by the byte."""
 _MIN_SLICE = 256
-"""Bytes of a plain file that a range has at least: the last one must show how the file ends."""
+"""Bytes of a plain file that a range has at least."""
+_END = 64
+"""Bytes that the last range has at least, beside white space: it must show how the file ends."""
+_MAX_END = 1 << 20
 _BINARY = 256
 """Bytes of a file in which a NUL says that it is no text."""
 _BOMS = {  # utf-32's begins with utf-16's, so it comes first
@@ -43,21 +49,23 @@ class Range:
 def plan_ranges(path: str, target_bytes: int = 64 << 20) -> list[Range]:
     """Ranges of about `target_bytes` that together are the file.
 
-    Cut are multi-stream bz2 (at its streams) and plain files; any other is one range.
+    Cut are plain files anywhere, bz2 at its blocks, gzip at its members, zstd at its frames, each near a target. One
+    range is what has no cut: a single member or frame, and text that must be transcoded.
     """
-    head = read_head(path)
-    size = os.path.getsize(path)
-    cuts: list[int] = []
+    encoding, _ = _look(path)
     with _open(path) as file:
         kind = detect(path, file.read(_HEAD))
-        if _encoding(head) in (None, "utf-8-sig"):
-            if kind == "bz2":
-                cuts = _bz2_cuts(file, size, target_bytes)
-            elif kind == "plain":
-                step = max(target_bytes, _MIN_SLICE)
-                cuts = list(range(step, size - step // 2, step))
-    bounds = [0, *cuts, size]
-    return [Range(path, start, end) for start, end in itertools.pairwise(bounds)]
+        cuts = _cuts(file, kind, os.path.getsize(path), target_bytes) if encoding in (None, "utf-8-sig") else ()
+        return split(path, cuts)
+
+
+def split(path: str, cuts: Iterable[int]) -> list[Range]:
+    """The file cut at `cuts`, ascending, each the beginning of a unit that can be decoded."""
+    size = os.path.getsize(path)
+    kept = list(cuts)
+    while kept and not _shows_end(Range(path, kept[-1], size)):
+        kept.pop()
+    return [Range(path, start, end) for start, end in itertools.pairwise((0, *kept, size))]
 
 
 def read_bytes(range: Range) -> Iterator[bytes]:
@@ -74,11 +82,14 @@ def read_bytes(range: Range) -> Iterator[bytes]:
 
 def read_blocks(range: Range) -> Iterator[bytes | Truncated]:
     """Decoded blocks of a range, as UTF-8, with a `Truncated` at each place where something is lost."""
-    encoding = None if range.start else _encoding(read_head(range.path))
+    encoding = None if range.start else _look(range.path)[0]
     with _open(range.path) as file:
         kind = detect(range.path, file.read(_HEAD))
         blocks = decode(file, kind, range.start, range.end)
-        yield from _transcode(blocks, encoding) if encoding else blocks
+        if encoding == "utf-8-sig":
+            yield from _skip(blocks, len(codecs.BOM_UTF8))
+        else:
+            yield from _transcode(blocks, encoding) if encoding else blocks
 
 
 def read_following(range: Range) -> Iterator[bytes | Truncated]:
@@ -89,23 +100,38 @@ def read_following(range: Range) -> Iterator[bytes | Truncated]:
 
 
 def read_head(path: str) -> bytes:
-    """First decoded bytes of a file, before any transcoding; DataError for what cannot be a dump."""
+    """First decoded bytes of a file, as UTF-8; DataError for what cannot be a dump."""
+    return _look(path)[1]
+
+
+def _look(path: str) -> tuple[str | None, bytes]:
+    """(encoding that a byte order mark names, first decoded bytes as UTF-8); behind a damaged beginning what follows.
+
+    DataError for what cannot be a dump.
+    """
+    damage: Truncated | None = None
+    head = b""
     with _open(path) as file:
         raw = file.read(_HEAD)
         if not raw:
             raise DataError(f"{path}: empty file; expected a dump.")
-        kind = detect(path, raw)
-        first = next(decode(file, kind, 0, os.path.getsize(path)), b"")
-    if isinstance(first, Truncated):
-        raise DataError(f"{path}: nothing in it can be read: {first}.")
-    if not first:
-        raise DataError(f"{path}: compressed, with nothing inside; expected a dump.")
-    head = first[:_HEAD]
+        for block in decode(file, detect(path, raw), 0, os.path.getsize(path)):
+            if isinstance(block, bytes):
+                head += block[: _HEAD - len(head)]
+            else:
+                damage = damage or block
+            if len(head) == _HEAD or (damage and head):
+                break
+    if not head:
+        found = f"nothing in it can be read: {damage}" if damage else "compressed, with nothing inside; expected a dump"
+        raise DataError(f"{path}: {found}.")
+    encoding = _encoding(head)
+    if encoding is None and b"\0" in head[:_BINARY]:
+        raise DataError(f"{path}: unknown binary format; expected a dump, plain or compressed as .bz2, .gz or .zst.")
+    head = _decoder(encoding).decode(head).encode() if encoding else head
     if head.lstrip().lower().startswith(_HTML):
         raise DataError(f"{path}: an HTML page, not a dump; a download that failed leaves such a file. Fetch it again.")
-    if _encoding(head) is None and b"\0" in head[:_BINARY]:
-        raise DataError(f"{path}: unknown binary format; expected a dump, plain or compressed as .bz2, .gz or .zst.")
-    return head
+    return encoding, head
 
 
 def _open(path: str) -> BinaryIO:
@@ -121,17 +147,54 @@ def _encoding(head: bytes) -> str | None:
     return next((name for bom, name in _BOMS.items() if head.startswith(bom)), None)
 
 
-def _bz2_cuts(file: BinaryIO, size: int, target_bytes: int) -> list[int]:
-    cuts = []
-    position = target_bytes
-    while position < size and (found := find_bz2_stream(file, position)) is not None:
-        cuts.append(found)
-        position = found + target_bytes
-    return cuts
+def _cuts(file: BinaryIO, kind: str, size: int, target_bytes: int) -> Iterator[int]:
+    """The first unit behind each multiple of the target; none in the file's last half target."""
+    units = None if kind == "plain" else open_units(file, kind)
+    step = target_bytes if units else max(target_bytes, _MIN_SLICE)
+    position, last = step, size - step // 2
+    while position < last:
+        searched = min(position + _SEARCH, last)
+        found = units.find(position, searched) if units else position
+        if found is not None:
+            yield found
+            searched = found + 1
+        position = -(-searched // step) * step
+
+
+def _shows_end(last: Range) -> bool:
+    """Whether a last range tells a file's end from a cut: a line begins in it, and it is longer than a footer."""
+    length = size = 0
+    is_new_line = begins = False
+    for block in read_blocks(last):
+        if isinstance(block, Truncated):
+            continue
+        before, newline, behind = block.partition(b"\n")
+        begins = begins or bool(behind.strip()) or (is_new_line and bool(before.strip()))
+        is_new_line = is_new_line or bool(newline)
+        length += len(block.strip())
+        size += len(block)
+        if begins and length >= _END:
+            return True
+        if size > _MAX_END:
+            break
+    return False
+
+
+def _decoder(encoding: str) -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder(encoding)(errors="replace")
+
+
+def _skip(blocks: Iterator[bytes | Truncated], count: int) -> Iterator[bytes | Truncated]:
+    for block in blocks:
+        if isinstance(block, bytes):
+            skipped, count = block[:count], max(0, count - len(block))
+            block = block[len(skipped) :]
+        if block:
+            yield block
 
 
 def _transcode(blocks: Iterator[bytes | Truncated], encoding: str) -> Iterator[bytes | Truncated]:
-    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    decoder = _decoder(encoding)
     for block in blocks:
         if isinstance(block, Truncated):
             yield block

@@ -61,7 +61,9 @@ def read_siteinfo(path: str) -> bytes | None:
     buffer = bytearray()
     for block in read_blocks(Range(path, 0, os.path.getsize(path))):
         if isinstance(block, Truncated):
-            break
+            if b"</siteinfo>" not in buffer:
+                buffer.clear()
+            continue
         buffer += block
         if _OPEN in buffer or len(buffer) > _MAX_HEADER:
             break

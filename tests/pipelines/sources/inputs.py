@@ -3,8 +3,9 @@
 import bz2
 import gzip
 import json
+import random
 
-import zstandard
+from pipelines.sources.members import zstd
 
 HEADER = (
     '<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11" xml:lang="en">\n'
@@ -59,9 +60,32 @@ def array(entities):
 
 def compress(data, kind, parts=1):
     """`data` in a container, as `parts` streams or members one behind the other."""
-    pack = {"plain": bytes, "bz2": bz2.compress, "gz": gzip.compress, "zst": zstandard.ZstdCompressor().compress}[kind]
+    pack = {"plain": bytes, "bz2": bz2.compress, "gz": gzip.compress, "zst": zstd.compress}[kind]
     step = -(-len(data) // parts)
     return b"".join(pack(data[i : i + step]) for i in range(0, len(data), step))
+
+
+SKIPPABLE = b"\x5e\x2a\x4d\x18\x05\0\0\0a <p>"
+"""A zstd frame without data."""
+CONTAINERS = {
+    "plain": bytes,
+    "bz2 of blocks": lambda data: bz2.compress(data, 1),
+    "bz2 of streams": lambda data: b"".join(bz2.compress(part, 1) for part in _parts(data, 160_000)),
+    "gzip": gzip.compress,
+    "gzip of members": lambda data: b"".join(map(gzip.compress, _parts(data, 9_000))),
+    "zstd of frames": lambda data: SKIPPABLE.join(map(zstd.compress, _parts(data, 9_000))),
+}
+"""Compressors; level 1 makes bz2 blocks of 100 kB."""
+
+
+def words(count, seed=0):
+    """Text that does not compress to nothing: `count` words of random letters."""
+    letters = "".join(random.Random(seed).choices("abcdefghijklmnop    ", k=6 * count))
+    return " ".join(letters.split()[:count])
+
+
+def _parts(data, length):
+    return [data[start : start + length] for start in range(0, len(data), length)]
 
 
 def write(folder, name, data):
