@@ -1,5 +1,6 @@
 """The index beside a multistream dump: lines offset:page_id:title, an offset for each stream of about 100 pages."""
 
+import bisect
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -45,26 +46,27 @@ def plan_dump(path: str, index: str | None, target_bytes: int) -> list[Range]:
     """
     if index is None:
         return plan_ranges(path, target_bytes)
-    size = os.path.getsize(path)
     offsets = list(_offsets(index))
-    cuts: list[int] = []
-    wanted, last = target_bytes, size - target_bytes // 2
     with open(path, "rb") as file:
-        for offset in (offsets[0], offsets[-1]):
-            _check(file, offset, size, index)
+        _check(file, offsets[0], index)
+        _check(file, offsets[-1], index)
         blocks = Bz2Blocks(file)
-        for offset in offsets:
-            if wanted <= offset < last:
-                _check(file, offset, size, index)
+
+        def find(position: int, end: int) -> int | None:
+            for offset in offsets[bisect.bisect_left(offsets, position) :]:
+                if offset >= end:
+                    return None
+                _check(file, offset, index)
                 # A damaged stream is no cut: reading in sequence would not find it behind other damage either.
                 if blocks.find(offset, offset + 1) is not None:
-                    cuts.append(offset)
-                    wanted = offset + target_bytes
-    return split(path, cuts)
+                    return offset
+            return None
+
+        return split(path, find, target_bytes)
 
 
 def _offsets(index: str) -> Iterator[int]:
-    """Offset of each stream, once; a damaged index names fewer."""
+    """Offset of each stream, ascending; a damaged index names fewer."""
     previous, tail = -1, b""
     for block in read_blocks(Range(index, 0, os.path.getsize(index))):
         if isinstance(block, Truncated):
@@ -72,16 +74,16 @@ def _offsets(index: str) -> Iterator[int]:
             continue
         lines, newline, tail = (tail + block).rpartition(b"\n")
         for line in _LINE.finditer(lines + newline):
-            if (offset := int(line[1])) != previous:
+            if (offset := int(line[1])) > previous:
                 yield offset
                 previous = offset
 
 
-def _check(file: BinaryIO, offset: int, size: int, index: str) -> None:
+def _check(file: BinaryIO, offset: int, index: str) -> None:
     """DataError if no stream begins at `offset`; a dump that is cut lacks those behind its end."""
     file.seek(offset)
     head = file.read(_STREAM_BYTES)
-    if offset + _STREAM_BYTES <= size and not _STREAM.match(head):
+    if len(head) == _STREAM_BYTES and not _STREAM.match(head):
         raise DataError(
             f"{index}: says that a bz2 stream of {file.name} begins at byte {offset}, and none does. "
             "Are both of the same dump, and downloaded to their ends?"

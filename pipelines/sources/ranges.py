@@ -8,7 +8,7 @@ import codecs
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from pipelines.sources import Truncated
@@ -53,19 +53,32 @@ def plan_ranges(path: str, target_bytes: int = 64 << 20) -> list[Range]:
     range is what has no cut: a single member or frame, and text that must be transcoded.
     """
     encoding, _ = _look(path)
+    if encoding not in (None, "utf-8-sig"):
+        return split(path, lambda position, end: None, target_bytes)
     with _open(path) as file:
         kind = detect(path, file.read(_HEAD))
-        cuts = _cuts(file, kind, os.path.getsize(path), target_bytes) if encoding in (None, "utf-8-sig") else ()
-        return split(path, cuts)
+        if kind == "plain":
+            return split(path, lambda position, end: position, max(target_bytes, _MIN_SLICE))
+        return split(path, open_units(file, kind).find, target_bytes)
 
 
-def split(path: str, cuts: Iterable[int]) -> list[Range]:
-    """The file cut at `cuts`, ascending, each the beginning of a unit that can be decoded."""
+def split(path: str, find: Callable[[int, int], int | None], target_bytes: int) -> list[Range]:
+    """The file cut at what `find(position, end)` gives first in [position, end) behind each multiple of the target.
+
+    No cut lies in the last half target, and the last range shows how the file ends.
+    """
     size = os.path.getsize(path)
-    kept = list(cuts)
-    while kept and not _shows_end(Range(path, kept[-1], size)):
-        kept.pop()
-    return [Range(path, start, end) for start, end in itertools.pairwise((0, *kept, size))]
+    position, last = target_bytes, size - target_bytes // 2
+    cuts: list[int] = []
+    while position < last:
+        searched = min(position + _SEARCH, last)
+        if (found := find(position, searched)) is not None:
+            cuts.append(found)
+            searched = found + 1
+        position = -(-searched // target_bytes) * target_bytes
+    while cuts and not _shows_end(Range(path, cuts[-1], size)):
+        cuts.pop()
+    return [Range(path, start, end) for start, end in itertools.pairwise((0, *cuts, size))]
 
 
 def read_bytes(range: Range) -> Iterator[bytes]:
@@ -145,20 +158,6 @@ def _open(path: str) -> BinaryIO:
 
 def _encoding(head: bytes) -> str | None:
     return next((name for bom, name in _BOMS.items() if head.startswith(bom)), None)
-
-
-def _cuts(file: BinaryIO, kind: str, size: int, target_bytes: int) -> Iterator[int]:
-    """The first unit behind each multiple of the target; none in the file's last half target."""
-    units = None if kind == "plain" else open_units(file, kind)
-    step = target_bytes if units else max(target_bytes, _MIN_SLICE)
-    position, last = step, size - step // 2
-    while position < last:
-        searched = min(position + _SEARCH, last)
-        found = units.find(position, searched) if units else position
-        if found is not None:
-            yield found
-            searched = found + 1
-        position = -(-searched // step) * step
 
 
 def _shows_end(last: Range) -> bool:

@@ -172,6 +172,12 @@ def test_mentions_are_added_to_the_links_and_change_no_count(demo_dataset, tmp_p
     assert more.rows("wk_graphs") > plain.rows("wk_graphs")
 
 
+def test_the_index_beside_a_dump_changes_nothing(demo_dataset, tmp_path):
+    index = EXAMPLES / "enwiki-mini-index.txt.bz2"
+    build("--wikipedia", index, *DEMO_INPUTS[1:], *DEMO_SHARES, "--out", tmp_path / "d")
+    assert digest(tmp_path / "d") == digest(demo_dataset)
+
+
 def test_without_wikidata_pages_are_still_extracted(tmp_path):
     build(*DEMO_INPUTS[:2], "--out", tmp_path / "d")
     dataset = Dataset(tmp_path / "d")
@@ -401,6 +407,21 @@ def test_sample_cut_into_two_files_has_the_same_digest(sample_dataset, real_data
     (tmp_path / "b.xml").write_bytes(xml[: xml.index(b"<page>")] + xml[cut:])
     words = list(sample_inputs(real_data))
     build(words[0], tmp_path / "a.xml.bz2", tmp_path / "b.xml", *words[2:], "--out", tmp_path / "d")
+    assert digest(tmp_path / "d") == digest(sample_dataset)
+
+
+def test_sample_read_in_many_ranges_has_the_same_digest(sample_dataset, real_data, tmp_path, capsys):
+    words = list(sample_inputs(real_data))
+    wikidata = read(words[words.index("--wikidata") + 1])
+    members = [wikidata[start : start + 1_000_000] for start in range(0, len(wikidata), 1_000_000)]
+    wikipedia, entities = tmp_path / "one-stream.xml.bz2", tmp_path / "members.json.gz"
+    wikipedia.write_bytes(bz2.compress(read(words[1]), 1))
+    entities.write_bytes(b"".join(map(gzip.compress, members)))
+    words[1], words[words.index("--wikidata") + 1] = wikipedia, entities
+    words += ["--set", "range_mb=1", "--out", tmp_path / "d"]
+    build(*words, "--dry-run")
+    assert "wikidata: 5 ranges" in (said := capsys.readouterr().out) and "wikipedia: 2 ranges" in said
+    build(*words)
     assert digest(tmp_path / "d") == digest(sample_dataset)
 
 

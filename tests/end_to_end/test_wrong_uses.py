@@ -139,6 +139,16 @@ CASES = {
     "templates-no-text": (lambda t, d: build(t, "--templates", file(t, "t.toml", b"\x80")), 1, "t.toml is not UTF-8"),
     "templates-a-dump": (lambda t, d: build(t, "--templates", file(t, "t.toml", b" " * 2**21)), 1, "at most 1 MB"),
     "no-wikipedia-file": (lambda t, d: build(t, wikipedia=("--wikipedia",)), 2, "--wikipedia"),
+    "index-alone": (
+        lambda t, d: build(t, wikipedia=("--wikipedia", file(t, "w-index.txt.bz2", bz2.compress(b"9:1:A\n")))),
+        2,
+        "w.xml.bz2",
+    ),
+    "index-of-another-dump": (
+        lambda t, d: build(t, wikipedia=(*WIKIPEDIA, file(t, "enwiki-mini-index.txt", b"9:1:A\n"))),
+        1,
+        "none does",
+    ),
     "no-language": (lambda t, d: build(t, "--language", "../en"), 2, "--language"),
     "out-below-a-file": (lambda t, d: ["build", *DEMO_INPUTS, "--out", file(t, "f", b"x") / "d"], 1, "--out"),
     "out-with-a-cut-manifest": (

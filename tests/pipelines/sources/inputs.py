@@ -73,7 +73,9 @@ CONTAINERS = {
     "bz2 of streams": lambda data: b"".join(bz2.compress(part, 1) for part in _parts(data, 160_000)),
     "gzip": gzip.compress,
     "gzip of members": lambda data: b"".join(map(gzip.compress, _parts(data, 9_000))),
-    "zstd of frames": lambda data: SKIPPABLE.join(map(zstd.compress, _parts(data, 9_000))),
+    "zstd of frames": lambda data: SKIPPABLE.join(
+        zstd.compress(part, options={zstd.CompressionParameter.checksum_flag: 1}) for part in _parts(data, 9_000)
+    ),
 }
 """Compressors; level 1 makes bz2 blocks of 100 kB."""
 

@@ -1,6 +1,7 @@
 """bz2 blocks: found at any bit, decoded alone, each damage kept to its blocks."""
 
 import bz2
+import contextlib
 import tempfile
 from itertools import pairwise
 
@@ -20,10 +21,11 @@ SINGLE = bz2.compress(TEXT, 1)
 STREAMS = b"".join(bz2.compress(TEXT[start : start + 250_000], 1) for start in range(0, len(TEXT), 250_000))
 
 
+@contextlib.contextmanager
 def opened(data):
-    file = tempfile.TemporaryFile()
-    file.write(data)
-    return file
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        yield file
 
 
 def read(data, start=0, end=None):

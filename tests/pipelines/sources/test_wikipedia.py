@@ -1,12 +1,16 @@
 """Export XML to pages: however it is cut, compressed or broken."""
 
+import bz2
+import codecs
+
 import pytest
 
 from pipelines.sources import Reject, wikipedia
 from pipelines.sources.ranges import Range, plan_ranges
 from pipelines.sources.wikipedia import RawPage, read_pages, read_siteinfo
 from schemas.errors import DataError
-from tests.pipelines.sources.inputs import FOOTER, HEADER, compress, dump, page, write
+from tests.conftest import EXAMPLES
+from tests.pipelines.sources.inputs import CONTAINERS, FOOTER, HEADER, compress, dump, page, write
 
 PAGES = [page(i, f"Text {i} & <ref>more</ref> " * i) for i in range(1, 31)]
 WHOLE = dump(PAGES)
@@ -36,6 +40,16 @@ def test_siteinfo_is_the_headers(tmp_path):
     path = write(tmp_path, "x", compress(WHOLE, "bz2"))
     assert b"<sitename>Wikipedia</sitename>" in read_siteinfo(path)
     assert read_siteinfo(write(tmp_path, "y", "".join(PAGES).encode())) is None
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_the_examples_give_the_same_pages_in_any_container_and_number_of_ranges(tmp_path, name):
+    expected = read(str(EXAMPLES / "enwiki-mini.xml.bz2"))
+    assert len(expected) == 400
+    data = CONTAINERS[name](bz2.decompress((EXAMPLES / "enwiki-mini.xml.bz2").read_bytes()))
+    path = write(tmp_path, "x", data)
+    for count in (1, 2, 7, 40):
+        assert read(path, -(-len(data) // count)) == expected
 
 
 @pytest.mark.parametrize("kind", ["plain", "bz2", "gz", "zst"])
@@ -174,6 +188,36 @@ def test_utf16_with_windows_line_ends_is_read(tmp_path):
     assert read(write(tmp_path, "x", compress(data, "bz2")))[0].text == "Чапла\nтук"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("kind", ["plain", "bz2"])
+def test_a_cut_dump_in_another_encoding_is_reported(tmp_path, encoding, kind):
+    text = dump([page(1), page(2)]).decode()
+    for end in (text.index("</mediawiki>"), text.rindex("</page>")):
+        path = write(tmp_path, "x", compress(text[:end].encode(encoding), kind))
+        records = read(path, 300)
+        assert titles(records) == ["Page 1", "Page 2"][: text[:end].count("</page>")]
+        assert reasons(records) == [("", "truncated")]
+
+
+def test_after_a_byte_order_mark_ranges_give_what_the_sequence_gives(tmp_path):
+    data = codecs.BOM_UTF8 + dump([*PAGES, page(31, "BAD"), *PAGES]).replace(b"BAD", b"\xff\xfe")
+    path = write(tmp_path, "x", data)
+    assert reasons(read(path)) == [("Page 31", "malformed_xml")]
+    assert read(path, 1000) == read(path)
+
+
+@pytest.mark.parametrize("kind", ["bz2", "gz", "zst"])
+def test_a_dump_with_a_damaged_beginning_is_read_from_there_on(tmp_path, kind):
+    data = bytearray(compress(WHOLE, kind, 6))
+    data[100 if kind == "bz2" else 12] ^= 0xFF
+    path = write(tmp_path, "x", data)
+    assert read_siteinfo(path) is None
+    records = read(path)
+    assert titles(records)[-1] == "Page 30" and len(titles(records)) >= 20
+    assert reasons(records) == [("", "truncated")]
+    assert read(path, 1) == records
+
+
 def test_rejects_do_not_say_where_the_input_lies(tmp_path):
     data = dump([page(1), BAD_PAGES["malformed_xml"][0], page(2)])[:-30]
     for one in read(write(tmp_path, "secret-name", compress(data, "gz")[:-5])):
@@ -189,6 +233,8 @@ def test_rejects_do_not_say_where_the_input_lies(tmp_path):
         (b'[\n{"id": "Q1"}\n]', "pages-articles dump"),
     ],
 )
-def test_a_file_without_pages_is_an_error(tmp_path, data, words):
+@pytest.mark.parametrize("kind", ["plain", "bz2", "gz", "zst"])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_file_without_pages_is_an_error(tmp_path, data, words, kind, parts):
     with pytest.raises(DataError, match=words):
-        read_siteinfo(write(tmp_path, "x", data))
+        read_siteinfo(write(tmp_path, "x", compress(data, kind, parts)))
