@@ -53,7 +53,7 @@ def decode(file: BinaryIO, kind: str, start: int, end: int) -> Iterator[bytes | 
         if isinstance(found, Truncated):
             yield found
             found = units.find(position + 1, end)
-        elif found is not None and position < end < found:
+        elif found is not None and found > end:
             raise DataError(
                 f"{file.name}: data at byte {end} looks like the beginning of a {kind} part, and lies inside another. "
                 "Decompress the file first, or read it in one range with a larger --set range_mb=N."

@@ -1,6 +1,7 @@
 """The index beside a multistream dump: lines offset:page_id:title, an offset for each stream of about 100 pages."""
 
 import bisect
+import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -48,14 +49,12 @@ def plan_dump(path: str, index: str | None, target_bytes: int) -> list[Range]:
         return plan_ranges(path, target_bytes)
     offsets = list(_offsets(index))
     with open(path, "rb") as file:
-        _check(file, offsets[0], index)
-        _check(file, offsets[-1], index)
+        for offset in (*offsets[:1], *offsets[-1:]):
+            _check(file, offset, index)
         blocks = Bz2Blocks(file)
 
         def find(position: int, end: int) -> int | None:
-            for offset in offsets[bisect.bisect_left(offsets, position) :]:
-                if offset >= end:
-                    return None
+            for offset in offsets[bisect.bisect_left(offsets, position) : bisect.bisect_left(offsets, end)]:
                 _check(file, offset, index)
                 # A damaged stream is no cut: reading in sequence would not find it behind other damage either.
                 if blocks.find(offset, offset + 1) is not None:
@@ -68,7 +67,8 @@ def plan_dump(path: str, index: str | None, target_bytes: int) -> list[Range]:
 def _offsets(index: str) -> Iterator[int]:
     """Offset of each stream, ascending; a damaged index names fewer."""
     previous, tail = -1, b""
-    for block in read_blocks(Range(index, 0, os.path.getsize(index))):
+    blocks = read_blocks(Range(index, 0, os.path.getsize(index)))
+    for block in itertools.chain(blocks, (b"\n",)):
         if isinstance(block, Truncated):
             tail = b"?"  # what follows is the rest of a line, and no offset
             continue
