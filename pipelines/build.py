@@ -9,7 +9,6 @@ range that has no marker yet.
 
 import dataclasses
 import shutil
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,9 @@ from pipelines.runner import run_jobs
 from pipelines.transforms import entities
 from pipelines.transforms.align import AlignJob, align_range
 from pipelines.transforms.articles import WikipediaJob, read_wikipedia_range
-from pipelines.transforms.graph import Graph, make_graph, read_statements, triple_rows, winning_items
+from pipelines.transforms.facts import Tally, read_statements
+from pipelines.transforms.graph import Graph, SplitRules, describe_graph, make_graph, triple_rows
+from pipelines.transforms.inductive import Sizes
 from pipelines.transforms.mentions import MentionRules
 from pipelines.transforms.plan_align import AlignRules, plan_alignment
 from pipelines.transforms.statements import WikidataJob, read_wikidata_range
@@ -32,9 +33,6 @@ from pipelines.transforms.wk_graphs import GraphRules, WkGraphJob, wk_graph_rang
 from schemas.errors import DataError
 from schemas.manifest import Shard
 from schemas.tables import TABLES
-
-ITEM_DROPS = {"duplicate_item": "duplicate_item", "not_kept": "item_not_kept"}
-"""Stage graph reads items for their statements: reasons that drop an item, by the name that the manifest gives them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,27 +86,31 @@ class Builder:
 
     def graph(self) -> None:
         """Statements -> triples, splits, the order of entities and relations."""
-        drops: Counter[str] = Counter()
+        parameters, tally = self.config.parameters, Tally()
         kept = np.load(self.index / "kept_items.npy")
-        winning = winning_items(self.folders("wikidata"), drops)
-        triples = read_statements(
+        triples, winning = read_statements(
             self.folders("wikidata"),
-            winning,
             kept,
             labelled_only=self.config.keep != "all",
             excluded=inputs.read_excluded(self.config.exclude_triples),
-            drops=drops,
+            tally=tally,
         )
-        parameters = self.config.parameters
+        rules = SplitRules(
+            seed=self.config.seed,
+            valid=parameters.valid_triples,
+            test=parameters.test_triples,
+            together=parameters.keep_pairs_together,
+            inductive=Sizes(parameters.valid_entities, parameters.test_entities, parameters.max_dropped),
+        )
         mentions = finish.count_mentions(self.folders("align"), kept)
-        sizes = {"valid": parameters.valid_triples, "test": parameters.test_triples}
-        graph = make_graph(triples, kept, mentions, seed=self.config.seed, **sizes)
-        graph.save(self.work / "graph")
+        graph, refused = make_graph(triples, kept, mentions, rules)
+        folder = self.work / "graph"
+        graph.save(folder)
         for number, mask in enumerate(winning):
-            np.save(self.work / "graph" / f"winning-{number}.npy", mask)
-        items = {name: drops.pop(reason, 0) for name, reason in ITEM_DROPS.items()}
-        document = {"out": {"triples": len(graph.heads)}, "drops": dict(drops), "items": items}
-        write_json(self.work / "graph" / "done.json", document)
+            np.save(folder / f"winning-{number}.npy", mask)
+        write_json(folder / "describe.json", describe_graph(graph, refused, rules, tally))
+        document = {"in": tally.statements, "out": {"triples": len(graph.heads)}, "drops": dict(tally.drops)}
+        write_json(folder / "done.json", {**document, "items": dict(tally.items)})
 
     def wk_graphs(self) -> None:
         """Pages -> word-knowledge graphs."""

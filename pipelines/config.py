@@ -13,6 +13,9 @@ from schemas.errors import UsageError, nearest
 
 STAGES = ("wikidata", "wikipedia", "align", "graph", "wk_graphs")
 
+Count = int | None
+"""A number, or None: as many as suits the data."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parameters:
@@ -26,10 +29,18 @@ class Parameters:
     """Share of the pages, and of the wk_graphs from them, in split valid."""
     test_pages: float = 0.01
     """Share of the pages, and of the wk_graphs from them, in split test."""
-    valid_triples: int = 5_000
-    """Triples in split valid, at most 5 % of all."""
-    test_triples: int = 5_000
-    """Triples in split test, at most 5 % of all."""
+    valid_triples: Count = None
+    """Triples in split valid; None for 5,000, at most 5 % of all."""
+    test_triples: Count = None
+    """Triples in split test; None for 5,000, at most 5 % of all."""
+    keep_pairs_together: bool = True
+    """Keep all triples between the same two entities in one split: symmetric, inverse and duplicate facts."""
+    valid_entities: Count = None
+    """Entities of the inductive split valid; None for 7,500, at most 5 % of all, or fewer where max_dropped asks."""
+    test_entities: Count = None
+    """Entities of the inductive split test; None likewise."""
+    max_dropped: float = 0.05
+    """Share of the triples that the inductive split may lose between its parts; else there is none."""
     self_mentions: bool = False
     """Add the page's own name in its lead to its links (source self)."""
     repeat_mentions: bool = False
@@ -47,11 +58,14 @@ class Parameters:
             ("test_pages", 0, 0.49),
             ("valid_triples", 0, 2**31),
             ("test_triples", 0, 2**31),
+            ("valid_entities", 0, 2**31),
+            ("test_entities", 0, 2**31),
+            ("max_dropped", 0, 0.5),
             ("range_mb", 1, 100_000),
             ("rows_per_shard", 0, 2**31),
         ):
             value = getattr(self, name)
-            if not low <= value <= high:
+            if value is not None and not low <= value <= high:
                 raise UsageError(f"--set {name}={value}: expected {low} to {high}.")
 
 
@@ -109,26 +123,28 @@ class Build:
         return parse_parameters(self.set)
 
 
-_READERS: dict[type, Callable[[str], float | bool]] = {
-    int: int,
-    float: float,
-    bool: {"true": True, "false": False}.__getitem__,
+_READERS: dict[typing.Any, tuple[Callable[[str], float | str], str]] = {
+    int: (int, "a whole number"),
+    Count: (int, "a whole number"),
+    float: (float, "a number"),
+    bool: ({"true": True, "false": False}.__getitem__, "true or false"),
 }
+"""How a value of each type is read, and what it is called."""
 
 
 def parse_parameters(settings: tuple[str, ...]) -> Parameters:
     """Parameters from "key=value" strings; UsageError names an unknown key and the nearest right one."""
     known = typing.get_type_hints(Parameters)
-    values: dict[str, float | bool] = {}
+    values: dict[str, float | str] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
             raise UsageError(f"--set {setting}: expected key=value.")
         if key not in known:
             raise UsageError(f"--set {key}: unknown parameter.{nearest(key, list(known))} Known: {', '.join(known)}.")
+        read, kind = _READERS[known[key]]
         try:
-            values[key] = _READERS[known[key]](value)
+            values[key] = read(value)
         except (KeyError, ValueError) as error:
-            kind = {int: "a whole number", float: "a number", bool: "true or false"}[known[key]]
             raise UsageError(f"--set {key}={value}: expected {kind}.") from error
     return Parameters(**values)  # type: ignore[arg-type]

@@ -111,6 +111,7 @@ def write_dataset(builder: "Builder", key: str, files: list[dict]) -> Manifest:
         "key": key,
         "stages": stages,
         "drops": drops,
+        "graph": read_json(builder.work / "graph" / "describe.json"),
     }
     digest = dataset_digest((name, entry.digest) for name, entry in entries.items())
     manifest = Manifest(digest=digest, tables=entries, rest=rest)
@@ -122,25 +123,28 @@ def write_dataset(builder: "Builder", key: str, files: list[dict]) -> Manifest:
 def collect_counts(builder: "Builder") -> tuple[dict[str, dict], dict[str, dict[str, int]]]:
     """(stages, drops): what each stage took in and gave out, CPU and memory; why rows were dropped, by stage.
 
-    A stage's `in` is counted by itself or is what the stage before gave out; in = out + drops for every stage.
+    A stage counts its `in` itself, or it is out + drops; in = out + drops for every stage.
     """
     work = builder.work
     stages: dict[str, dict] = {}
     drops: dict[str, Counter[str]] = {}
     extra = {"align": [builder.index], "graph": [work / "graph"]}
     for stage in STAGES:
-        out: Counter[str] = Counter()
+        out, taken, figures = Counter[str](), Counter[str](), Counter[str]()
         folders = [] if stage == "graph" else builder.folders(stage)
         for folder in [*folders, *extra.get(stage, [])]:
             document = read_json(folder / "done.json")
             out.update(document.pop("out", {}))
+            taken.update(rows=document.pop("in", 0))
+            figures.update(document.pop("figures", {}))
             for name, reasons in document.items():
                 drops.setdefault(stage if name == "drops" else name, Counter()).update(reasons)
-        taken = sum(out.values()) + sum(drops.get(stage, {}).values())
-        stages[stage] = {"in": taken, "out": dict(sorted(out.items())), **read_json(work / f"{stage}.json")}
+        rows = taken["rows"] or out.total() + sum(drops.get(stage, {}).values())
+        counted = {"in": rows, "out": dict(sorted(out.items())), **figures}
+        stages[stage] = {**counted, **read_json(work / f"{stage}.json")}
     stages["tables"] = read_json(work / "tables.json")
-    counted = {name: {reason: n for reason, n in sorted(reasons.items()) if n} for name, reasons in drops.items()}
-    return stages, {name: reasons for name, reasons in sorted(counted.items()) if reasons}
+    by_stage = {name: {reason: n for reason, n in sorted(reasons.items()) if n} for name, reasons in drops.items()}
+    return stages, {name: reasons for name, reasons in sorted(by_stage.items()) if reasons}
 
 
 @contextlib.contextmanager
@@ -191,12 +195,30 @@ def print_summary(out: Path, manifest: Manifest) -> None:
     rows = sum(entry.rows for entry in manifest.tables.values())
     print(f"{out}: {len(manifest.tables)} tables, {rows:,} rows, digest {manifest.digest[:8]}")
     print(f"  {tables}")
+    for line in graph_notes(manifest):
+        print(f"  {line}")
     for stage, what in CAN_BE_CUT.items():
         lost = manifest.rest["drops"].get(stage, {}).get("truncated", 0)
         if lost:
             message = f"warning: the {what} is cut or damaged in {lost} place{'s' * (lost > 1)}; every complete "
             print(message + "record before it was read, what follows is lost (see rejects)", file=sys.stderr)
     print(f"  next: wikiloom describe {out}")
+
+
+def graph_notes(manifest: Manifest) -> Iterator[str]:
+    """What the graph does not hold that was asked for, a line each."""
+    graph, drops = manifest.rest["graph"], manifest.rest["drops"].get("graph", {})
+    excluded = graph["excluded_triples"]
+    if excluded["listed"]:
+        yield "excluded triples: " + ", ".join(f"{name} {excluded[name]:,}" for name in ("listed", "found", "removed"))
+    if not manifest.tables["triples"].rows and drops.get("relation_without_label"):
+        yield "no triple: no relation has a label, the Wikidata dump holds no properties. --keep all needs none"
+    for name, asked in graph["split"]["asked"].items():
+        made = graph["split"]["triples"][name]
+        if asked is not None and made < asked:
+            yield f"split {name}: {made:,} of {asked:,} triples, train needs the others"
+    if graph["inductive_split"]["refused"]:
+        yield f"no inductive split: {graph['inductive_split']['refused']}"
 
 
 def _cpu_seconds() -> float:

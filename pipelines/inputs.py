@@ -16,7 +16,7 @@ from pipelines.sources.ranges import Range, plan_ranges
 from pipelines.sources.sql import table_name
 from pipelines.sources.wikidata import is_item_id, is_property_id
 from pipelines.sources.wikipedia import read_siteinfo
-from pipelines.transforms.graph import Statements
+from pipelines.transforms.facts import Statements
 from pipelines.transforms.title_lists import TitleLists, read_page_items, titles_from_lines, titles_from_tables
 from pipelines.wikitext import Site
 from pipelines.wikitext.template_tables import parse_table

@@ -13,7 +13,7 @@ SPAN = pa.struct(
 
 ENTITIES = Table(
     name="entities",
-    version=1,
+    version=2,
     doc="One row per entity; row i has entity_index i.",
     sort_by=["entity_index"],
     columns=[
@@ -29,13 +29,21 @@ ENTITIES = Table(
         column("text", pa.string(), "text for a text encoder; text_source says what it is; empty for none"),
         column("text_source", pa.string(), "lead (the article's first section) | description | label | none"),
         column("text_mention", SPAN, "first mention of the entity itself in text", nullable=True),
-        column("categories", list_of(pa.string()), "entities it is an instance of (P31)"),
+        column(
+            "categories",
+            list_of(pa.string()),
+            "items it is an instance of (P31), whatever the splits",
+        ),
         column("kind", pa.string(), "item | synset | lemma | node"),
         column("mention_count", pa.int64(), "links (source link) to it from train pages"),
         column("in_degree", pa.int64(), "train triples with it as tail"),
         column("out_degree", pa.int64(), "train triples with it as head"),
         column("frequency", pa.int64(), "mention_count + in_degree + out_degree"),
         column("graph_count", pa.int64(), "times it is a node in train wk_graphs; weighs negative sampling"),
-        column("inductive_split", pa.string(), "train | valid | test | none: its side in the inductive setting"),
+        column(
+            "inductive_split",
+            pa.string(),
+            "its side in the inductive setting: train | valid | test | none (no triple of it is left there)",
+        ),
     ],
 )

@@ -6,7 +6,7 @@ from schemas.table import Table, column
 
 TRIPLES = Table(
     name="triples",
-    version=1,
+    version=2,
     doc="One row per statement between two entities; each split sorted by indices, so it is a CSR matrix as it stands.",
     sort_by=["head_index", "relation_index", "tail_index"],
     splits=("train", "valid", "test", "valid_negatives", "test_negatives"),
@@ -19,6 +19,8 @@ TRIPLES = Table(
         column("tail_index", pa.int32(), "tail's entity_index"),
         column("label", pa.bool_(), "false only for a benchmark's given negatives"),
         column("split", pa.string(), "transductive: train | valid | test | valid_negatives | test_negatives"),
-        column("inductive_split", pa.string(), "inductive: train | valid | test | dropped"),
+        column(
+            "inductive_split", pa.string(), "inductive: train | valid | test | dropped (its ends are in different ones)"
+        ),
     ],
 )

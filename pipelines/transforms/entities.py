@@ -11,14 +11,20 @@ import pyarrow as pa
 
 from pipelines import sinks
 from pipelines.records import read_record_batches, read_records, write_json
-from pipelines.transforms import split
 from pipelines.transforms.align import INSTANCE_OF
-from pipelines.transforms.graph import Graph, winners
+from pipelines.transforms.facts import winners
+from pipelines.transforms.graph import Graph
+from pipelines.transforms.inductive import SIDES
 from schemas.entities import ENTITIES
 from schemas.relations import RELATIONS
 from schemas.table import list_of
 
 I64 = npt.NDArray[np.int64]
+
+SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+"""Scripts that put no space between words: a name in them is found wherever it stands."""
+WORD = re.compile(r"[\w\u0300-\u036f\u0900-\u0dff]")
+"""Letters, digits, and the marks that combine with them."""
 
 RECORD = pa.schema(
     {
@@ -143,15 +149,27 @@ def entity_text(lead: str | None, description: str | None, label: str | None) ->
 
 def find_mention(text: str, names: Sequence[str]) -> dict | None:
     """The first whole-word mention of one of the names in the text, the longest of several; None for none."""
-    found = [
-        (match.start(), -match.end())
-        for name in names
-        if name and (match := re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text))
-    ]
+    found = [(start, -start - len(name)) for name in names if name and (start := _find_words(text, name)) >= 0]
     if not found:
         return None
     start, end = min(found)
     return {"start": start, "end": -end}
+
+
+def _find_words(text: str, name: str) -> int:
+    """Where `name` first stands in the text with no word going on beside it; -1 for nowhere."""
+    start = text.find(name)
+    while start >= 0:
+        end = start + len(name)
+        if not _goes_on(name[0], text[start - 1 : start]) and not _goes_on(name[-1], text[end : end + 1]):
+            break
+        start = text.find(name, start + 1)
+    return start
+
+
+def _goes_on(edge: str, beside: str) -> bool:
+    """Whether a word goes on from a name's edge to the character beside it."""
+    return WORD.match(beside) is not None and not SPACELESS.match(beside) and not SPACELESS.match(edge)
 
 
 def _record(row: dict, index: int) -> dict:
@@ -189,7 +207,6 @@ def _entity_row(name: str, known: dict, counts: dict) -> dict:
     text, source = entity_text(known.get("text"), known.get("description"), label)
     base_title = re.sub(r" \([^()]*\)$", "", known.get("page_title") or "")
     inductive = counts.pop("inductive")
-    isolated = not counts["in_degree"] + counts["out_degree"] and inductive == split.TRAIN
     return {
         "entity": name,
         "label": label,
@@ -203,6 +220,6 @@ def _entity_row(name: str, known: dict, counts: dict) -> dict:
         "categories": known.get("categories", []),
         "kind": "item",
         "frequency": counts["mention_count"] + counts["in_degree"] + counts["out_degree"],
-        "inductive_split": "none" if isolated else split.NAMES[inductive],
+        "inductive_split": SIDES[inductive],
         **counts,
     }

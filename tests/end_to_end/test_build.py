@@ -186,14 +186,18 @@ def test_without_wikidata_pages_are_still_extracted(tmp_path):
     assert list(validate(tmp_path / "d")) == []
 
 
-def test_excluded_facts_are_gone_and_counted(demo_dataset, tmp_path):
-    triples = Dataset(demo_dataset).read("triples").select(["head", "relation", "tail"]).to_pylist()[:7]
-    lines = ["\t".join(row.values()) for row in triples]
-    (tmp_path / "x.tsv").write_text("\n".join([*lines, "Q1\tP1\tQ2"]) + "\n")
+def test_excluded_facts_are_gone_and_counted(demo_dataset, tmp_path, capsys):
+    before = Dataset(demo_dataset).read("triples").select(["head", "relation", "tail"]).to_pylist()
+    banned = before[:7]
+    lines = ["\t".join(row.values()) for row in banned]
+    (tmp_path / "x.tsv").write_text("\n".join([*lines, lines[0], "Q1\tP1\tQ2"]) + "\n")
     build(*DEMO_INPUTS, *DEMO_SHARES, "--exclude-triples", tmp_path / "x.tsv", "--out", tmp_path / "d")
     left = Dataset(tmp_path / "d").read("triples").select(["head", "relation", "tail"]).to_pylist()
-    assert not [row for row in left if row in triples]
-    assert manifest(tmp_path / "d")["drops"]["graph"]["excluded"] == 7
+    assert {tuple(row.values()) for row in left} == {tuple(row.values()) for row in before if row not in banned}
+    document = manifest(tmp_path / "d")
+    assert document["drops"]["graph"]["excluded"] == 7
+    assert document["graph"]["excluded_triples"] == {"listed": 8, "found": 7, "removed": 7}
+    assert "excluded triples: listed 8, found 7, removed 7" in capsys.readouterr().out
 
 
 def dump(path, *pages):
