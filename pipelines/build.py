@@ -27,7 +27,9 @@ from pipelines.transforms.facts import Tally, read_statements
 from pipelines.transforms.graph import Graph, SplitRules, describe_graph, make_graph, triple_rows
 from pipelines.transforms.inductive import Sizes
 from pipelines.transforms.mentions import MentionRules
+from pipelines.transforms.neighbourhood import Neighbourhood
 from pipelines.transforms.plan_align import AlignRules, plan_alignment
+from pipelines.transforms.sentences import require_splitter
 from pipelines.transforms.statements import WikidataJob, read_wikidata_range
 from pipelines.transforms.wk_graphs import GraphRules, WkGraphJob, wk_graph_range
 from schemas.errors import DataError
@@ -106,6 +108,7 @@ class Builder:
         graph, refused = make_graph(triples, kept, mentions, rules)
         folder = self.work / "graph"
         graph.save(folder)
+        Neighbourhood.of(graph).save(folder / "neighbourhood")
         for number, mask in enumerate(winning):
             np.save(folder / f"winning-{number}.npy", mask)
         write_json(folder / "describe.json", describe_graph(graph, refused, rules, tally))
@@ -115,12 +118,14 @@ class Builder:
     def wk_graphs(self) -> None:
         """Pages -> word-knowledge graphs."""
         rules = GraphRules(
+            language=self.config.language,
+            sentences=self.config.parameters.sentences,
             passage_chars=self.config.parameters.passage_chars,
             neighbors=self.config.neighbors,
             seed=self.config.seed,
         )
         folders = zip(self.folders("align"), self.folders("wk_graphs"), strict=True)
-        jobs = [WkGraphJob(a / "pages.arrow", self.work / "graph", f, rules) for a, f in folders]
+        jobs = [WkGraphJob(a / "pages.arrow", self.work / "graph" / "neighbourhood", f, rules) for a, f in folders]
         run_jobs("wk_graphs", jobs, wk_graph_range, self.options)
 
     def tables(self) -> dict[str, Sequence[Shard]]:
@@ -211,6 +216,7 @@ def build(config: Build, options: Any) -> None:
 
     Raises DataError where an input is missing, is no dump, or holds nothing whole.
     """
+    require_splitter(config.parameters.sentences)
     plan = inputs.plan_inputs(config)
     if config.dry_run:
         finish.print_plan(config, plan)

@@ -13,6 +13,7 @@ from schemas.errors import UsageError, nearest
 
 STAGES = ("wikidata", "wikipedia", "align", "graph", "wk_graphs")
 
+Sentences = Literal["rules", "spacy"]
 Count = int | None
 """A number, or None: as many as suits the data."""
 
@@ -23,6 +24,8 @@ class Parameters:
 
     passage_chars: int = 600
     """Sentences are packed into a passage of a word-knowledge graph up to so many code points."""
+    sentences: Sentences = "rules"
+    """What splits sentences: rules for any language, or spaCy's sentencizer (pip install '.[spacy]')."""
     min_lead_words: int = 5
     """--keep paper: words that the lead of an entity's article must have (Wikidata5M's rule)."""
     valid_pages: float = 0.01
@@ -128,6 +131,7 @@ _READERS: dict[typing.Any, tuple[Callable[[str], float | str], str]] = {
     Count: (int, "a whole number"),
     float: (float, "a number"),
     bool: ({"true": True, "false": False}.__getitem__, "true or false"),
+    Sentences: ({name: name for name in typing.get_args(Sentences)}.__getitem__, "rules or spacy"),
 }
 """How a value of each type is read, and what it is called."""
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
 import resource
 import sys
@@ -161,6 +162,8 @@ def parameters(config: Build) -> dict[str, Any]:
     """What the dataset's content depends on beside its inputs: no path, no number of workers."""
     document = dataclasses.asdict(config.parameters)
     document.pop("range_mb")
+    if document["sentences"] == "spacy":
+        document["spacy"] = importlib.metadata.version("spacy")
     return {"keep": config.keep, "neighbors": config.neighbors, "seed": config.seed, **document}
 
 

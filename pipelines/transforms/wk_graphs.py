@@ -5,43 +5,35 @@ brings at most `neighbors` triples with it as head. Only train triples are used,
 """
 
 import dataclasses
-import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines import sinks
 from pipelines.records import read_record_batches, write_json
-from pipelines.transforms import split
-from pipelines.transforms.graph import Graph, stable_ids
-from schemas.hashing import random_u64, row_order
+from pipelines.transforms.neighbourhood import Neighbourhood, ranges
+from pipelines.transforms.passages import Cutter
+from pipelines.transforms.sentences import make_splitter
+from schemas.hashing import row_order
 from schemas.wk_graphs import WK_GRAPHS
 
 I64 = npt.NDArray[np.int64]
-U64 = npt.NDArray[np.uint64]
 
 PAGE_SHIFT = 2**27
 """graph_id = page_id * 2^27 + start: pages are shorter than 64 MB, page ids below 2^36."""
-
-# A sentence ends at a full stop or its like, closing quotes included, before white space and something that can
-# begin a sentence; not after an initial or a common abbreviation. CJK full stops need no space.
-SENTENCE_END = re.compile(
-    r"""(?<!\b[A-Z])(?<!\b(?:Dr|Mr|Ms|St|vs|No|Jr|Sr|Lt))(?<!\b(?:Mrs|Rev|Gen|Col|Inc|Ltd))(?<!\b(?:Prof|Capt))
-        [.!?…][\])"'»”’]*\s+(?=[\["'«“‘(]*[^\W_a-z])
-        | [。！？]+[」』”]*
-        | \n+""",
-    re.VERBOSE,
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GraphRules:
     """How passages are cut and neighbours sampled."""
 
+    language: str
+    sentences: str
+    """What splits them: rules or spacy."""
     passage_chars: int
     neighbors: int
     seed: int
@@ -49,10 +41,10 @@ class GraphRules:
 
 @dataclasses.dataclass(frozen=True)
 class WkGraphJob:
-    """A range of pages, the folder of the graph, and the folder for the result."""
+    """A range of pages, the folder of the neighbourhood, and the folder for the result."""
 
     pages: Path
-    graph: Path
+    neighbourhood: Path
     folder: Path
     rules: GraphRules
 
@@ -62,125 +54,155 @@ class WkGraphJob:
         return self.folder / "done.json"
 
 
-class Neighbourhood:
-    """Train triples by head, with the stable ids that samples are drawn by."""
+@dataclasses.dataclass
+class Tally:
+    """What a range counts. passages = graphs + drops."""
 
-    def __init__(self, graph: Graph) -> None:
-        train = np.flatnonzero(graph.codes == split.TRAIN)
-        heads = graph.heads[train]
-        self._relations, self._tails = graph.relations[train], graph.tails[train]
-        self._offsets = np.searchsorted(heads, np.arange(len(graph.items) + 1))
-        self._entity_ids = stable_ids("Q", graph.items)
-        self._relation_ids = stable_ids("P", graph.properties)
-        order = np.argsort(graph.items, kind="stable")
-        self._items, self._index = np.asarray(graph.items)[order], order
+    passages: int = 0
+    drops: Counter[str] = dataclasses.field(default_factory=Counter)
+    entities: list[I64] = dataclasses.field(default_factory=list)
+    """Their indices, once for each train graph that has them as a node."""
+    relations: list[I64] = dataclasses.field(default_factory=list)
+    """The same of relations, once for each triple: every triple has a relation node of its own."""
 
-    def index(self, items: I64) -> I64:
-        """Item numbers -> entity indices."""
-        return self._index[np.searchsorted(self._items, items)]
 
-    def sample(self, page_id: int, anchor: int, rules: GraphRules) -> tuple[I64, I64]:
-        """(relations, tails) of at most `neighbors` triples of an anchor: the smallest hashes of
-        (seed, page, anchor, relation, tail), in index order."""
-        start, end = self._offsets[anchor], self._offsets[anchor + 1]
-        relations, tails = self._relations[start:end], self._tails[start:end]
-        if len(relations) > rules.neighbors:
-            ids = (self._entity_ids[anchor], self._relation_ids[relations], self._entity_ids[tails])
-            hashes = random_u64(rules.seed, "neighbours", page_id, *ids)
-            chosen = np.sort(np.argsort(hashes, kind="stable")[: rules.neighbors])
-            relations, tails = relations[chosen], tails[chosen]
-        return relations, tails
+@dataclasses.dataclass(frozen=True)
+class _Passages:
+    """Passages of a batch of pages: the page's row and the range in its text, shape (S,)."""
+
+    page: I64
+    start: I64
+    end: I64
+
+
+@dataclasses.dataclass(frozen=True)
+class _Mentions:
+    """First mentions, shape (M,), in text order: the passage's row, the range in the passage, the entity's index."""
+
+    passage: I64
+    start: I64
+    end: I64
+    entity: I64
 
 
 def wk_graph_range(job: WkGraphJob) -> None:
     """One range of pages -> wk_graphs rows, and how often each entity and relation is a node of a train graph."""
-    neighbourhood = Neighbourhood(Graph.load(job.graph))
-    drops: Counter[str] = Counter()
-    nodes: Counter[int] = Counter()
-    edges: Counter[int] = Counter()
-    tables = []
-    for batch in read_record_batches(job.pages, ["page_id", "split", "text", "sections", "links"]):
-        rows = [row for page in batch.to_pylist() for row in page_graphs(page, neighbourhood, job.rules, drops)]
-        for row in rows:
-            if row["split"] == "train":
-                tails = {triple["tail_index"] for triple in row["triples"]}
-                nodes.update(tails | {mention["entity_index"] for mention in row["mentions"]})
-                edges.update(triple["relation_index"] for triple in row["triples"])
-        tables.append(pa.Table.from_pylist(rows, schema=WK_GRAPHS.schema))
-    table = pa.concat_tables(tables) if tables else WK_GRAPHS.schema.empty_table()
+    neighbourhood = Neighbourhood.load(job.neighbourhood)
+    cutter = Cutter(make_splitter(job.rules.sentences, job.rules.language), job.rules.passage_chars)
+    tally = Tally()
+    tables = [
+        batch_graphs(batch, neighbourhood, cutter, job.rules, tally)
+        for batch in read_record_batches(job.pages, ["page_id", "split", "text", "sections", "links"])
+    ]
+    table = pa.concat_tables([WK_GRAPHS.schema.empty_table(), *tables])
     sinks.write_range(job.folder / "wk_graphs.arrow", WK_GRAPHS, table, row_order(table["graph_id"].to_numpy()))
-    for name, counts in (("nodes", nodes), ("edges", edges)):
-        pairs = np.array(sorted(counts.items()), np.int64).reshape(-1, 2)
-        np.save(job.folder / f"{name}.npy", pairs)
-    write_json(job.marker, {"out": {"wk_graphs": table.num_rows}, "drops": dict(drops)})
+    for name, pieces in (("nodes", tally.entities), ("edges", tally.relations)):
+        pairs = np.unique(np.concatenate([np.empty(0, np.int64), *pieces]), return_counts=True)
+        np.save(job.folder / f"{name}.npy", np.stack(pairs, axis=-1))
+    counts = {"in": tally.passages, "out": {"wk_graphs": table.num_rows}, "drops": dict(tally.drops)}
+    figures = {"cut_sentences": cutter.cut_sentences, "long_passages": cutter.long_passages}
+    write_json(job.marker, {**counts, "figures": figures})
 
 
-def page_graphs(page: dict, neighbourhood: Neighbourhood, rules: GraphRules, drops: Counter[str]) -> Iterator[dict]:
-    """The word-knowledge graphs of one page; passages without a linked entity are dropped and counted."""
-    links = [link for link in page["links"] if link["entity"] is not None]
-    indices = neighbourhood.index(np.array([int(link["entity"][1:]) for link in links], np.int64)).tolist()
-    sampled: dict[int, tuple[list[int], list[int]]] = {}
-    at = 0
-    for start, end in passages(page["text"], page["sections"], page["links"], rules.passage_chars):
-        mentions: dict[int, tuple[int, int]] = {}
-        while at < len(links) and links[at]["end"] <= end:
-            mentions.setdefault(indices[at], (links[at]["start"] - start, links[at]["end"] - start))
-            at += 1
-        if not mentions:
-            drops["no_linked_entity"] += 1
-            continue
-        triples = []
-        for position, anchor in enumerate(mentions):
-            if anchor not in sampled:
-                relations, tails = neighbourhood.sample(page["page_id"], anchor, rules)
-                sampled[anchor] = relations.tolist(), tails.tolist()
-            triples += [
-                {"anchor": position, "head_index": anchor, "relation_index": relation, "tail_index": tail}
-                for relation, tail in zip(*sampled[anchor], strict=True)
-            ]
-        yield {
-            "graph_id": page["page_id"] * PAGE_SHIFT + start,
-            "page_id": page["page_id"],
-            "split": page["split"],
-            "start": start,
-            "end": end,
-            "text": page["text"][start:end],
-            "mentions": [{"start": s, "end": e, "entity_index": index} for index, (s, e) in mentions.items()],
-            "triples": triples,
-        }
+def batch_graphs(
+    pages: pa.RecordBatch, neighbourhood: Neighbourhood, cutter: Cutter, rules: GraphRules, tally: Tally
+) -> pa.Table:
+    """The word-knowledge graphs of some pages; passages without a linked entity are dropped and counted."""
+    passages = _cut(pages, cutter)
+    mentions = _first_mentions(pages, passages, neighbourhood)
+    linked, graph = np.unique(mentions.passage, return_inverse=True)
+    tally.passages += len(passages.page)
+    tally.drops["no_linked_entity"] += len(passages.page) - len(linked)
+    page, start, end = passages.page[linked], passages.start[linked], passages.end[linked]
+    page_ids = pages["page_id"].to_numpy()
+    counts, rows = _sample(page[graph], mentions.entity, page_ids, neighbourhood, rules)
+    relations, tails = neighbourhood.relations[rows], neighbourhood.tails[rows]
+    anchor = np.arange(len(graph)) - np.searchsorted(graph, graph)
+    facts = (np.repeat(anchor, counts), np.repeat(mentions.entity, counts), relations, tails)
+    texts = pages["text"].to_pylist()
+    spans = zip(page.tolist(), start.tolist(), end.tolist(), strict=True)
+    columns = {
+        "graph_id": page_ids[page] * PAGE_SHIFT + start,
+        "page_id": page_ids[page],
+        "split": pages["split"].take(pa.array(page)),
+        "start": start,
+        "end": end,
+        "text": [texts[number][first:last] for number, first, last in spans],
+        "mentions": _lists("mentions", (mentions.start, mentions.end, mentions.entity), graph, len(linked)),
+        "triples": _lists("triples", facts, np.repeat(graph, counts), len(linked)),
+    }
+    table = pa.table([pa.array(columns[field.name], field.type) for field in WK_GRAPHS.schema], WK_GRAPHS.schema)
+    train = pc.equal(table["split"], "train").to_numpy()
+    of_graphs = np.concatenate([graph, np.repeat(graph, counts)]), np.concatenate([mentions.entity, tails])
+    tally.entities.append(_nodes(*of_graphs, train))
+    tally.relations.append(relations[train[np.repeat(graph, counts)]])
+    return table
 
 
-def passages(text: str, sections: list[dict], links: list[dict], limit: int) -> Iterator[tuple[int, int]]:
-    """Cut a text into passages [start, end): whole sentences of one section, packed up to `limit` code points.
+def _cut(pages: pa.RecordBatch, cutter: Cutter) -> _Passages:
+    """The passages of each page."""
+    sections, links = pages["sections"], pages["links"]
+    starts = sections.flatten().field("start").to_pylist()
+    spans = list(zip(*(links.flatten().field(name).to_pylist() for name in ("start", "end")), strict=True))
+    rows: list[tuple[int, int, int]] = []
+    section = link = 0
+    counts = (pc.list_value_length(lists).to_pylist() for lists in (sections, links))
+    for number, (text, own_sections, own_links) in enumerate(zip(pages["text"].to_pylist(), *counts, strict=True)):
+        own = starts[section : section + own_sections], spans[link : link + own_links]
+        section, link = section + own_sections, link + own_links
+        rows += [(number, start, end) for start, end in cutter.passages(text, *own)]
+    return _Passages(*np.array(rows, np.int64).reshape(-1, 3).T)
 
-    A sentence longer than the limit is a passage of its own, and no cut falls inside a link.
+
+def _first_mentions(pages: pa.RecordBatch, passages: _Passages, neighbourhood: Neighbourhood) -> _Mentions:
+    """The first link to each entity in each passage."""
+    links = pages["links"].flatten()
+    known = links.field("entity").is_valid()
+    links = links.filter(known)
+    page = np.repeat(np.arange(len(pages)), pc.list_value_length(pages["links"]).to_numpy())
+    page = page[known.to_numpy(zero_copy_only=False)]
+    # Places grow over the whole batch. No passage cuts a link, but white space at a passage's ends is not in it.
+    first, last = (passages.page * PAGE_SHIFT + edge for edge in (passages.start, passages.end))
+    start, end = (page * PAGE_SHIFT + links.field(name).to_numpy() for name in ("start", "end"))
+    passage = np.searchsorted(last, start, side="right")
+    inside = np.flatnonzero(passage < len(last))
+    passage, start, end = passage[inside], start[inside], end[inside]
+    start, end = np.maximum(start, first[passage]), np.minimum(end, last[passage])
+    items = pc.utf8_slice_codeunits(links.field("entity"), 1).cast(pa.int64()).to_numpy()
+    entity = neighbourhood.find(items)[inside]
+    found = np.flatnonzero(start < end)
+    _, earliest = np.unique(passage[found] * len(neighbourhood.items) + entity[found], return_index=True)
+    kept = found[np.sort(earliest)]
+    passage = passage[kept]
+    return _Mentions(passage, start[kept] - first[passage], end[kept] - first[passage], entity[kept])
+
+
+def _sample(page: I64, entity: I64, page_ids: I64, neighbourhood: Neighbourhood, rules: GraphRules) -> tuple[I64, I64]:
+    """How many triples each mention has, and their rows in the neighbourhood, mention by mention.
+
+    An entity has the same triples in every passage of a page, so they are drawn once.
     """
-    barriers = {section["start"] for section in sections}
-    start = end = 0
-    for sentence_start, sentence_end in sentences(text, barriers, links):
-        if end > start and (sentence_end - start > limit or sentence_start in barriers):
-            yield _strip(text, start, end)
-            start = sentence_start
-        end = sentence_end
-    if text[start:end].strip():
-        yield _strip(text, start, end)
+    entities = len(neighbourhood.items)
+    pairs, pair = np.unique(page * entities + entity, return_inverse=True)
+    of_page, of_entity = np.divmod(pairs, max(entities, 1))
+    counts, rows = neighbourhood.sample(page_ids[of_page], of_entity, rules.seed, rules.neighbors)
+    starts = np.cumsum(counts) - counts
+    return counts[pair], rows[ranges(starts[pair], counts[pair])]
 
 
-def sentences(text: str, barriers: set[int], links: list[dict]) -> Iterator[tuple[int, int]]:
-    """Sentences [start, end), trailing white space included, in one pass; none ends inside a link."""
-    ends = sorted({match.end() for match in SENTENCE_END.finditer(text)} | barriers | {len(text)})
-    start, at = 0, 0
-    for end in ends:
-        while at < len(links) and links[at]["end"] <= end:
-            at += 1
-        inside = at < len(links) and links[at]["start"] < end
-        if end > start and not inside:
-            yield start, end
-            start = end
+def _lists(name: str, columns: tuple[I64, ...], row: I64, rows: int) -> pa.ListArray:
+    """A column of lists of structs: the flat columns, and for each of their elements its row, in order."""
+    kind = WK_GRAPHS.schema.field(name).type
+    fields = list(kind.value_type)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, fields, strict=True)]
+    offsets = np.append(0, np.cumsum(np.bincount(row, minlength=rows)))
+    return pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()), pa.StructArray.from_arrays(arrays, fields=fields), kind
+    )
 
 
-def _strip(text: str, start: int, end: int) -> tuple[int, int]:
-    """The range without white space at its ends; never empty for a range that holds a word."""
-    piece = text[start:end]
-    left = len(piece) - len(piece.lstrip())
-    return start + left, end - (len(piece) - len(piece.rstrip()))
+def _nodes(graph: I64, entity: I64, train: npt.NDArray[np.bool_]) -> I64:
+    """Each entity of each train graph once."""
+    ours = train[graph]
+    width = int(entity.max(initial=0)) + 1
+    return np.unique(graph[ours] * width + entity[ours]) % width

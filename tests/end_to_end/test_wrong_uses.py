@@ -96,6 +96,7 @@ CASES = {
     "unknown-parameter": (lambda t, d: build(t, "--set", "pasage_chars=300"), 2, "passage_chars"),
     "parameter-without-value": (lambda t, d: build(t, "--set", "passage_chars"), 2, "key=value"),
     "neither-true-nor-false": (lambda t, d: build(t, "--set", "keep_pairs_together=yes"), 2, "true or false"),
+    "unknown-splitter": (lambda t, d: build(t, "--set", "sentences=nltk"), 2, "rules or spacy"),
     "share-out-of-range": (lambda t, d: build(t, "--set", "max_dropped=2"), 2, "0 to 0.5"),
     "no-count": (lambda t, d: build(t, "--set", "test_entities=many"), 2, "a whole number"),
     "out-is-somebodys-folder": (

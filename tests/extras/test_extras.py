@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.validate import validate
+from schemas.manifest import read_manifest
 from tests.conftest import DEMO_INPUTS, DEMO_SHARES, ROOT, digest
 from tests.extras.environments import make_environment
 from wikiloom import COMMANDS
@@ -75,3 +77,14 @@ def test_training_alone_says_how_to_get_what_it_lacks(alone, demo_dataset, tmp_p
     missing = run(wikiloom, folder, "baseline", "transe", "--data", demo_dataset, "--out", tmp_path / "b")
     assert missing.returncode == 2
     assert "[baselines]" in missing.stderr
+
+
+def test_spacy_splits_the_sentences_of_a_build(wheel, demo_dataset, tmp_path):
+    python = make_environment(tmp_path, [f"wikiloom[pipelines,spacy] @ file://{wheel}"])
+    words = ["build", *DEMO_INPUTS, *DEMO_SHARES, "--set", "sentences=spacy", "--out", tmp_path / "d"]
+    done = run(python.with_name("wikiloom"), tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    assert list(validate(tmp_path / "d")) == []
+    made, usual = read_manifest(tmp_path / "d"), read_manifest(demo_dataset)
+    assert made.rest["parameters"]["spacy"].startswith("3.")
+    assert abs(made.tables["wk_graphs"].rows - usual.tables["wk_graphs"].rows) < 0.05 * usual.tables["wk_graphs"].rows
