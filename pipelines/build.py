@@ -75,6 +75,8 @@ class Builder:
         rules = AlignRules(
             keep=self.config.keep,
             min_lead_words=parameters.min_lead_words,
+            min_neighbors=parameters.min_neighbors,
+            min_mentions=parameters.min_mentions,
             seed=self.config.seed,
             valid_pages=parameters.valid_pages,
             test_pages=parameters.test_pages,

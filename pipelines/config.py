@@ -28,6 +28,10 @@ class Parameters:
     """What splits sentences: rules for any language, or spaCy's sentencizer (pip install '.[spacy]')."""
     min_lead_words: int = 5
     """--keep paper: words that the lead of an entity's article must have (Wikidata5M's rule)."""
+    min_neighbors: int = 0
+    """Keep entities with so many neighbours in the graph, or min_mentions; 0 for no such rule (JAKET: 5 and 5)."""
+    min_mentions: int = 0
+    """Keep entities that so many articles link to, or min_neighbors; 0 for no such rule."""
     valid_pages: float = 0.01
     """Share of the pages, and of the wk_graphs from them, in split valid."""
     test_pages: float = 0.01
@@ -57,6 +61,8 @@ class Parameters:
         for name, low, high in (
             ("passage_chars", 20, 100_000),
             ("min_lead_words", 0, 10_000),
+            ("min_neighbors", 0, 1_000_000),
+            ("min_mentions", 0, 1_000_000),
             ("valid_pages", 0, 0.5),
             ("test_pages", 0, 0.49),
             ("valid_triples", 0, 2**31),

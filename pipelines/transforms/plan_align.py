@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from pipelines.records import RecordWriter, read_records, write_json
 from pipelines.sources import CUT
 from pipelines.transforms import split
 from pipelines.transforms.align import INSTANCE_OF, count_without_entity, flatten_statements
+from pipelines.transforms.prune import prune
 from pipelines.transforms.title_lists import TitleLists
 from pipelines.transforms.titles import (
     NO_ITEM,
@@ -43,6 +44,8 @@ class AlignRules:
 
     keep: str
     min_lead_words: int
+    min_neighbors: int
+    min_mentions: int
     seed: int
     valid_pages: float
     test_pages: float
@@ -57,7 +60,8 @@ def plan_alignment(
     """
     items = [read_records(path / "items.arrow", ["item", "title", "relations", "tails"]) for path in wikidata]
     plan = _Plan(items, _Pages.read(wikipedia), lists)
-    kept = plan.kept_items(wikipedia, rules)
+    candidates = plan.kept_items(wikipedia, rules)
+    kept = plan.prune(candidates, wikipedia, rules)
     codes = np.full(len(plan.kept_pages), split.TRAIN, np.int8)
     codes[plan.kept_pages] = split.pages(
         plan.pages.ids[plan.kept_pages], seed=rules.seed, valid=rules.valid_pages, test=rules.test_pages
@@ -77,7 +81,8 @@ def plan_alignment(
         writer.write_table(plan.redirects, max_chunksize=1 << 16)
     _write_rejects(lists.drops, folder / "rejects.arrow")
     unresolved = count_without_entity(plan.index.find(hash_column(plan.redirects["title"])), kept)
-    write_json(folder / "done.json", {**plan.drops(), "redirect_entities": unresolved, **lists.drops})
+    drops = {**plan.drops(), "entities": {"few_neighbors_and_mentions": len(candidates) - len(kept)}}
+    write_json(folder / "done.json", {**drops, "redirect_entities": unresolved, **lists.drops})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,14 +188,24 @@ class _Plan:
         if rules.keep == "all":
             kept += [table["item"].to_numpy() for table in self.items]
         elif rules.keep == "linked":
-            start = 0
-            for path, count in zip(wikipedia, self.pages.counts, strict=True):
-                targets = np.load(path / "targets.npy")
-                of_kept = self.kept_pages[start : start + count][targets[:, 0].astype(np.int64)]
-                kept.append(np.setdiff1d(self.index.find(targets[of_kept, 1]), self._disambiguation_items))
-                start += count
+            kept += [np.setdiff1d(found, self._disambiguation_items) for found in self._linked(wikipedia)]
         numbers = np.unique(np.concatenate(kept))
         return numbers[numbers > NO_ITEM]
+
+    def prune(self, kept: I64, wikipedia: Sequence[Path], rules: AlignRules) -> I64:
+        """Those of the items that have enough neighbours or mentions."""
+        statements = (flatten_statements(table)[::2] for table in self.items)
+        thresholds = {"min_neighbors": rules.min_neighbors, "min_mentions": rules.min_mentions}
+        return prune(kept, statements, self._linked(wikipedia), **thresholds)
+
+    def _linked(self, wikipedia: Sequence[Path]) -> Iterator[I64]:
+        """For each range, the item (or code) of each title that one of its kept articles links to, once for each."""
+        start = 0
+        for path, count in zip(wikipedia, self.pages.counts, strict=True):
+            targets = np.load(path / "targets.npy")
+            of_kept = self.kept_pages[start : start + count][targets[:, 0].astype(np.int64)]
+            yield self.index.find(targets[of_kept, 1])
+            start += count
 
     @cached_property
     def _joined(self) -> tuple[pa.Table, Counter[str]]:

@@ -30,6 +30,16 @@ def test_splits_have_the_sizes_asked_for_or_the_build_says_why_not(tmp_path, cap
     assert list(validate(tmp_path / "d")) == []
 
 
+def test_pairs_may_be_split_and_entities_of_little_note_left_out(tmp_path):
+    words = ["keep_pairs_together=false", "min_neighbors=4", "min_mentions=6", "valid_entities=12", "test_entities=11"]
+    settings = [word for setting in words for word in ("--set", setting)]
+    document = build(*DEMO_INPUTS, *DEMO_SHARES, *settings, "--out", tmp_path / "d")
+    assert document["drops"]["entities"]["few_neighbors_and_mentions"] > 20
+    entities = document["graph"]["inductive_split"]["entities"]
+    assert (entities["valid"], entities["test"]) == (12, 11)
+    assert list(validate(tmp_path / "d")) == []
+
+
 def test_a_wikidata_dump_without_properties_is_said(tmp_path, capsys):
     with gzip.open(EXAMPLES / "wikidata-mini.json.gz", "rb") as lines:
         items = b"".join(line for line in lines if b'"type":"property"' not in line)
