@@ -76,12 +76,18 @@ def inductive(heads: I64, relations: I64, tails: I64, hashes: U64, sizes: Sizes)
         cut = int(share * (budget - lost.sum()))
         members = _best(dataclasses.replace(links, degree=degree), free & (side == TRAIN), hashes, wanted, cut)
         if len(members) < needed:
-            found = f"the largest connected sub-graph found that cuts at most {cut:,} triples"
-            reason = f"{NAMES[code]}: {found} has {len(members):,} entities, {needed:,} are needed"
+            reason = _refusal(NAMES[code], len(members), needed, cut) if len(heads) else "the graph has no triple"
             return Inductive(*_sort_out(heads, tails, np.full_like(side, TRAIN)), reason)
         side[members] = code
         lost = side[heads] != side[tails]
     return Inductive(*_sort_out(heads, tails, side), "")
+
+
+def _refusal(name: str, found: int, needed: int, cut: int) -> str:
+    return (
+        f"{name}: the largest connected sub-graph found that cuts at most {cut:,} triples has {found:,} entities, "
+        f"{needed:,} are needed. --set {name}_entities asks for fewer, max_dropped lets it cut more"
+    )
 
 
 def _test_share(sizes: Sizes) -> float:
