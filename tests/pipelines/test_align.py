@@ -25,7 +25,9 @@ from pipelines.transforms.title_lists import (
 from pipelines.wikitext import Site
 from tests.pipelines.sources.inputs import array, dump, entity, page, statement, write
 
-RULES = AlignRules(keep="linked", min_lead_words=5, seed=0, valid_pages=0.0, test_pages=0.0)
+RULES = AlignRules(
+    keep="linked", min_lead_words=5, min_neighbors=0, min_mentions=0, seed=0, valid_pages=0.0, test_pages=0.0
+)
 SITE = Site.from_siteinfo(None, "en")
 
 
