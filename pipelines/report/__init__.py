@@ -1,14 +1,13 @@
 """wikiloom describe: what is in a dataset, as tables on the terminal or as one self-contained page."""
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipelines.report import run_sections, sections, summary
+from pipelines.report import run_sections, sections, summary, terminal
 from pipelines.report.drawing import draw_graph
 from pipelines.report.funnel import kept_line, read_drops, read_stages
-from pipelines.report.markup import page, text, visible
+from pipelines.report.markup import page, text
 from schemas.dataset import Dataset
 from schemas.errors import DataError
 
@@ -93,22 +92,19 @@ def _wanted(
 
 def describe_terminal(folder: Path) -> None:
     """Print what is in a dataset; plain text where stdout is no terminal. Raises DataError where it is no dataset."""
-    from rich.console import Console
-
     dataset = Dataset(folder)
-    # Off a terminal the width is fixed, so that a table in a file does not depend on somebody's window.
-    console = Console(file=sys.stdout, highlight=False, **({} if sys.stdout.isatty() else {"width": 110}))
+    console = terminal.console()
     manifest = dataset.manifest
-    console.print(_plain(sections.title(manifest)), style="bold")
-    console.print(_plain(sections.origin(manifest)))
-    console.print(_plain(f"digest {dataset.digest}"))
+    console.print(terminal.plain(sections.title(manifest)), style="bold")
+    console.print(terminal.plain(sections.origin(manifest)))
+    console.print(terminal.plain(f"digest {dataset.digest}"))
     settings = ", ".join(f"{key} {value}" for key, value in sections.parameters(manifest).items())
     if settings:
-        console.print(_plain(f"parameters: {settings}"))
+        console.print(terminal.plain(f"parameters: {settings}"))
     for heading, head, rows in _terminal_tables(dataset):
         if rows:
             console.print()
-            console.print(_table(heading, head, rows))
+            console.print(terminal.table(heading, head, rows))
 
 
 def _terminal_tables(dataset: Dataset) -> Iterator[tuple[str, list[str], list[tuple]]]:
@@ -172,24 +168,3 @@ def _statistics(dataset: Dataset, entities: summary.EntityStatistics) -> list[tu
         for name, sample in samples.items()
         if sample.rows
     ]
-
-
-def _table(heading: str, head: Sequence[str], rows: Sequence[tuple]) -> object:
-    from rich import box
-    from rich.table import Table
-
-    shown = Table(box=box.SIMPLE_HEAD, title=heading, title_justify="left", title_style="bold", pad_edge=False)
-    for name, value in zip(head, rows[0], strict=True):
-        number = isinstance(value, (int, float)) or name in ("MB", "mean", "median", "95 %", "most")
-        shown.add_column(name, justify="right" if number else "left", overflow="fold")
-    for row in rows:
-        shown.add_row(*map(_plain, row))
-    return shown
-
-
-def _plain(value: object) -> object:
-    """Text that is neither markup nor an order to the terminal."""
-    from rich.text import Text
-
-    shown = f"{value:,}" if isinstance(value, int) else "" if value is None else str(value)
-    return Text(" ".join(visible(shown).split()))

@@ -2,18 +2,15 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from schemas.check import require_schema
+from pipelines.scan import groups, read_group, scan
 from schemas.dataset import Dataset
-from schemas.errors import DataError
 from schemas.hashing import random_u64
 
 SAMPLED_GROUPS = 32
@@ -210,11 +207,11 @@ def sample_rows(dataset: Dataset, name: str, count: int, columns: Sequence[str] 
         draws = random_u64(0, f"report/{name}", np.arange(2 * count)) % np.uint64(rows)
         chosen = list(dict.fromkeys(draws.tolist()))[:count]
     found, seen = [], 0
-    for path, group, size in _groups(dataset, name):
+    for path, group, size in groups(dataset, name):
         own = [place - seen for place in sorted(chosen) if seen <= place < seen + size]
         seen += size
         if own:
-            found += _read(path, group, columns).take(own).to_pylist()
+            found += read_group(path, group, columns).take(own).to_pylist()
     return found
 
 
@@ -251,35 +248,6 @@ def _is_good(row: dict) -> bool:
         and facts.total() <= 18
         and len(relations) >= 3
     )
-
-
-def scan(
-    dataset: Dataset, name: str, columns: Sequence[str] | None, *, split: str | None = None, limit: int | None = None
-) -> Iterator[pa.Table]:
-    """The row groups of a table one at a time, these columns only; with `limit` so many, evenly spread over all."""
-    groups = list(_groups(dataset, name, split))
-    if limit is not None and len(groups) > limit:
-        groups = [groups[i * len(groups) // limit] for i in range(limit)]
-    for path, group, _ in groups:
-        yield _read(path, group, columns)
-
-
-def _groups(dataset: Dataset, name: str, split: str | None = None) -> Iterator[tuple[Path, int, int]]:
-    """(file, row group, its rows) of a table in order; each file's schema is checked."""
-    for shard in dataset.shards(name, split):
-        path = dataset.folder / shard.path
-        metadata = require_schema(path, dataset.table(name))
-        for group in range(metadata.num_row_groups):
-            yield path, group, metadata.row_group(group).num_rows
-
-
-def _read(path: Path, group: int, columns: Sequence[str] | None) -> pa.Table:
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            return file.read_row_group(group, columns=columns)
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise DataError(f"{path} is damaged ({reason}). Run wikiloom validate, then build it again.") from error
 
 
 def _numbers(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.int64]:
