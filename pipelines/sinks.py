@@ -119,17 +119,16 @@ def write_parquet(table: Table, rows: pa.Table, path: Path) -> Shard:
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = rows.select(table.schema.names).cast(table.schema)
     temporary = path.with_name(f".{path.name}.tmp")
-    groups = max(-(-rows.num_rows // table.row_group_rows), -(-rows.nbytes // ROW_GROUP_BYTES)) if rows.num_rows else 0
-    groups = min(groups, rows.num_rows)
+    groups = list(_row_groups(rows, table.row_group_rows))
     with pq.ParquetWriter(temporary, table.schema, compression="zstd", write_page_checksum=True) as writer:
-        for start, end in _cuts(rows.num_rows, groups):
-            writer.write_table(rows.slice(start, end - start).combine_chunks(), row_group_size=end - start)
+        for group in groups:
+            writer.write_table(group.combine_chunks(), row_group_size=group.num_rows)
     os.replace(temporary, path)
     return Shard(
         path=f"{path.parent.name}/{path.name}",
         rows=rows.num_rows,
         bytes=path.stat().st_size,
-        row_groups=groups,
+        row_groups=len(groups),
         sha256=file_digest(path),
     )
 
@@ -160,6 +159,16 @@ def file_digest(path: Path) -> str:
     """sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _row_groups(rows: pa.Table, most: int) -> Iterator[pa.Table]:
+    """Runs of at most `most` rows, halved until each takes at most ROW_GROUP_BYTES in memory or is one row."""
+    for start, end in _cuts(rows.num_rows, -(-rows.num_rows // most)):
+        group = rows.slice(start, end - start)
+        if group.nbytes <= ROW_GROUP_BYTES or group.num_rows == 1:
+            yield group
+        else:
+            yield from _row_groups(group, -(-group.num_rows // 2))
 
 
 def _split_codes(table: Table, rows: pa.Table) -> npt.NDArray[np.int8]:

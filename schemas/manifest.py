@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar, get_origin
 
 from schemas.errors import DataError
 
@@ -34,6 +34,9 @@ class TableEntry:
     def split(self, name: str) -> list[Shard]:
         """The shards of one split (or of the table itself, for a table without splits)."""
         return [shard for shard in self.shards if PurePosixPath(shard.path).name.startswith(f"{name}-")]
+
+
+_Record = TypeVar("_Record", Shard, TableEntry)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,7 @@ def read_manifest(folder: Path | str) -> Manifest:
         document = json.loads(path.read_text(encoding="utf-8"))
         tables = {name: _entry(entry) for name, entry in document.pop("tables").items()}
         digest = str(document.pop("digest"))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(
             f"{path} is not a manifest of a Wikiloom dataset ({reason}). Build the dataset again."
@@ -81,7 +84,17 @@ def read_manifest(folder: Path | str) -> Manifest:
 
 
 def _entry(entry: dict[str, Any]) -> TableEntry:
-    return TableEntry(**{**entry, "shards": [Shard(**shard) for shard in entry["shards"]]})
+    shards = [_typed(Shard(**shard)) for shard in entry["shards"]]
+    return _typed(TableEntry(**{**entry, "shards": shards}))
+
+
+def _typed(record: _Record) -> _Record:
+    """The record, where its fields are of the types that they are declared with; else a TypeError."""
+    for field in dataclasses.fields(record):
+        value, kind = getattr(record, field.name), get_origin(field.type) or field.type
+        if type(value) is not kind:
+            raise TypeError(f"{field.name} {value!r:.80}, expected {kind}")
+    return record
 
 
 def _require_inside(manifest: Path, name: str) -> None:

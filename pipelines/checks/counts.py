@@ -1,0 +1,56 @@
+"""in = out + drops: the manifest's counts against each other and against the tables."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from pipelines.scan import scan
+from schemas.dataset import Dataset
+
+TABLE_OF = {("align", "pages"): "pages", ("graph", "triples"): "triples", ("wk_graphs", "wk_graphs"): "wk_graphs"}
+"""(stage, what it gives out) -> the table that holds it."""
+
+
+def check_counts(dataset: Dataset) -> Iterator[str]:
+    """A line for each sum that is not right; a dataset without stages (an imported one) has none to check."""
+    stages, drops = (dataset.manifest.rest.get(name, {}) for name in ("stages", "drops"))
+    where = dataset.folder / "manifest.json"
+    try:
+        _require_counts(stages, drops)
+    except (TypeError, AttributeError, KeyError) as error:
+        yield f"{where}: stages and drops should be counts by name, found {error}"
+        return
+    for name, stage in stages.items():
+        if "in" not in stage:
+            continue
+        out, dropped = sum(stage["out"].values()), sum(drops.get(name, {}).values())
+        if stage["in"] != out + dropped:
+            yield f"{where}, stage {name}: {stage['in']} in, but {out} out + {dropped} dropped"
+    for (name, what), table in TABLE_OF.items():
+        out = stages.get(name, {}).get("out", {}).get(what)
+        if out is not None and out != dataset.rows(table):
+            yield f"{where}, stage {name}: {out} {what} out, the table has {dataset.rows(table)} rows"
+    articles = stages.get("wikipedia", {}).get("out", {}).get("articles")
+    if articles is not None and "align" in stages and articles != stages["align"]["in"]:
+        yield f"{where}: {articles} articles out of stage wikipedia, {stages['align']['in']} into align"
+
+
+def check_rejects(dataset: Dataset) -> Iterator[str]:
+    """Each rejected record is one of the drops: as many rows of a stage and reason as the manifest counts."""
+    found: Counter[tuple[str, str]] = Counter()
+    for rows in scan(dataset, "rejects", ["stage", "reason"]):
+        found.update(zip(rows["stage"].to_pylist(), rows["reason"].to_pylist(), strict=True))
+    drops = dataset.manifest.rest.get("drops", {})
+    for (stage, reason), count in sorted(found.items()):
+        counted = drops.get(stage, {}).get(reason, 0)
+        if counted != count:
+            yield f"{dataset.folder}, table rejects: {count} rows {stage}/{reason}, {counted} in the manifest's drops"
+
+
+def _require_counts(stages: dict, drops: dict) -> None:
+    counts = [n for reasons in drops.values() for n in reasons.values()]
+    for stage in stages.values():
+        if "in" in stage:
+            counts += [stage["in"], *stage["out"].values()]
+    for count in counts:
+        if type(count) is not int or count < 0:
+            raise TypeError(f"{count!r}")

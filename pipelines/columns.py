@@ -1,0 +1,46 @@
+"""Columns of a row group as numpy arrays, nested ones flattened."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+I64 = npt.NDArray[np.int64]
+
+
+class Elements(NamedTuple):
+    """The elements of a column of lists of structs, one after the other."""
+
+    rows: I64
+    """The row that each belongs to, ascending."""
+    fields: dict[str, pa.Array]
+
+    def numbers(self, name: str) -> I64:
+        """A field of whole numbers without nulls."""
+        return self.fields[name].to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def values(rows: pa.Table, name: str) -> pa.Array:
+    """A column in one piece."""
+    column = rows[name].combine_chunks()
+    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+
+
+def numbers(rows: pa.Table, name: str, null: int = 0) -> I64:
+    """A column of whole numbers, `null` for those that are null."""
+    return pc.fill_null(values(rows, name), null).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def elements(rows: pa.Table, name: str) -> Elements:
+    """A column of lists of structs."""
+    lists = values(rows, name)
+    parents = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False).astype(np.int64)
+    flat = lists.flatten()
+    return Elements(parents, {field.name: pc.struct_field(flat, field.name) for field in flat.type})
+
+
+def lengths(rows: pa.Table, name: str) -> I64:
+    """Code points of each text."""
+    return pc.utf8_length(values(rows, name)).to_numpy(zero_copy_only=False).astype(np.int64)
