@@ -17,6 +17,7 @@ COMMANDS = {
     "build": ("pipelines", "dumps of Wikipedia and Wikidata -> a dataset of Parquet tables"),
     "describe": ("pipelines", "what is in a dataset: counts, drops, splits"),
     "validate": ("pipelines", "check a dataset: schemas, digests, offsets, references, splits"),
+    "audit": ("pipelines", "leaks: held-out facts in graphs, inverse relations, texts that tell"),
     "train-tokenizer": ("pipelines", "a SentencePiece Unigram vocabulary from a dataset's texts"),
     "tokenize": ("pipelines", "token ids beside a dataset, ready for the trainer"),
     "recipes": ("training", "the training recipes, with their settings"),

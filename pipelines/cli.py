@@ -1,6 +1,7 @@
 """The commands of the pipelines half; each imports what it needs when it runs."""
 
 import dataclasses
+import json
 import logging
 import re
 from collections.abc import Callable
@@ -29,6 +30,20 @@ class Validate:
 
     data: tyro.conf.Positional[Path]
     """The dataset's folder."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Audit:
+    """Report leaks: held-out facts in graphs (exit code 1), and what gives valid and test facts away."""
+
+    data: tyro.conf.Positional[Path]
+    """The dataset's folder."""
+    exclude_triples: Path | None = None
+    """Facts that must not be in it: the file of the build's --exclude-triples, "head TAB relation TAB tail"."""
+    overlap: float = 0.8
+    """Relations are near inverses or duplicates where such a share of the pairs of both is common."""
+    json: bool = False
+    """Print the whole report as JSON."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,6 +127,20 @@ def _validate(arguments: list[str]) -> int:
     return 0
 
 
+def _audit(arguments: list[str]) -> int:
+    config = parse(Audit, "audit", arguments)
+    if not 0 < config.overlap <= 1:
+        raise UsageError(f"--overlap {config.overlap}: expected a share above 0, at most 1.")
+    from pipelines.audit import audit, print_report
+
+    report = audit(config.data, exclude_triples=config.exclude_triples, overlap=config.overlap)
+    if config.json:
+        print(json.dumps({**report.document, "violations": report.violations}, ensure_ascii=False, indent=1))
+    else:
+        print_report(report)
+    return 1 if report.violations else 0
+
+
 def _train_tokenizer(arguments: list[str]) -> int:
     config = parse(TrainTokenizer, "train-tokenizer", arguments)
     if not 100 <= config.vocab_size <= 1_000_000:
@@ -144,6 +173,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "build": _build,
     "describe": _describe,
     "validate": _validate,
+    "audit": _audit,
     "train-tokenizer": _train_tokenizer,
     "tokenize": _tokenize,
 }

@@ -4,6 +4,7 @@ Memory: a row group, the names of entities and relations, about 60 bytes an enti
 bytes a page and a word-knowledge graph.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipelines.checks.small import Examples, Redirects, Unchecked
 from pipelines.checks.tokens import TokenRows, check_tokens
 from pipelines.checks.wk_graphs import PageIndex, WkGraphs
 from pipelines.columns import values
+from pipelines.progress import Progress
 from schemas.dataset import Dataset
 from schemas.digest import TableDigest, dataset_digest
 from schemas.errors import DataError
@@ -87,17 +89,15 @@ def _check_table(dataset: Dataset, name: str, checker: Checker) -> Iterator[str]
         return
     digest, order = TableDigest(table), Order(table)
     found: Counter[str] = Counter()
-    for part in table.parts:
-        for shard in dataset.shards(name, part):
-            path, start = dataset.folder / shard.path, 0
-            for rows in read_rows(path):
-                digest.update(rows)
-                problems = (order.check(rows, part), _check_split(rows, part), checker.check(rows, part))
-                for problem in (problem for of_check in problems for problem in of_check):
-                    if found[problem.kind] < MAX_LINES:
-                        yield f"{path}, row {start + problem.row}: {problem.text}"
-                    found[problem.kind] += 1 + problem.more
-                start += rows.num_rows
+    with Progress(f"validate: {name}", sum(shard.row_groups for shard in entry.shards)) as progress:
+        for done, (path, start, part, rows) in enumerate(_row_groups(dataset, name), start=1):
+            digest.update(rows)
+            checks = order.check(rows, part), _check_split(rows, part), checker.check(rows, part)
+            for problem in itertools.chain(*checks):
+                if found[problem.kind] < MAX_LINES:
+                    yield f"{path}, row {start + problem.row}: {problem.text}"
+                found[problem.kind] += 1 + problem.more
+            progress.update(done)
     for kind, count in found.items():
         if count > MAX_LINES:
             yield f"{dataset.folder}, table {name}: {kind}: {count} problems, {MAX_LINES} of them above"
@@ -105,6 +105,16 @@ def _check_table(dataset: Dataset, name: str, checker: Checker) -> Iterator[str]
     if (digest.hexdigest(), digest.rows) != (entry.digest, entry.rows):
         found_digest = digest.hexdigest()[:8]
         yield f"{dataset.folder}, table {name}: its rows have digest {found_digest}, the manifest {entry.digest[:8]}"
+
+
+def _row_groups(dataset: Dataset, name: str) -> Iterator[tuple[Path, int, str, pa.Table]]:
+    """(shard, row that the group begins with, part, rows) of a table in the order of its digest."""
+    for part in dataset.table(name).parts:
+        for shard in dataset.shards(name, part):
+            start = 0
+            for rows in read_rows(dataset.folder / shard.path):
+                yield dataset.folder / shard.path, start, part, rows
+                start += rows.num_rows
 
 
 def _check_split(rows: pa.Table, part: str) -> Iterator[Problem]:

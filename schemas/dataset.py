@@ -70,6 +70,8 @@ class Dataset:
                 f"{self.folder} has no tokens/{name}. Make them: wikiloom train-tokenizer {self.folder} --out T, "
                 f"then wikiloom tokenize {self.folder} --tokenizer T --name {name}"
             )
+        if folder.is_symlink() or folder.parent.is_symlink():
+            raise DataError(f"{folder} is a symbolic link: only files inside the dataset are read. Copy them there.")
         tokens = Dataset(folder, TOKEN_TABLES)
         made_from = tokens.manifest.rest.get("dataset")
         if made_from != self.digest:
