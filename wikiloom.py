@@ -18,6 +18,7 @@ COMMANDS = {
     "describe": ("pipelines", "what is in a dataset: counts, drops, splits"),
     "validate": ("pipelines", "check a dataset: schemas, digests, offsets, references, splits"),
     "audit": ("pipelines", "leaks: held-out facts in graphs, inverse relations, texts that tell"),
+    "diff": ("pipelines", "what differs in two datasets: inputs, parameters, counts, rows"),
     "train-tokenizer": ("pipelines", "a SentencePiece Unigram vocabulary from a dataset's texts"),
     "tokenize": ("pipelines", "token ids beside a dataset, ready for the trainer"),
     "recipes": ("training", "the training recipes, with their settings"),

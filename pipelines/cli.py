@@ -47,6 +47,16 @@ class Audit:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Diff:
+    """Say what differs in two datasets: inputs, parameters, counts, rows. Like diff: exit code 0 equal, 1 different."""
+
+    a: tyro.conf.Positional[Path]
+    """A dataset's folder."""
+    b: tyro.conf.Positional[Path]
+    """Another's."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainTokenizer:
     """Train a SentencePiece Unigram vocabulary on a dataset's texts."""
 
@@ -141,6 +151,20 @@ def _audit(arguments: list[str]) -> int:
     return 1 if report.violations else 0
 
 
+def _diff(arguments: list[str]) -> int:
+    config = parse(Diff, "diff", arguments)
+    from pipelines.diff import diff
+    from schemas.manifest import read_manifest
+
+    digests = [read_manifest(folder).digest[:8] for folder in (config.a, config.b)]
+    print(printable(f"A {digests[0]} {config.a}\nB {digests[1]} {config.b}"))
+    for line in diff(config.a, config.b):
+        print(printable(line))
+    equal = digests[0] == digests[1]
+    print("equal: every table has the same rows" if equal else "different")
+    return 0 if equal else 1
+
+
 def _train_tokenizer(arguments: list[str]) -> int:
     config = parse(TrainTokenizer, "train-tokenizer", arguments)
     if not 100 <= config.vocab_size <= 1_000_000:
@@ -174,6 +198,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "describe": _describe,
     "validate": _validate,
     "audit": _audit,
+    "diff": _diff,
     "train-tokenizer": _train_tokenizer,
     "tokenize": _tokenize,
 }
