@@ -57,6 +57,18 @@ class Diff:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Explain:
+    """Say why an item or a title is in a dataset or not, and where; exit code 1 where nothing is known of it."""
+
+    data: tyro.conf.Positional[Path]
+    """The dataset's folder."""
+    name: tyro.conf.Positional[str]
+    """An item (Q42), a relation (P31), a title, a redirect, or a label."""
+    json: bool = False
+    """Print all of it as JSON."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainTokenizer:
     """Train a SentencePiece Unigram vocabulary on a dataset's texts."""
 
@@ -165,6 +177,18 @@ def _diff(arguments: list[str]) -> int:
     return 0 if equal else 1
 
 
+def _explain(arguments: list[str]) -> int:
+    config = parse(Explain, "explain", arguments)
+    if not config.name.strip():
+        raise UsageError("explain needs an item or a title, found an empty name. See wikiloom explain --help.")
+    from pipelines.explain import explain, lines
+
+    document = explain(config.data, config.name)
+    text = json.dumps(document, ensure_ascii=False, indent=1) if config.json else "\n".join(lines(document))
+    print(printable(text))
+    return 0 if document["found"] else 1
+
+
 def _train_tokenizer(arguments: list[str]) -> int:
     config = parse(TrainTokenizer, "train-tokenizer", arguments)
     if not 100 <= config.vocab_size <= 1_000_000:
@@ -199,6 +223,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "validate": _validate,
     "audit": _audit,
     "diff": _diff,
+    "explain": _explain,
     "train-tokenizer": _train_tokenizer,
     "tokenize": _tokenize,
 }
