@@ -62,8 +62,7 @@ def diff(a: Path, b: Path) -> Iterator[str]:
     DataError where one of them is no dataset.
     """
     one, other = Dataset(a), Dataset(b)
-    for line in manifest_differences(one, other):
-        yield line
+    yield from manifest_differences(one, other)
     if one.digest == other.digest:
         return
     sides = Side(one, NameHashes.read(one)), Side(other, NameHashes.read(other))

@@ -18,7 +18,7 @@ from pipelines.checks.graph import Entities, Relations, Triples
 from pipelines.checks.known import Known
 from pipelines.checks.pages import Anchors, Pages
 from pipelines.checks.problems import MAX_LINES, Checker, Order, Problem, where
-from pipelines.checks.small import Examples, Redirects, Unchecked
+from pipelines.checks.small import Examples, Redirects
 from pipelines.checks.tokens import TokenRows, check_tokens
 from pipelines.checks.wk_graphs import PageIndex, WkGraphs
 from pipelines.columns import values
@@ -51,7 +51,7 @@ def validate(folder: Path) -> Iterator[str]:
 def _check_rows(dataset: Dataset) -> Iterator[str]:
     """Each table once, after those that its checks need: counts are made before they are compared."""
     known, index = Known(dataset), PageIndex()
-    yield from _check_table(dataset, "rejects", Unchecked())
+    yield from _check_table(dataset, "rejects", Checker())
     yield from check_rejects(dataset)
     yield from _check_table(dataset, "redirects", Redirects(known))
     yield from _check_table(dataset, "examples", Examples())

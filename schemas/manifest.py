@@ -73,7 +73,7 @@ def read_manifest(folder: Path | str) -> Manifest:
         tables = {name: _entry(entry) for name, entry in document.pop("tables").items()}
         digest = str(document.pop("digest"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise DataError(
             f"{path} is not a manifest of a Wikiloom dataset ({reason}). Build the dataset again."
         ) from error

@@ -3,7 +3,7 @@
 Two relations are near inverses (duplicates) if at least a share `threshold` of the pairs of each are, reversed (as they
 are), pairs of the other; the rule and its threshold of 0.8 are those of Akrami et al., "Realistic re-evaluation of
 knowledge graph completion methods" (SIGMOD 2020), who found FB15k and WN18 full of them. Facts from an entity to itself
-are left out.
+do not count for it.
 """
 
 import dataclasses
@@ -78,7 +78,10 @@ def find_leaks(dataset: Dataset, column: str, held: dict[str, Facts], names: Voc
         batch = _read_part(dataset, column, part, parts)
         sizes += np.bincount(batch.relations[batch.heads != batch.tails], minlength=len(sizes))
         for one, other, reversed_ in _same_pair(batch):
-            _count(batch.relations[one], batch.relations[other], reversed_, same, opposite)
+            other_end = batch.heads[one] != batch.tails[one]
+            _count(
+                batch.relations[one[other_end]], batch.relations[other[other_end]], reversed_[other_end], same, opposite
+            )
             links += [*_links(batch, one, other, reversed_, held), *_links(batch, other, one, reversed_, held)]
     near = _near(same, opposite, sizes, threshold)
     return Leaks(near, *_judge(links, near, held, names))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.checks.known import SIDES, Known, add_at
-from pipelines.checks.problems import Problem, where
+from pipelines.checks.problems import Checker, Problem, where
 from pipelines.checks.wk_graphs import PageIndex, hash_array
 from pipelines.columns import I64, lengths, numbers, values
 from pipelines.facts import INDICES, TRUE_SPLITS, read_facts
@@ -17,7 +17,7 @@ from pipelines.facts import INDICES, TRUE_SPLITS, read_facts
 ITEM = re.compile(r"Q[1-9][0-9]*|P[1-9][0-9]*")
 
 
-class Triples:
+class Triples(Checker):
     """Names, splits, and what train says of each entity and relation."""
 
     def __init__(self, known: Known) -> None:
@@ -158,7 +158,7 @@ def name_order(name: str) -> tuple[int, int, bytes]:
     return (0, int(name[1:]), b"") if ITEM.fullmatch(name) else (1, 0, name.encode())
 
 
-class Entities:
+class Entities(Checker):
     """Numbers, counts and texts; read after the tables that they are counted from."""
 
     def __init__(self, known: Known, pages: PageIndex) -> None:
@@ -248,7 +248,7 @@ class Entities:
         yield from where(other, "lead", lambda i: f"text is not the lead of page {ids[i]}")
 
 
-class Relations:
+class Relations(Checker):
     """Numbers and counts; read after the tables that they are counted from."""
 
     def __init__(self, known: Known) -> None:

@@ -7,14 +7,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.checks.known import Known, add_at
-from pipelines.checks.problems import MAX_LINES, Problem, span_problems, where
+from pipelines.checks.problems import MAX_LINES, Checker, Problem, span_problems, where
 from pipelines.checks.wk_graphs import MAX_PAGE_ID, PAGE_SHIFT, U64, PageIndex, Passages, hash_array
 from pipelines.columns import I64, elements, lengths, numbers, values
 from pipelines.scan import scan_places
 from schemas.hashing import hash_strings, random_u64
 
 
-class Pages:
+class Pages(Checker):
     """Offsets and references of pages; what their graphs hold; counts links of train pages."""
 
     def __init__(self, known: Known, passages: Passages, index: PageIndex) -> None:
@@ -124,7 +124,7 @@ class Pages:
                 yield f"{path}, row {start + row}: graph {ids[row]}: {graphs[int(ids[row])]}"
 
 
-class Anchors:
+class Anchors(Checker):
     """Counts of surface forms against the links of the train pages."""
 
     def __init__(self, known: Known) -> None:

@@ -1,7 +1,7 @@
 """What a check finds: a row, and what is wrong with it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,16 +25,16 @@ class Problem(NamedTuple):
     more: int = 0
 
 
-class Checker(Protocol):
-    """What is checked of one table, a row group at a time; `part` is the split, or the table's name without splits."""
+class Checker:
+    """What is checked of one table beside its order and its digest; by itself nothing."""
 
     def check(self, rows: pa.Table, part: str) -> Iterator[Problem]:
-        """Problems of the next row group, in the table's order."""
-        ...
+        """Problems of the next row group, in the table's order; `part` is its split, or the table's name."""
+        yield from ()
 
     def finish(self) -> Iterator[str]:
         """Lines about the table as a whole."""
-        ...
+        yield from ()
 
 
 def where(

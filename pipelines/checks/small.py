@@ -1,4 +1,4 @@
-"""Checks of the tables that stand for themselves: redirects, examples, rejects."""
+"""Checks of the tables that stand for themselves: redirects and examples."""
 
 from collections.abc import Iterator
 
@@ -6,23 +6,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.checks.known import Known
-from pipelines.checks.problems import Problem, span_problems, where
+from pipelines.checks.problems import Checker, Problem, span_problems, where
 from pipelines.columns import elements, lengths, values
 
 
-class Unchecked:
-    """A table of which nothing is promised but its order and its digest."""
-
-    def check(self, rows: pa.Table, part: str) -> Iterator[Problem]:
-        """Nothing."""
-        yield from ()
-
-    def finish(self) -> Iterator[str]:
-        """Nothing."""
-        yield from ()
-
-
-class Redirects(Unchecked):
+class Redirects(Checker):
     """Titles that lead to entities."""
 
     def __init__(self, known: Known) -> None:
@@ -38,7 +26,7 @@ class Redirects(Unchecked):
         yield from where(dangling, "entity", lambda i: f"entity {names[i]} is not in table entities")
 
 
-class Examples(Unchecked):
+class Examples(Checker):
     """Text tasks; their entities need not be the dataset's."""
 
     def check(self, rows: pa.Table, part: str) -> Iterator[Problem]:

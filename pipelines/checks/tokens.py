@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import sinks
-from pipelines.checks.problems import Problem, where
-from pipelines.checks.small import Unchecked
+from pipelines.checks.problems import Checker, Problem, where
 from pipelines.columns import elements, numbers, values
 from pipelines.scan import scan
 from schemas.dataset import Dataset
@@ -19,7 +18,7 @@ COPIED = {"wk_graphs": "graph_id", "pages": "page_id", "entities": "entity_index
 """Table -> the column that token rows take over."""
 
 
-class TokenRows(Unchecked):
+class TokenRows(Checker):
     """Token ids of one table."""
 
     def __init__(self, tokens: Dataset, table: str) -> None:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.checks.known import Known, add_at
-from pipelines.checks.problems import Problem, span_problems, where
+from pipelines.checks.problems import Checker, Problem, span_problems, where
 from pipelines.columns import I64, Elements, elements, lengths, numbers, values
 from pipelines.facts import INDICES, Facts, graph_split, read_facts
 from schemas.hashing import hash_strings, random_u64
@@ -71,7 +71,7 @@ class Passages:
     parts: npt.NDArray[np.int8]
 
 
-class WkGraphs:
+class WkGraphs(Checker):
     """Ids, offsets, mentions and facts of the graphs; keeps what pages will be asked for."""
 
     def __init__(self, known: Known) -> None:
