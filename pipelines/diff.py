@@ -193,7 +193,7 @@ def _compared(table: str, column: str) -> bool:
 
 
 def _differ(row: pa.Table, other: pa.Table, column: str, a: Side, b: Side) -> bool:
-    return row_hashes(row, [column], a.names)[0] != row_hashes(other, [column], b.names)[0]
+    return bool(row_hashes(row, [column], a.names)[0] != row_hashes(other, [column], b.names)[0])
 
 
 def _rows_of(table: str, wanted: U64, side: Side) -> dict[int, pa.Table]:

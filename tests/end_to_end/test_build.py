@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.audit import audit
 from pipelines.sinks import file_digest
 from pipelines.validate import validate
 from schemas.dataset import Dataset
@@ -198,6 +199,9 @@ def test_excluded_facts_are_gone_and_counted(demo_dataset, tmp_path, capsys):
     assert document["drops"]["graph"]["excluded"] == 7
     assert document["graph"]["excluded_triples"] == {"listed": 8, "found": 7, "removed": 7}
     assert "excluded triples: listed 8, found 7, removed 7" in capsys.readouterr().out
+    report = audit(tmp_path / "d", exclude_triples=tmp_path / "x.tsv")
+    assert report.violations == []
+    assert (report.document["excluded"]["in_triples"], report.document["excluded"]["of_the_build"]) == (0, True)
 
 
 def dump(path, *pages):

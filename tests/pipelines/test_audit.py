@@ -14,7 +14,6 @@ from pipelines.audit import audit, pairs
 from pipelines.audit.labels import LabelFinder
 from pipelines.audit.texts import Meetings
 from pipelines.facts import Facts, pair_codes
-from tests.conftest import DEMO_INPUTS
 from tests.pipelines.planting import Copy, new_graph
 from wikiloom import main
 
@@ -211,20 +210,3 @@ def test_an_excluded_fact_is_proved_to_be_away_or_found(demo_dataset, tmp_path, 
     assert "triples/train-00000-of-00001.parquet, row 0" in capsys.readouterr().out
     assert main(["audit", str(demo_dataset)]) == 0
     assert "excluded facts: not checked" in capsys.readouterr().out
-
-
-def test_an_excluded_list_of_the_build_is_known_as_such(demo_dataset, tmp_path):
-    facts = Copy(demo_dataset, tmp_path / "d").rows("triples", "train")[:3]
-    listed = tmp_path / "x.tsv"
-    listed.write_text("".join(f"{fact['head']}\t{fact['relation']}\t{fact['tail']}\n" for fact in facts))
-    assert main(["build", *map(str, DEMO_INPUTS), "--exclude-triples", str(listed), "--out", str(tmp_path / "b")]) == 0
-    report = audit(tmp_path / "b", exclude_triples=listed)
-    assert report.violations == []
-    assert report.document["excluded"] == {
-        "listed": 3,
-        "unknown": 0,
-        "of_the_build": True,
-        "in_triples": 0,
-        "examples": [],
-    }
-    assert report.document["excluded_by_build"] == 3
