@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipelines.report.sections import inputs
 from pipelines.row_hashes import NameHashes, row_hashes
 from pipelines.scan import groups, read_group, scan
 from schemas.dataset import Dataset
@@ -79,13 +80,11 @@ def manifest_differences(a: Dataset, b: Dataset) -> Iterator[str]:
 
 
 def _said(dataset: Dataset) -> dict[str, Any]:
-    rest = {name: value for name, value in dataset.manifest.rest.items() if name != "key"}
-    inputs = rest.pop("inputs", [])
-    rest["inputs"] = {
+    files = {
         f"{file.get('role')} {file.get('name')}": f"{file.get('bytes')} bytes, sha256 {str(file.get('sha256'))[:16]}"
-        for file in inputs
+        for file in inputs(dataset.manifest)
     }
-    return rest
+    return {name: value for name, value in dataset.manifest.rest.items() if name != "key"} | {"inputs": files}
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

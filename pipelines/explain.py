@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.columns import elements, numbers, values
+from pipelines.report.funnel import read_drops
+from pipelines.report.sections import parameters
 from pipelines.scan import groups, read_group, scan
 from pipelines.transforms.articles import count_words
 from pipelines.transforms.titles import MAX_REDIRECTS
@@ -156,8 +158,8 @@ def _links(dataset: Dataset, field: str, wanted: Sequence[str]) -> dict[str, Any
 
 def _why(dataset: Dataset, document: dict[str, Any]) -> Iterator[str]:
     """The rule that decided, as far as the dataset can tell."""
-    parameters = dataset.manifest.rest.get("parameters", {})
-    rule = KEEP.get(str(parameters.get("keep")), "").format(words=parameters.get("min_lead_words"))
+    keep, words = (parameters(dataset.manifest).get(name) for name in ("keep", "min_lead_words"))
+    rule = KEEP.get(str(keep), "").format(words=words)
     entity, pages = document.get("entity"), document.get("pages", [])
     if document.get("relation"):
         return
@@ -167,7 +169,7 @@ def _why(dataset: Dataset, document: dict[str, Any]) -> Iterator[str]:
         yield f"kept: {' and '.join(reasons) or 'neither article nor link here'}" + (f"; {rule}" if rule else "")
     elif pages:
         yield "a page without entity: no item of the Wikidata dump names its title, or the item was not kept"
-        if parameters.get("keep") == "paper" and pages[0].get("lead_words", 0) < parameters.get("min_lead_words", 0):
+        if keep == "paper" and isinstance(words, int) and pages[0].get("lead_words", words) < words:
             yield f"its lead has {pages[0]['lead_words']} words; {rule}"
     elif document.get("redirects"):
         yield "a redirect that ends at no entity: its last target has no item, or one that was not kept"
@@ -180,7 +182,7 @@ def _why(dataset: Dataset, document: dict[str, Any]) -> Iterator[str]:
 
 
 def _dropped(dataset: Dataset, what: str) -> Iterator[str]:
-    drops = dataset.manifest.rest.get("drops", {})
+    drops = read_drops(dataset.manifest)
     stages = ("items", "wikidata") if what == "item" else ("wikipedia", "align")
     counts = [f"{stage}/{reason} {n:,}" for stage in stages for reason, n in drops.get(stage, {}).items()]
     if counts:

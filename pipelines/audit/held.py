@@ -12,6 +12,7 @@ from pipelines import sinks
 from pipelines.columns import values
 from pipelines.facts import INDICES, TRUE_SPLITS, Facts, read_facts
 from pipelines.names import Names
+from pipelines.report.sections import inputs
 from pipelines.scan import scan, scan_places
 from pipelines.sources.sql import read_text_lines
 from schemas.dataset import Dataset
@@ -66,13 +67,23 @@ def read_excluded(path: Path, dataset: Dataset, names: Vocabulary) -> tuple[Fact
             fact = names.fact(*(batch[name][row].as_py() for name in INDICES))
             examples.append(f"{place}, row {start + row}: {fact} in {batch['split'][row]}")
     digest = sinks.file_digest(path)
-    same = any(file.get("sha256") == digest for file in dataset.manifest.rest.get("inputs", []))
+    same = any(file.get("sha256") == digest for file in inputs(dataset.manifest))
     return facts, Excluded(len(rows), int((~known).sum()), same, found, examples)
 
 
 def read_held(dataset: Dataset, column: str) -> dict[str, Facts]:
     """Split -> its facts, for the splits that are held out of the graphs."""
     return {split: read_facts(dataset, [split], column) for split in TRUE_SPLITS[1:]}
+
+
+def require_indices(dataset: Dataset, names: Vocabulary) -> None:
+    """DataError where a triple points beyond the entities or relations: nothing can be said of it."""
+    sizes = len(names.entities), len(names.relations), len(names.entities)
+    for path, _, rows in scan_places(dataset, "triples", INDICES):
+        for name, size in zip(INDICES, sizes, strict=True):
+            index = rows[name].to_numpy()
+            if len(index) and not (index.min() >= 0 and index.max() < size):
+                raise DataError(f"{path}: a {name} is not one of {size}. Run wikiloom validate {dataset.folder}.")
 
 
 def unseen(dataset: Dataset, held: dict[str, Facts], column: str, names: Vocabulary) -> dict[str, dict[str, int]]:

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.audit.held import Excluded, Vocabulary, read_excluded, read_held, unseen
+from pipelines.audit.held import Excluded, Vocabulary, read_excluded, read_held, require_indices, unseen
 from pipelines.audit.inductive import Inductive, check_inductive
 from pipelines.audit.pairs import LEAKS, RelationPair, find_leaks
 from pipelines.audit.proof import Proof, prove
 from pipelines.audit.texts import WAYS, find_text_leaks
 from pipelines.facts import Facts, graph_split
 from pipelines.names import read_names
+from pipelines.report.funnel import read_drops
 from schemas.dataset import Dataset
 
 
@@ -30,6 +31,7 @@ def audit(folder: Path, *, exclude_triples: Path | None = None, overlap: float =
     """Read a dataset and report its leaks. DataError where it is no dataset, or the list of facts is none."""
     dataset = Dataset(folder)
     names = Vocabulary(*read_names(dataset))
+    require_indices(dataset, names)
     column = graph_split(dataset)
     held = read_held(dataset, column)
     banned, excluded = read_excluded(exclude_triples, dataset, names) if exclude_triples else (None, None)
@@ -39,35 +41,29 @@ def audit(folder: Path, *, exclude_triples: Path | None = None, overlap: float =
     inductive = check_inductive(dataset, names)
     new = unseen(dataset, held, column, names)
     masks = {split: {**leaks.masks[split], **texts.masks[split]} for split in held}
+    examples = {split: {**leaks.examples[split], **texts.examples[split]} for split in held}
     labels = dataset.read("relations", columns=["label"])["label"].to_pylist()
     document = {
         "digest": dataset.digest,
         "graph_split": column,
         "graphs": [dataclasses.asdict(proof) for proof in proofs],
         "excluded": dataclasses.asdict(excluded) if excluded else None,
-        "excluded_by_build": dataset.manifest.rest.get("drops", {}).get("graph", {}).get("excluded", 0),
+        "excluded_by_build": read_drops(dataset.manifest).get("graph", {}).get("excluded", 0),
         "splits": {
-            split: {
-                "facts": len(facts),
-                **{kind: int(mask.sum()) for kind, mask in leaks.masks[split].items()},
-                **{way: int(mask.sum()) for way, mask in texts.masks[split].items()},
-                **new[split],
-                "examples": {**leaks.examples[split], **texts.examples[split]},
-            }
+            split: {"facts": len(facts), **_counts(masks[split]), **new[split], "examples": examples[split]}
             for split, facts in held.items()
         },
         "relation_overlap": overlap,
         "near_relations": [_near_row(pair, names) for pair in leaks.near],
         "relations": _relation_rows(held, masks, names, labels),
-        "text": {
-            "graphs": texts.graphs,
-            "pages": texts.pages,
-            "entities": texts.entities,
-            "entities_without_label": texts.without_label,
-        },
+        "text": texts.read,
         "inductive": dataclasses.asdict(inductive) if inductive else None,
     }
     return Report(document, list(_violations(document, proofs, excluded, inductive)))
+
+
+def _counts(masks: dict[str, np.ndarray]) -> dict[str, int]:
+    return {kind: int(mask.sum()) for kind, mask in masks.items()}
 
 
 def _near_row(pair: RelationPair, names: Vocabulary) -> dict[str, Any]:

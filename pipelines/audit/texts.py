@@ -36,12 +36,9 @@ class TextLeaks:
 
     masks: dict[str, dict[str, Mask]]
     examples: dict[str, dict[str, list[str]]]
-    entities: int
-    """Entities of held-out facts."""
-    without_label: int
-    """Of them, those without a label that has a word in it: they can't be found in a text."""
-    graphs: int
-    pages: int
+    read: dict[str, int]
+    """graphs and pages that were read; entities of held-out facts; entities_without_label of them, which have no label
+    with a word in it and can't be found in a text."""
 
 
 class Meetings:
@@ -103,8 +100,13 @@ def find_text_leaks(dataset: Dataset, held: dict[str, Facts], names: Vocabulary)
         examples[split] = {
             way: list(_examples(facts, masks[split][way], place, way, names)) for way, place in own.items()
         }
-    sizes = dataset.rows("wk_graphs", "train"), dataset.rows("pages", "train")
-    return TextLeaks(masks, examples, len(entities), len(entities) - finder.entities, *sizes)
+    read = {
+        "graphs": dataset.rows("wk_graphs", "train"),
+        "pages": dataset.rows("pages", "train"),
+        "entities": len(entities),
+        "entities_without_label": len(entities) - finder.entities,
+    }
+    return TextLeaks(masks, examples, read)
 
 
 def _entities(dataset: Dataset, wanted: npt.NDArray[np.int32], column: str) -> Iterator[dict]:

@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from pipelines.report.funnel import read_drops
 from pipelines.scan import scan
 from schemas.dataset import Dataset
+from schemas.errors import DataError
 
 TABLE_OF = {("align", "pages"): "pages", ("graph", "triples"): "triples", ("wk_graphs", "wk_graphs"): "wk_graphs"}
 """(stage, what it gives out) -> the table that holds it."""
@@ -16,13 +18,13 @@ def check_counts(dataset: Dataset) -> Iterator[str]:
     where = dataset.folder / "manifest.json"
     try:
         _require_counts(stages, drops)
-    except (TypeError, AttributeError, KeyError) as error:
+    except (TypeError, AttributeError) as error:
         yield f"{where}: stages and drops should be counts by name, found {error}"
         return
     for name, stage in stages.items():
         if "in" not in stage:
             continue
-        out, dropped = sum(stage["out"].values()), sum(drops.get(name, {}).values())
+        out, dropped = sum(stage.get("out", {}).values()), sum(drops.get(name, {}).values())
         if stage["in"] != out + dropped:
             yield f"{where}, stage {name}: {stage['in']} in, but {out} out + {dropped} dropped"
     for (name, what), table in TABLE_OF.items():
@@ -30,8 +32,8 @@ def check_counts(dataset: Dataset) -> Iterator[str]:
         if out is not None and out != dataset.rows(table):
             yield f"{where}, stage {name}: {out} {what} out, the table has {dataset.rows(table)} rows"
     articles = stages.get("wikipedia", {}).get("out", {}).get("articles")
-    if articles is not None and "align" in stages and articles != stages["align"]["in"]:
-        yield f"{where}: {articles} articles out of stage wikipedia, {stages['align']['in']} into align"
+    if articles is not None and "align" in stages and articles != stages["align"].get("in"):
+        yield f"{where}: {articles} articles out of stage wikipedia, {stages['align'].get('in')} into align"
 
 
 def check_rejects(dataset: Dataset) -> Iterator[str]:
@@ -39,7 +41,10 @@ def check_rejects(dataset: Dataset) -> Iterator[str]:
     found: Counter[tuple[str, str]] = Counter()
     for rows in scan(dataset, "rejects", ["stage", "reason"]):
         found.update(zip(rows["stage"].to_pylist(), rows["reason"].to_pylist(), strict=True))
-    drops = dataset.manifest.rest.get("drops", {})
+    try:
+        drops = read_drops(dataset.manifest)
+    except DataError:
+        return  # check_counts has said so
     for (stage, reason), count in sorted(found.items()):
         counted = drops.get(stage, {}).get(reason, 0)
         if counted != count:
@@ -49,8 +54,7 @@ def check_rejects(dataset: Dataset) -> Iterator[str]:
 def _require_counts(stages: dict, drops: dict) -> None:
     counts = [n for reasons in drops.values() for n in reasons.values()]
     for stage in stages.values():
-        if "in" in stage:
-            counts += [stage["in"], *stage["out"].values()]
+        counts += [stage.get("in", 0), *stage.get("out", {}).values()]
     for count in counts:
         if type(count) is not int or count < 0:
             raise TypeError(f"{count!r}")

@@ -13,6 +13,7 @@ from pipelines.checks.problems import Checker, Problem, where
 from pipelines.checks.wk_graphs import PageIndex, hash_array
 from pipelines.columns import I64, lengths, numbers, values
 from pipelines.facts import INDICES, TRUE_SPLITS, read_facts
+from pipelines.report.sections import parameters
 
 ITEM = re.compile(r"Q[1-9][0-9]*|P[1-9][0-9]*")
 
@@ -25,7 +26,7 @@ class Triples(Checker):
         self._held = {split: read_facts(known.dataset, [split]) for split in TRUE_SPLITS[1:]}
         self._inductive_relations = np.zeros((len(SIDES), len(known.relations)), bool)
         # A benchmark's published splits are what they are; only splits made here keep the rule.
-        self._official = known.dataset.manifest.rest.get("parameters", {}).get("split") == "official"
+        self._official = parameters(known.dataset.manifest).get("split") == "official"
 
     def check(self, rows: pa.Table, part: str) -> Iterator[Problem]:
         """Names fit indices; labels, splits and sides fit each other; no fact is in two splits."""

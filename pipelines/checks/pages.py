@@ -41,6 +41,9 @@ class Pages(Checker):
             lambda i: f"section {sections.fields['title'][i]} begins inside the lead",
             sections.rows,
         )
+        levels = sections.numbers("level")
+        odd = (levels < 1) | (levels > 6)
+        yield from where(odd, "section level", lambda i: f"section level {levels[i]}, expected 1 to 6", sections.rows)
         names = values(rows, "entity")
         entities = self._known.entities.index(names)
         unknown = names.is_valid().to_numpy(zero_copy_only=False) & (entities < 0)

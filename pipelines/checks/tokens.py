@@ -23,7 +23,8 @@ class TokenRows(Checker):
 
     def __init__(self, tokens: Dataset, table: str) -> None:
         self._table = table
-        self._vocabulary = int(tokens.manifest.rest.get("vocab_size", 0))
+        size = tokens.manifest.rest.get("vocab_size")
+        self._vocabulary = size if isinstance(size, int) else 0
 
     def check(self, rows: pa.Table, part: str) -> Iterator[Problem]:
         """Ids lie in the vocabulary; each anchor of a graph has its one mark, and facts hang on anchors."""

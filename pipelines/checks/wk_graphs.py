@@ -11,6 +11,7 @@ from pipelines.checks.known import Known, add_at
 from pipelines.checks.problems import Checker, Problem, span_problems, where
 from pipelines.columns import I64, Elements, elements, lengths, numbers, values
 from pipelines.facts import INDICES, Facts, graph_split, read_facts
+from pipelines.report.sections import parameters
 from schemas.hashing import hash_strings, random_u64
 
 U64 = npt.NDArray[np.uint64]
@@ -77,7 +78,7 @@ class WkGraphs(Checker):
     def __init__(self, known: Known) -> None:
         self._known = known
         self._train: Facts = read_facts(known.dataset, ["train"], graph_split(known.dataset))
-        neighbors = known.dataset.manifest.rest.get("parameters", {}).get("neighbors")
+        neighbors = parameters(known.dataset.manifest).get("neighbors")
         self._neighbors = neighbors if isinstance(neighbors, int) else None
         self._splits = known.dataset.table("wk_graphs").splits
         self._pieces: list[tuple[np.ndarray, ...]] = []
