@@ -17,12 +17,13 @@ from pipelines.report.funnel import read_drops
 from pipelines.report.sections import parameters
 from pipelines.scan import groups, read_group, scan
 from pipelines.transforms.articles import count_words
-from pipelines.transforms.titles import MAX_REDIRECTS
 from pipelines.wikitext import Site
 from schemas.dataset import Dataset
 
 ITEM = re.compile(r"[QqPp][0-9]+")
 SHOWN = 5
+MAX_REDIRECTS = 16
+"""Redirects that are followed one after the other; each is a look through the table."""
 ENTITY_COLUMNS = (
     "entity",
     "entity_index",

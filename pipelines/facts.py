@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from pipelines.scan import scan
 from schemas.dataset import Dataset
+from schemas.errors import DataError
 
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
@@ -59,7 +60,10 @@ class Facts:
 
 def graph_split(dataset: Dataset) -> str:
     """The column of `triples` whose train facts the graphs may hold: split, or inductive_split."""
-    return str(dataset.manifest.rest.get("graph_split", "split"))
+    column = dataset.manifest.rest.get("graph_split", "split")
+    if column not in ("split", "inductive_split"):
+        raise DataError(f"{dataset.folder}/manifest.json: graph_split {column!r}, expected split or inductive_split.")
+    return str(column)
 
 
 def read_facts(dataset: Dataset, wanted: Sequence[str], column: str = "split") -> Facts:

@@ -1,6 +1,7 @@
 """The facts that training must not see: valid, test, and a list of excluded ones."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pipelines.facts import INDICES, TRUE_SPLITS, Facts, read_facts
 from pipelines.names import Names
 from pipelines.report.sections import inputs
 from pipelines.scan import scan, scan_places
-from pipelines.sources.sql import read_text_lines
+from pipelines.sources.lists import read_text_lines
 from schemas.dataset import Dataset
 from schemas.errors import DataError
 
@@ -113,10 +114,13 @@ def _excluded_lines(path: Path) -> Iterator[tuple[str, str, str]]:
         raise DataError(f"{path} is {'a folder' if path.is_dir() else 'missing'}, expected a file of facts.")
     if not path.stat().st_size:
         return
-    for number, line in enumerate(read_text_lines(str(path)), start=1):
+    lost: Counter[str] = Counter()
+    for number, line in enumerate(read_text_lines(str(path), lost), start=1):
         fields = tuple(line.strip().split("\t") if "\t" in line else line.split())
         if fields in ((), ("",)):
             continue
         if len(fields) != 3 or not all(fields):
             raise DataError(f"{path}, line {number}: expected head TAB relation TAB tail, found {line!r:.80}.")
         yield fields
+    if lost:
+        raise DataError(f"{path}: cut or damaged, so it can't prove that its facts are away. Fetch it again.")
