@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipelines.report.sections import inputs
 from pipelines.row_hashes import NameHashes, row_hashes
-from pipelines.scan import groups, read_group, scan
+from pipelines.scan import count_rows, groups, read_group, scan
 from schemas.dataset import Dataset
 
 U64 = npt.NDArray[np.uint64]
@@ -126,7 +126,7 @@ def _table_differences(table: str, a: Side, b: Side) -> Iterator[str]:
 def find_changes(table: str, a: Side, b: Side) -> Changes:
     """Compare all rows of a table, a part of the keys at a time."""
     columns = [name for name in a.dataset.table(table).schema.names if name in KEYS[table] or _compared(table, name)]
-    parts = max(1, -(-max(side.dataset.rows(table) for side in (a, b)) // PART_ROWS))
+    parts = max(1, -(-max(count_rows(side.dataset, table) for side in (a, b)) // PART_ROWS))
     found = [_compare(*(_read_hashes(table, columns, side, part, parts) for side in (a, b))) for part in range(parts)]
     return Changes(
         *(np.concatenate([getattr(one, field.name) for one in found]) for field in dataclasses.fields(Changes))

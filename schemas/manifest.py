@@ -92,7 +92,7 @@ def _typed(record: _Record) -> _Record:
     """The record, where its fields are of the types that they are declared with; else a TypeError."""
     for field in dataclasses.fields(record):
         value, kind = getattr(record, field.name), get_origin(field.type) or field.type
-        if type(value) is not kind:
+        if type(value) is not kind or (kind is int and not 0 <= value < 2**63):
             raise TypeError(f"{field.name} {value!r:.80}, expected {kind}")
     return record
 

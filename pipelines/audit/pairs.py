@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pipelines.audit.held import EXAMPLES, Vocabulary
 from pipelines.columns import I64
 from pipelines.facts import INDICES, TRUE_SPLITS, Facts, pair_codes
-from pipelines.scan import scan
+from pipelines.scan import count_rows, scan
 from schemas.dataset import Dataset
 
 THRESHOLD = 0.8
@@ -72,7 +72,7 @@ def find_leaks(dataset: Dataset, column: str, held: dict[str, Facts], names: Voc
     opposite: Counter[tuple[int, int]] = Counter()
     sizes = np.zeros(len(names.relations), np.int64)
     links: list[_Link] = []
-    facts = sum(dataset.rows("triples", split) for split in TRUE_SPLITS)
+    facts = sum(count_rows(dataset, "triples", split) for split in TRUE_SPLITS)
     parts = max(1, -(-facts // PART_FACTS))
     for part in range(parts):
         batch = _read_part(dataset, column, part, parts)
