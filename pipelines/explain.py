@@ -160,7 +160,7 @@ def _links(dataset: Dataset, field: str, wanted: Sequence[str]) -> dict[str, Any
 def _why(dataset: Dataset, document: dict[str, Any]) -> Iterator[str]:
     """The rule that decided, as far as the dataset can tell."""
     keep, words = (parameters(dataset.manifest).get(name) for name in ("keep", "min_lead_words"))
-    rule = KEEP.get(str(keep), "").format(words=words)
+    rule = KEEP.get(str(keep), "").format(words=words) + _thresholds(dataset)
     entity, pages = document.get("entity"), document.get("pages", [])
     if document.get("relation"):
         return
@@ -180,6 +180,13 @@ def _why(dataset: Dataset, document: dict[str, Any]) -> Iterator[str]:
         yield from _dropped(dataset, what)
     for reject in document["rejects"]:
         yield f"rejected in stage {reject['stage']}: {reject['reason']} ({reject['detail']})"
+
+
+def _thresholds(dataset: Dataset) -> str:
+    """JAKET's filter, where the build had one."""
+    least = {name: parameters(dataset.manifest).get(f"min_{name}") for name in ("neighbors", "mentions")}
+    asked = [f"{n} {name}" for name, n in least.items() if n]
+    return f" and has at least {' or '.join(asked)}" if asked else ""
 
 
 def _dropped(dataset: Dataset, what: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,10 +61,13 @@ class Facts:
 
 def graph_split(dataset: Dataset) -> str:
     """The column of `triples` whose train facts the graphs may hold: split, or inductive_split."""
-    column = dataset.manifest.rest.get("graph_split", "split")
-    if column not in ("split", "inductive_split"):
-        raise DataError(f"{dataset.folder}/manifest.json: graph_split {column!r}, expected split or inductive_split.")
-    return str(column)
+    found: Any = dataset.manifest.rest
+    for name in ("graph", "wk_graphs", "split_column"):
+        found = found.get(name, {}) if isinstance(found, dict) else {}
+    if found not in ({}, "split", "inductive_split"):
+        path = dataset.folder / "manifest.json"
+        raise DataError(f"{path}: graph.wk_graphs.split_column {found!r}, expected split or inductive_split.")
+    return found or "split"
 
 
 def read_facts(dataset: Dataset, wanted: Sequence[str], column: str = "split") -> Facts:

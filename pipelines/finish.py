@@ -109,7 +109,6 @@ def write_dataset(builder: "Builder", key: str, files: list[dict]) -> Manifest:
         "language": builder.config.language,
         "inputs": files,
         "parameters": parameters(builder.config),
-        "graph_split": "split",  # the column of triples whose train facts wk_graphs may hold
         "key": key,
         "stages": stages,
         "drops": drops,

@@ -164,7 +164,7 @@ def test_graphs_that_follow_the_inductive_split_are_held_to_it(tmp_path):
     copy = Copy(dataset.folder, tmp_path / "copy")
     copy.edit("triples", "train", lambda rows: rows[0].update(inductive_split="test"))
     assert audit(copy.folder).violations == []
-    copy.document(lambda d: d.update(graph_split="inductive_split"))
+    copy.document(lambda d: d.update(graph={"wk_graphs": {"split_column": "inductive_split"}}))
     (line,) = audit(copy.folder).violations
     assert "row 0 (graph 134217728): (Q0, P0, Q1) is test" in line
 
