@@ -32,6 +32,9 @@ _LONGEST = 3 << 20
 _MOST = 48 << 20
 """Bytes that a block is decoded to at most: five may stand for a run of 259."""
 _ENDS_TRIED = 4
+_BEGINNING = 1 << 15
+"""Bytes of a block that tell it from a false mark: its tables, and codes that must be in them."""
+_NEW_HEADER = b"BZh9"
 _WINDOW = 1 << 18
 """Bytes searched for marks at a time."""
 
@@ -69,13 +72,13 @@ class Bz2Blocks:
         return position if position <= self._size else self._damage(self._size, is_cut=True)
 
     def find(self, position: int, end: int) -> int | None:
-        """Offset of the first undamaged block in [position, end)."""
+        """Offset of the first block in [position, end) whose beginning can be decoded: no false mark's can."""
         bit = 8 * position
         while (mark := self._next_mark(bit, 8 * (end + 4))) is not None:
             unit = self._offset(mark)
             if unit >= end:
                 return None
-            if unit >= position and self._read_block(mark) is not None:
+            if unit >= position and self._begins_block(mark):
                 return unit
             bit = mark + 1
         return None
@@ -113,6 +116,16 @@ class Bz2Blocks:
                 return data, end
         return None
 
+    def _begins_block(self, mark: int) -> bool:
+        """Whether the block at bit `mark` has sound tables; not decoded to its end, so that planning stays cheap."""
+        end = min(self._marks_behind(mark, _BEGINNING), default=mark + 8 * _BEGINNING)
+        aligned = self._aligned(mark, end)
+        try:
+            bz2.BZ2Decompressor().decompress(_NEW_HEADER + aligned[: (end - mark) // 8], max_length=_MOST)
+        except (OSError, ValueError):
+            return False
+        return True
+
     def _ends(self, mark: int) -> Iterator[int]:
         """Bits at which the block may end, the likeliest first."""
         likeliest = self._next_mark(mark + 1, mark + 8 * _LONGEST)
@@ -120,11 +133,13 @@ class Bz2Blocks:
             header = self._offset(likeliest)
             likeliest = self._stream_end(header) if header != likeliest // 8 else likeliest
             yield likeliest
-        window = self._read(mark // 8, mark // 8 + _LONGEST)
-        marks = (*find_marks(window, _BLOCK_MARK), *find_marks(window, _END_MARK))
-        for bit in sorted(mark // 8 * 8 + found for found in marks):
-            if bit > mark and bit != likeliest:
-                yield bit
+        yield from (bit for bit in sorted(self._marks_behind(mark, _LONGEST)) if bit != likeliest)
+
+    def _marks_behind(self, mark: int, length: int) -> list[int]:
+        """Marks of either kind behind bit `mark`, in `length` bytes."""
+        window = self._read(mark // 8, mark // 8 + length)
+        found = (*find_marks(window, _BLOCK_MARK), *find_marks(window, _END_MARK))
+        return [bit for bit in (mark // 8 * 8 + one for one in found) if bit > mark]
 
     def _stream_end(self, header: int) -> int | None:
         """The bit of the end mark of a stream that ends just before byte `header`."""
@@ -137,20 +152,25 @@ class Bz2Blocks:
 
     def _decode_bits(self, mark: int, end: int) -> bytes | None:
         """Text of the block in bits [mark, end); None if that is no undamaged block."""
-        first, shift = divmod(mark, 8)
         length, rest = divmod(end - mark, 8)
-        raw = np.frombuffer(self._read(first, first + length + 2).ljust(length + 2, b"\0"), np.uint8)
-        aligned = ((raw[:-1] << shift) | (raw[1:] >> (8 - shift)) if shift else raw).tobytes()
+        aligned = self._aligned(mark, end)
         checksum = int.from_bytes(aligned[6:10])
         pad = -rest % 8
         trailer = (aligned[length] >> (8 - rest)) << _TRAILER_BITS | _END_MARK << 32 | checksum
-        stream = b"".join((b"BZh9", aligned[:length], (trailer << pad).to_bytes((rest + _TRAILER_BITS + pad) // 8)))
+        tail = (trailer << pad).to_bytes((rest + _TRAILER_BITS + pad) // 8)
         decoder = bz2.BZ2Decompressor()
         try:
-            data = decoder.decompress(stream, max_length=_MOST)
+            data = decoder.decompress(b"".join((_NEW_HEADER, aligned[:length], tail)), max_length=_MOST)
         except (OSError, ValueError):
             return None
         return data if decoder.eof and not decoder.unused_data else None
+
+    def _aligned(self, start: int, end: int) -> bytes:
+        """Bits [start, end) moved to whole bytes, and some that follow; zeros behind the end of the file."""
+        first, shift = divmod(start, 8)
+        length = (end - start) // 8 + 2
+        raw = np.frombuffer(self._read(first, first + length).ljust(length, b"\0"), np.uint8)
+        return ((raw[:-1] << shift) | (raw[1:] >> (8 - shift)) if shift else raw).tobytes()
 
     def _next_mark(self, bit: int, limit: int) -> int | None:
         """First block mark that begins in bits [bit, limit)."""

@@ -1,7 +1,7 @@
 """Decompression in bounded memory: a file's bytes -> decoded blocks, told apart by magic numbers, not by names.
 
 A compressed file is units one behind the other that can be decoded alone: bz2 blocks, gzip members, zstd frames.
-Damage does not raise: the iterators give a `Truncated` in its place and go on at the next unit that can be decoded.
+Damage does not raise: the iterators give a `Truncated` for each damaged unit and go on at the next that begins well.
 Which that is depends on the file alone, so reading in ranges meets the same damage as reading in sequence.
 """
 

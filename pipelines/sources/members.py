@@ -1,7 +1,7 @@
 """Gzip by its members, zstd by its frames: parts that stand one behind the other and can be decoded alone.
 
 Nothing says where a part begins but the end of the one before it. A part in the middle of a file is found by its
-first bytes, and taken for one only if it can be decoded.
+first bytes, and taken for one only if what follows can be decoded.
 """
 
 import dataclasses

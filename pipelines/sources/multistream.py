@@ -56,7 +56,7 @@ def plan_dump(path: str, index: str | None, target_bytes: int) -> list[Range]:
         def find(position: int, end: int) -> int | None:
             for offset in offsets[bisect.bisect_left(offsets, position) : bisect.bisect_left(offsets, end)]:
                 _check(file, offset, index)
-                # A damaged stream is no cut: reading in sequence would not find it behind other damage either.
+                # Only what is found without an index too: damage then costs the same with and without it.
                 if blocks.find(offset, offset + 1) is not None:
                     return offset
             return None

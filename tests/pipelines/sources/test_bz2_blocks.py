@@ -75,18 +75,20 @@ def test_damage_in_a_block_costs_that_block(data):
         expected = [*whole[:number], None, *whole[number + 1 :]]
         assert read(broken) == expected
         cuts = starts(broken)
-        assert len(cuts) == len(units) - 2
+        assert {*units[:number], *units[number + 1 : -1]} <= {*cuts}
         cut = cuts[number % len(cuts)]
         assert read(broken, 0, cut) + read(broken, cut) == expected
 
 
-def test_neighbours_that_are_damaged_are_one_loss():
+@pytest.mark.parametrize("place", range(0, 60, 7))
+def test_a_damaged_mark_or_table_costs_its_block_and_the_one_before_at_the_most(place):
     units = starts(SINGLE)
     broken = bytearray(SINGLE)
-    broken[units[1] + 500] ^= 1
-    broken[units[2] + 500] ^= 1
-    whole = read(SINGLE)
-    assert read(broken) == [whole[0], None, *whole[3:]]
+    broken[units[3] + place] ^= 0xFF
+    whole, found = read(SINGLE), read(broken)
+    assert None in found and found[:2] == whole[:2] and found[-3:] == whole[-3:]
+    for cut in starts(broken):
+        assert read(broken, 0, cut) + read(broken, cut) == found
 
 
 @pytest.mark.parametrize("cut", [len(SINGLE) - 1, len(SINGLE) - 3000, len(SINGLE) // 2, 20])
