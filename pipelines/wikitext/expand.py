@@ -7,6 +7,7 @@ unclosed one costs itself, not the page, and never a second search.
 import re
 
 from pipelines.wikitext.budget import require_shallow
+from pipelines.wikitext.entities import decode
 from pipelines.wikitext.marks import BREAK, HOLE, shield
 from pipelines.wikitext.templates import Templates, parse_arguments
 
@@ -24,6 +25,10 @@ _TOKEN = re.compile(
     r"|<!--"
 )
 _SAME_TAG = {name: re.compile(rf"<(?i:{name})(?=[\s/>])[^<>]*+>|<(/)(?i:{name})\s*+>") for name in _DROPPED_TAGS}
+# <ref name="a>b" />: what is left of the tag behind the first ">".
+_QUOTED_REST = re.compile(r'[^"<>\n]*+"(?:[^"<>\n/]++|/(?!>)|"[^"\n]*+")*+/>')
+_VERBATIM = frozenset(["nowiki", "pre", "source", "syntaxhighlight", "code", "includeonly", "templatedata"])
+"""A line inside these may look like a heading. In any other element, or a template, it says that it never closed."""
 _HEADING = "\n=="
 _MAX_RENDER_DEPTH = 20
 """What has more levels inside is dropped: each level copies what is inside it."""
@@ -51,7 +56,8 @@ def _scan(text: str, position: int, stack: "_Stack") -> int | None:
         position = end
         kind = token.lastindex
         if kind == 1:
-            out.append(stack.render(token[1]))
+            content = token[1]
+            out.append(stack.render(content) if _HEADING not in content else _without_head(content))
         elif kind == 4:
             # A heading before the closer: this one was never closed.
             if text.find(_HEADING, start, end) >= 0:
@@ -101,11 +107,12 @@ class _Stack:
             require_shallow(depth, "templates")
             if self._depths:
                 self._depths[-1] = max(self._depths[-1], depth)
-            pieces = self.out[start + 1 :] if depth <= _MAX_RENDER_DEPTH else []
+            content = "".join(self.out[start + 1 :]) if depth <= _MAX_RENDER_DEPTH else ""
+            if _HEADING in content:
+                self._take_head_off(start)
+                continue
             del self.out[start:]
-            # The name ends at the first bar: a template inside it makes it unknown.
-            is_named = len(pieces) == 1 or (pieces and "|" in pieces[0])
-            self.out.append(self.render("".join(pieces)) if is_named else HOLE)
+            self.out.append(self.render(content))
 
     def find_comment_end(self, text: str, position: int) -> int:
         """Where the comment ends that began before `position`; -1 where it does not, nor will a later one."""
@@ -119,13 +126,21 @@ class _Stack:
         return HOLE if renderer is None else renderer(parse_arguments(content))
 
     def recover(self) -> None:
-        """Take name and parameters off the lines on which unclosed templates begin; the rest of the page stays."""
+        """Take the heads off unclosed templates; the rest of the page stays."""
         for start in self._starts:
-            if start + 1 < len(self.out):
-                line, newline, rest = self.out[start + 1].partition("\n")
-                # Behind the last "|" comes text, as in {{lang|de|Haus; without one the line is a template's name.
-                _, bar, kept = line.rpartition("|")
-                self.out[start + 1] = (kept if bar else "") + newline + rest
+            self._take_head_off(start)
+
+    def _take_head_off(self, start: int) -> None:
+        if start + 1 < len(self.out):
+            self.out[start + 1] = _without_head(self.out[start + 1])
+
+
+def _without_head(content: str) -> str:
+    """What stays of an unclosed template: all but name and parameters on the line where it began."""
+    line, newline, rest = content.partition("\n")
+    # Behind the last "|" comes text, as in {{lang|de|Haus; without one the line is a template's name.
+    _, bar, kept = line.rpartition("|")
+    return (kept if bar else "") + newline + rest
 
 
 def _skip_tag(text: str, opener: re.Match[str]) -> tuple[int, str]:
@@ -133,13 +148,15 @@ def _skip_tag(text: str, opener: re.Match[str]) -> tuple[int, str]:
     name, start = opener[5].lower(), opener.end()
     if text[start - 2] == "/":
         return start, BREAK if name == "nowiki" else HOLE
+    if name == "ref" and opener[0].count('"') % 2 and (rest := _QUOTED_REST.match(text, start)):
+        return rest.end(), HOLE
     closer = next((tag for tag in _SAME_TAG[name].finditer(text, start) if text[tag.end() - 2] != "/"), None)
     # A second opener, or a heading before the closer: this one was never closed.
     if closer is None or not closer[1]:
         return start, ""
     content = text[start : closer.start()]
     if name == "nowiki":
-        return closer.end(), shield(content) or BREAK
-    if name == "ref" and _HEADING in content:
+        return closer.end(), shield(decode(content)) or BREAK
+    if name not in _VERBATIM and _HEADING in content:
         return start, ""
     return closer.end(), HOLE

@@ -6,28 +6,19 @@ import re
 from collections import Counter
 
 from pipelines.wikitext.budget import require_shallow
-from pipelines.wikitext.marks import END, HOLE, LINK
-from pipelines.wikitext.site import CATEGORY, FILE, MAX_TITLE, Site
+from pipelines.wikitext.entities import decode
+from pipelines.wikitext.marks import BREAK, END, HOLE, LINE_MARKUP, LINK, shield
+from pipelines.wikitext.quotes import find_apostrophe, without_quotes
+from pipelines.wikitext.site import CATEGORY, FILE, MAX_TITLE, PROTOCOL, Site, is_external, percent_decode
+from pipelines.wikitext.tags import BLOCK, INLINE, TAGS, is_magic_word
 
-_PROTOCOL = (
-    r"(?:(?:(?:https?|s?ftp|ftps|gopher|ircs?|ssh|svn|git|telnet|nntp|worldwind|mms|redis|ldap)?:)?//"
-    r"|(?:mailto|news|urn|geo|tel|magnet|bitcoin|sips?|sms|xmpp):)"
-)
-_EXTERNAL = re.compile(rf"\s*(?:{_PROTOCOL})\S*\s*(.*)", re.DOTALL)
-_BLOCK = "br p div center blockquote poem li ul ol dl dt dd hr h1 h2 h3 h4 h5 h6 tr td th caption"
-_INLINE = """
-    b i u s em strong small big sub sup span font tt kbd samp var cite dfn del ins strike abbr acronym q bdi bdo ruby rb
-    rp rt rtc rbc tbody thead tfoot onlyinclude noinclude section mark time data wbr a img ref references nowiki math
-    chem ce gallery imagemap timeline score hiero graph mapframe maplink templatedata templatestyles syntaxhighlight
-    source code pre includeonly inputbox categorytree indicator style script col colgroup phonos langconvert translate
-    tvar languages"""
-_BLOCK_TAGS, _INLINE_TAGS = frozenset(_BLOCK.split()), frozenset(_INLINE.split())
+_EXTERNAL = re.compile(rf"\s*(?:{PROTOCOL})\S*\s*(.*)", re.DOTALL)
 _PLAIN = r"[A-Za-z0-9][A-Za-z0-9,.'()!?-]*+(?: [A-Za-z0-9(][A-Za-z0-9,.'()!?-]*+)*+"
 """A target that needs no second look but for its first letter."""
 _TARGET = r"[^\[\]|{}<>\n\x01-\x03]"
-_QUOTES = re.compile("''+")
 _PIPE_TRICK = re.compile(r"^:?(?:[^:|]{1,60}:)?(.*?)(?: ?\([^()]*\)|, .*)?$", re.DOTALL)
 _INVISIBLE = ("category", "file", "language")
+_MAX_HEADING = 300
 _IS_LINK, _IS_TABLE, _IS_EXTERNAL = 1, 2, 3
 
 
@@ -36,6 +27,8 @@ class _Open:
     """Something that began and has not ended."""
 
     kind: int
+    start: int
+    """Where it began in the page."""
     at: int
     """Index in the output of the placeholder where it began."""
     targets: int
@@ -53,13 +46,14 @@ def _tokens(trail: str) -> re.Pattern[str]:
         rf"\[\[(?:({_PLAIN})|({_TARGET}++))(?:\|({_TARGET}*+))?\]\]({trail})"  # 1-4: a link with no markup inside
         rf"|\]\]({trail})"  # 5
         r"|\[\[\[*+()"  # 6
-        r"|''()'*+"  # 7
-        r"|<(/?[A-Za-z][A-Za-z0-9]*+)(?=[\s/>])[^<>]*+>"  # 8: a tag's name
-        rf"|\[(?:{_PROTOCOL})[^\s\[\]<>\"\x01\x02]*+[ \t]*+()"  # 9
-        r"|\]()"  # 10
-        r"|\{\|()"  # 11
-        r"|\|\}()"  # 12
-        r"|__[^\W\d_]++__()"  # 13
+        r"|'''(?!')(?<=[^\W\d_]''')()"  # 7: quotes that may hold an apostrophe
+        r"|''()'*+"  # 8: other quotes
+        r"|<(/?[A-Za-z][A-Za-z0-9]*+)(?=[\s/>])[^<>]*+>"  # 9: a tag's name
+        rf"|\[(?:{HOLE}|{PROTOCOL})[^\s\[\]<>\"\x01\x02]*+[ \t]*+()"  # 10
+        r"|\]()"  # 11
+        r"|\{\|()"  # 12
+        r"|\|\}()"  # 13
+        r"|__[^\W\d_]++(?:_[^\W\d_]++)*+__()"  # 14
     )
 
 
@@ -76,6 +70,8 @@ class Inline:
         self._shown = 0
         """Links with visible text that are in no `targets`: they lead elsewhere."""
         self._tables = 0
+        self._apostrophe = self._line_end = -1
+        """Of the line with quotes that was looked at last."""
         text = "\n" + wikitext
         position: int | None = 0
         while position is not None:
@@ -107,12 +103,12 @@ class Inline:
                     out.append(f"{LINK}{shown}{trail}{END}")
                 else:
                     self._link(plain or target, label, trail)
-            elif kind == 7:
+            elif kind == 8:
                 # Four quotes are an apostrophe and bold; others are bold, italics or both.
                 if end - start == 4:
                     out.append("'")
-            elif kind == 5 and self._close_external():
-                # The first "]" was the external link's: look at the second again, it may begin "]]".
+            elif kind == 5 and (self._close_external() or self._close_bracket(token)):
+                # The first "]" ended something else: look at the second again, it may begin "]]".
                 return start + 1
             else:
                 self._rare(token)
@@ -123,35 +119,54 @@ class Inline:
         """Tokens of which a page has few."""
         kind = token.lastindex
         if kind == 5:
-            self._close_link(token[5])
+            self._close_link(token)
         elif kind == 6:
             # Of an odd run the first bracket is text.
-            length = token.end() - token.start()
-            if length % 2:
+            start, end = token.span()
+            if (end - start) % 2:
                 self._out.append("[")
-            for _ in range(length // 2):
-                self._push(_IS_LINK)
-        elif kind == 8:
-            self._tag(token[8], token[0])
+                start += 1
+            for at in range(start, end, 2):
+                self._push(_IS_LINK, at)
         elif kind == 9:
+            self._tag(token[9], token)
+        elif kind == 7:
+            self._read_quotes(token)
+        elif kind == 10:
             if self._open and self._open[-1].kind == _IS_EXTERNAL:
                 self._open.pop()
-            self._push(_IS_EXTERNAL)
-        elif kind == 10:
+            self._push(_IS_EXTERNAL, token.start())
+            if token.string[token.end() : token.end() + 1] in LINE_MARKUP:
+                self._out[-1] = BREAK
+        elif kind == 11:
             if not self._close_external():
                 self._out.append("]")
-        elif kind in (11, 12) and not _begins_line(token.string, token.start()):
+        elif kind in (12, 13) and not self._begins_line(token):
             self._out.append(token[0])
-        elif kind == 11:
-            self._push(_IS_TABLE)
-            self._tables += 1
         elif kind == 12:
+            self._push(_IS_TABLE, token.start())
+            self._tables += 1
+        elif kind == 13:
             self._close_table()
-        elif token[0].upper() != token[0]:
-            self._out.append(token[0])  # __init__, not a magic word
+        elif not is_magic_word(token[0], self._site.language):
+            self._out.append(token[0])
 
-    def _push(self, kind: int) -> None:
-        self._open.append(_Open(kind, len(self._out), len(self.targets), self._visible()))
+    def _read_quotes(self, token: re.Match[str]) -> None:
+        start = token.start()
+        if start >= self._line_end:
+            self._apostrophe, self._line_end = find_apostrophe(token.string, start)
+        if start == self._apostrophe:
+            self._out.append("'")
+
+    def _begins_line(self, token: re.Match[str]) -> bool:
+        """Whether nothing but indentation, or a table, stands before it on its line."""
+        text, position = token.string, token.start()
+        while text[position - 1] in " \t:":
+            position -= 1
+        return text[position - 1] == "\n" or text[position - 2 : position] == "|}"
+
+    def _push(self, kind: int, start: int) -> None:
+        self._open.append(_Open(kind, start, len(self._out), len(self.targets), self._visible()))
         self._out.append("")
 
     def _visible(self) -> int:
@@ -164,19 +179,21 @@ class Inline:
         if self._open:
             self._open[-1].depth = max(self._open[-1].depth, opened.depth + 1)
 
-    def _tag(self, name: str, whole: str) -> None:
-        bare = name.lstrip("/").lower()
-        if bare == "table":
-            if name[0] == "/":
-                self._close_table()
-            else:
-                self._push(_IS_TABLE)
-                self._tables += 1
-                self._out[-1] = "\n"
-        elif bare in _BLOCK_TAGS:
-            self._out.append("\n")
-        elif bare not in _INLINE_TAGS:
-            self._out.append(whole)  # a < b and c > d
+    def _tag(self, name: str, token: re.Match[str]) -> None:
+        effect = TAGS.get(name) or TAGS.get(name.lower())
+        if effect == INLINE:
+            if token.string[token.end() : token.end() + 1] in LINE_MARKUP:
+                self._out.append(BREAK)  # behind it no list begins, nor a heading or a table
+        elif effect == BLOCK:
+            self._out.append(_line_end(token))
+        elif effect is None:
+            self._out.append(token[0])  # a < b and c > d
+        elif name[0] == "/":
+            self._close_table()
+        else:
+            self._push(_IS_TABLE, token.start())
+            self._tables += 1
+            self._out[-1] = "\n"
 
     def _close_external(self) -> bool:
         """End the external link that is open on this line, if one is."""
@@ -190,6 +207,17 @@ class Inline:
         self._open.pop()
         if not any(piece.strip() for piece in pieces):
             self._out[at] = HOLE
+        return True
+
+    def _close_bracket(self, token: re.Match[str]) -> bool:
+        """Whether the first of three brackets ends one inside a link's label: [[a|b [c]]]."""
+        text, start = token.string, token.start()
+        if text[token.end() : token.end() + 1] != "]" or not self._open or self._open[-1].kind != _IS_LINK:
+            return False
+        begin = self._open[-1].start + 2
+        if text.count("[", begin, start) <= text.count("]", begin, start):
+            return False
+        self._out.append("]")
         return True
 
     def _close_table(self) -> None:
@@ -212,7 +240,8 @@ class Inline:
             self.drops[reason] += len(self.targets) - opened.targets
             del self.targets[opened.targets :]
 
-    def _close_link(self, trail: str) -> None:
+    def _close_link(self, token: re.Match[str]) -> None:
+        trail = token[5]
         while self._open and self._open[-1].kind == _IS_EXTERNAL:
             self._open.pop()
         if not self._open or self._open[-1].kind != _IS_LINK:
@@ -222,14 +251,18 @@ class Inline:
         self._end(opened, "links")
         first = self._out[opened.at + 1] if opened.at + 1 < len(self._out) else ""
         number = self._namespace(first)
-        if number in (FILE, CATEGORY):
+        if _has_heading(token.string, opened.start, token.start()):
+            # It was never closed.
+            _, links = self._give_up(opened)
+            del self.targets[opened.targets : opened.targets + links]
+        elif number in (FILE, CATEGORY):
             self._drop(opened, "file" if number == FILE else "category")
             self.drops["file" if number == FILE else "category"] += 1
-            self._out.append(trail)
+            self._leave_hole(trail)
         elif self._visible() != opened.visible:
             # Only the innermost brackets are a link; of the outer ones the label stays.
             if LINK not in first:
-                self._out[opened.at + 1] = first.rpartition("|")[2]
+                self._out[opened.at + 1] = _without_target(first)
             self.drops["nested"] += 1
             self._out.append(trail)
         else:
@@ -237,6 +270,10 @@ class Inline:
             del self._out[opened.at :]
             target, bar, label = content.partition("|")
             self._link(target, label if bar else None, trail)
+
+    def _leave_hole(self, trail: str) -> None:
+        """Where something inline was; at the beginning of a line nothing needs mending."""
+        self._out.append(trail if self._out[-1][-1:] == "\n" else HOLE + trail)
 
     def _namespace(self, piece: str) -> int:
         prefix, colon, _ = piece[:80].partition(":")
@@ -249,11 +286,11 @@ class Inline:
         else:
             self.drops[kind] += 1
             if kind in _INVISIBLE and not target.lstrip().startswith(":"):
-                self._out.append(trail)
+                self._leave_hole(trail)
                 return
             text = _external_text(target, label) if kind == "external" else _visible_text(target, label)
         if "''" in text:
-            text = _QUOTES.sub("", text)
+            text = without_quotes(text)
         text += trail
         core = text.strip()
         if not core.strip(HOLE):
@@ -266,13 +303,14 @@ class Inline:
             shown = f"{LINK}{shown}{END}"
         else:
             self._shown += 1
+            shown = BREAK + shown if shown[0] in LINE_MARKUP else shown
         # The label's own outer spaces stand outside of the link.
         if len(core) != len(text):
             shown = (" " if text[0].isspace() else "") + shown + (" " if text[-1].isspace() else "")
         self._out.append(shown)
 
     def _resolve(self, target: str) -> tuple[str, str]:
-        if "//" in target and _EXTERNAL.match(target):
+        if (":" in target or "//" in target) and is_external(target):
             return "external", ""
         return self._site.resolve(target)
 
@@ -286,15 +324,20 @@ class Inline:
                 self.has_broken_table = True
                 self._out[at] = self._out[at] or "\n|"  # a line that begins with "|" is dropped later
             elif opened.kind == _IS_LINK and cleared <= at < len(self._out) - 1:
-                first = self._out[at + 1]
-                if self._namespace(first) in (FILE, CATEGORY):
-                    cleared, links = self._clear_line(at + 1)
-                    removed.append((opened.targets, links))
-                elif LINK not in first:
-                    line, newline, rest = first.partition("\n")
-                    self._out[at + 1] = line.rpartition("|")[2] + newline + rest
+                end, links = self._give_up(opened)
+                cleared = max(cleared, end)
+                removed.append((opened.targets, links))
         for start, links in reversed(removed):
             del self.targets[start : start + links]
+
+    def _give_up(self, opened: _Open) -> tuple[int, int]:
+        """Take a link's target, or a file's whole line, off the output; (where that ends, links that were there)."""
+        first = self._out[opened.at + 1]
+        if self._namespace(first) in (FILE, CATEGORY):
+            return self._clear_line(opened.at + 1)
+        if LINK not in first:
+            self._out[opened.at + 1] = _without_target(first)
+        return 0, 0
 
     def _clear_line(self, index: int) -> tuple[int, int]:
         """Empty the output from `index` to the end of its line; (where that is, links that were on it)."""
@@ -310,16 +353,34 @@ class Inline:
         return index, links
 
 
-def _begins_line(text: str, position: int) -> bool:
-    """Whether nothing but indentation stands before `position` on its line."""
-    while text[position - 1] in " \t:":
-        position -= 1
-    return text[position - 1] == "\n"
+def _line_end(tag: re.Match[str]) -> str:
+    """What stands for a tag that ends a line."""
+    text, end = tag.string, tag.end()
+    # In a heading there is but one line.
+    begin = text.rfind("\n", max(0, tag.start() - _MAX_HEADING), tag.start()) + 1
+    if begin and text[begin] == "=":
+        return " "
+    # Only a line of the page can be a heading or a table's; this one is neither.
+    if text[end : end + 1] in " =|!" and text[end : end + 2].lstrip()[:1] in "=|!":
+        return "\n" + BREAK
+    return "\n"
+
+
+def _has_heading(text: str, start: int, end: int) -> bool:
+    return text.find("\n", start, end) >= 0 and text.find("\n==", start, end) >= 0
+
+
+def _without_target(piece: str) -> str:
+    """What begins as a link does, without what stands before the label on its first line."""
+    line, newline, rest = piece.partition("\n")
+    return line.rpartition("|")[2] + newline + rest
 
 
 def _visible_text(target: str, label: str | None) -> str:
     if label is None:
-        return target.strip().removeprefix(":")
+        shown = target.strip().removeprefix(":")
+        decoded = percent_decode(shown)
+        return shield(decode(decoded)) if decoded != shown and decoded.isprintable() else shown
     if not label:
         match = _PIPE_TRICK.match(target.strip())
         return match[1] if match else target

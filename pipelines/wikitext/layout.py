@@ -9,11 +9,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pipelines.wikitext.marks import BREAK, END, HOLE, LINK, shield, unshield
-from pipelines.wikitext.site import unescape
+from pipelines.wikitext.entities import decode
+from pipelines.wikitext.marks import BREAK, END, HOLE, LINE_MARKUP, LINK, shield, unshield
 
-_ENTITY = re.compile(r"&#?[A-Za-z0-9]{1,32};")
-_DEFINITION = re.compile(" ?: ")
+_DEFINITION = re.compile(" ?:(?!//) ?")
+# Behind a <nowiki/>, or in the middle of a line of the page, these begin no list, heading or table.
+_NO_MARKUP = re.compile(rf"\n[ \t]*+{BREAK}[ \t{BREAK}]*+([*#:;=|!-]++)")
 # One for each opening bracket: a regex that begins with one literal finds its candidates at once.
 _EMPTY_PARENTHESES = {"(": re.compile(r"\([\s,;:/]{0,8}[)）]"), "（": re.compile(r"（[\s,;:/]{0,8}[)）]")}
 _EMPTY_LINK = re.compile(rf"{LINK}\s*+{END}")
@@ -24,8 +25,6 @@ _SEPARATORS = f" ,;:{_WIDE}"
 _TAIL = 64
 _OPENING, _CLOSING = ("(", "（"), (")", "）")
 _TOUCHY = frozenset((" ", "\n", "(", "（", ",", ";", ""))
-_LINE_MARKUP = frozenset("*#:;-=|!")
-"""What a line that is not a paragraph may begin with."""
 
 
 class Section(NamedTuple):
@@ -79,7 +78,9 @@ class Layout(NamedTuple):
 
 def lay_out(marked: str, targets: list[str], has_broken_table: bool) -> Layout:
     """Text, sections and links of a page from its marked text."""
-    marked = _mend(_drop_empty_parentheses(_decode(marked.replace(BREAK, "").replace("\t", " "))))
+    if BREAK in marked:
+        marked = _NO_MARKUP.sub(lambda match: f"\n{shield(match[1])}", marked).replace(BREAK, "")
+    marked = _mend(_drop_empty_parentheses(decode(marked.replace("\t", " "))))
     marked, shown = _drop_empty_links(marked, targets)
     for is_loose in (False, True):
         lines = _Lines("|!" if has_broken_table else "|")
@@ -93,18 +94,6 @@ def lay_out(marked: str, targets: list[str], has_broken_table: bool) -> Layout:
     sections, lead_end = lines.sections()
     dropped = sum(end - start for start, end in lines.dropped)
     return Layout("".join(pieces), lead_end, sections, links, dropped, len(targets) - len(shown))
-
-
-def _decode(text: str) -> str:
-    """Character references replaced; what they give is text, never markup."""
-    return _ENTITY.sub(_decode_one, text) if "&" in text else text
-
-
-def _decode_one(match: re.Match[str]) -> str:
-    decoded = unescape(match[0])
-    if decoded == match[0]:
-        return decoded
-    return " " if decoded.isspace() else shield(decoded)
 
 
 def _drop_empty_parentheses(text: str) -> str:
@@ -202,7 +191,7 @@ class _Lines:
             if is_loose or "  " in line:
                 line = _squeeze(line)
             links = line.count(LINK)
-            if line[0] not in _LINE_MARKUP:
+            if line[0] not in LINE_MARKUP:
                 kept.append(line)
                 length += len(line) + 1 - 2 * links
             elif items := self._read_marked(line, length):

@@ -5,6 +5,8 @@ import re
 LINK, END, HOLE, BREAK = "\x01", "\x02", "\x03", "\x19"
 """Begin and end of a link's visible text; a place where something was dropped; <nowiki/>, which parts brackets."""
 
+LINE_MARKUP = frozenset("*#:;-=|!")
+"""What a line that is not a paragraph may begin with."""
 SPECIAL = "[]{}|<>'=*#:;!-_"
 _SHIELDS = "".join(map(chr, range(0xFDD0, 0xFDD0 + len(SPECIAL))))
 """Non-characters: `in` finds quickly that none is there."""

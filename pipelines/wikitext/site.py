@@ -3,19 +3,24 @@
 import dataclasses
 import functools
 import html
-import html.entities
 import re
 import unicodedata
 from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
+from pipelines.wikitext.entities import unescape
 from pipelines.wikitext.languages import CANONICAL_NAMESPACES, LANGUAGES, PROJECTS, TRAILS, local_namespaces
 from pipelines.wikitext.templates import Templates, load_templates
 
 FILE, CATEGORY, MEDIA = 6, 14, -2
 
+PROTOCOL = (
+    r"(?i:(?:(?:https?|s?ftp|ftps|gopher|ircs?|ssh|svn|git|telnet|nntp|worldwind|mms|redis|ldap)?:)?//"
+    r"|(?:mailto|news|urn|geo|tel|magnet|bitcoin|sips?|sms|xmpp):)"
+)
+"""What an external link begins with, as a regex without groups."""
+_ADDRESS = re.compile(rf"\s*{PROTOCOL}")
 _NAMESPACE = re.compile(r'<namespace\b[^<>]*?\bkey="(-?\d{1,6})"[^<>]*>([^<]{1,200})</namespace>')
-_ENTITY = re.compile(r"&(?:#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,7}|[A-Za-z][A-Za-z0-9]{1,31});")
 _OVERLONG = re.compile(r"&#(?:[0-9]{9,}|[xX][0-9a-fA-F]{8,});")
 _PLAIN_TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9,.'()!?-]*+(?: [A-Za-z0-9(][A-Za-z0-9,.'()!?-]*+)*+")
 _SPACE = re.compile("[ _\t\n\xa0\u1680\u180e\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
@@ -136,34 +141,30 @@ class ArticleTitles(dict[str, str]):
         if len(self) >= self._MOST:
             self.clear()
         title = self._site.plain_title(target)
-        if not title and "//" not in target and not target.lstrip().startswith(":"):
+        if not title and "//" not in target and "%" not in target and not target.lstrip().startswith(":"):
             kind, name = self._site.resolve(target)
-            title = name if kind == "article" else ""
+            title = name if kind == "article" and not (":" in name and is_external(target)) else ""
         self[target] = title
         return title
 
 
-def unescape(text: str) -> str:
-    """Character references replaced; only complete ones of a sane length, so that nothing raises.
-
-    Surrogates and numbers beyond Unicode become U+FFFD.
-    """
-    return _ENTITY.sub(_unescape_one, text) if "&" in text else text
+def is_external(target: str) -> bool:
+    """Whether [[target]] is an external link in one bracket too many."""
+    return _ADDRESS.match(target) is not None
 
 
-def _unescape_one(match: re.Match[str]) -> str:
-    name = match[0][1:]
-    # html.unescape would read the beginning of a name that it does not know: &notit; as ¬it;
-    return html.unescape(match[0]) if name[0] == "#" else html.entities.html5.get(name, match[0])
+def percent_decode(text: str) -> str:
+    """%C3%A9 replaced by é; `text` itself where it is not all UTF-8."""
+    if "%" not in text:
+        return text
+    try:
+        return unquote_to_bytes(text.encode()).decode()
+    except UnicodeError:
+        return text
 
 
 def _decode(raw: str) -> str:
-    text = raw
-    if "%" in text:
-        try:
-            text = unquote_to_bytes(text.encode()).decode()
-        except UnicodeError:
-            text = raw
+    text = percent_decode(raw)
     if "&" in text:
         text = unescape(_OVERLONG.sub("\ufffd", text))
     if text.isascii():

@@ -1,133 +1,22 @@
-"""What each piece of markup turns into: (language, wikitext, text with its links in <>)."""
+"""Each piece of markup becomes text and links; and headings become sections."""
 
 import pytest
 
 from pipelines.wikitext import Site, parse
+from tests.pipelines.wikitext.cases import (
+    DROPPED,
+    EXTERNAL,
+    FORMATTING,
+    HOLES,
+    LINKS,
+    LISTS,
+    MALFORMED,
+    NOWIKI,
+)
 
-SITES = {code: Site.from_siteinfo(None, code) for code in ("en", "de", "fr", "bg", "ru", "zh", "ca", "ja", "pl")}
+ENGLISH = Site.from_siteinfo(None, "en")
 
-FORMATTING = [
-    ("plain text stays", "A heron waits.", "A heron waits."),
-    ("bold and italics go", "'''A''' ''grey'' '''''heron''''' waits.", "A grey heron waits."),
-    ("four quotes keep one", "'''l''''eau'''", "l'eau"),
-    ("an apostrophe is no markup", "the heron's nest", "the heron's nest"),
-    ("unbalanced quotes go", "'''A heron waits.", "A heron waits."),
-    ("paragraphs", "One.\n\n\n\nTwo.\nThree.", "One.\nTwo.\nThree."),
-    ("outer white space", "\n\n  One.  \n\n", "One."),
-    ("double spaces", "One  two \t three.", "One two three."),
-    ("entities", "salt &amp; pepper&nbsp;&ndash; &#233;t&#xE9; &lt;b&gt;", "salt & pepper – été <b>"),
-    ("an entity's star begins no list", "&#42; star", "* star"),
-    ("unknown entity", "R&notathing; &;", "R&notathing; &;"),
-    ("rule", "Above\n----\nBelow", "Above\nBelow"),
-    ("magic words", "__NOTOC__A__TOC__ heron", "A heron"),
-    ("python's names are no magic words", "the __init__ method", "the __init__ method"),
-    ("inline tags", "H<sub>2</sub>O is <small>wet</small> <span style='x'>now</span>", "H2O is wet now"),
-    ("line breaks", "One<br>two<br />three", "One\ntwo\nthree"),
-    ("a smaller sign is no tag", "if a <b and c> d or x < y", "if a d or x < y"),
-    ("an unknown tag is text", "press <enter> now", "press <enter> now"),
-    ("blockquote and poem", "Said:\n<blockquote>Wait.</blockquote>\n<poem>A\nbird</poem>", "Said:\nWait.\nA\nbird"),
-    ("windows line ends", "One.\r\n\r\nTwo.", "One.\nTwo."),
-]  # fmt: skip
-
-LISTS = [
-    ("bullets", "Birds:\n* heron\n** grey heron\n* stork", "Birds:\nheron\ngrey heron\nstork"),
-    ("numbers", "# first\n# second\n#: more", "first\nsecond\nmore"),
-    ("indents", ": said she\n:: said he", "said she\nsaid he"),
-    ("definitions", "; heron : a bird\n; stork\n: another bird", "heron\na bird\nstork\nanother bird"),
-    ("a colon inside a definition's link", "; [[Heron|grey : heron]] is", "<Heron|grey : heron> is"),
-    ("an empty item", "*\n* heron\n*", "heron"),
-    ("links in items", "* [[heron]]\n* [[stork]]s", "<Heron|heron>\n<Stork|storks>"),
-    ("comment between items", "* a\n<!-- more? -->\n* b", "a\nb"),
-]
-
-LINKS = [
-    ("plain", "A [[heron]] waits.", "A <Heron|heron> waits."),
-    ("piped", "A [[grey heron|bird]] waits.", "A <Grey heron|bird> waits."),
-    ("trail", "Two [[heron]]s wait.", "Two <Heron|herons> wait."),
-    ("trail of a piped link", "Two [[heron|bird]]s wait.", "Two <Heron|birds> wait."),
-    ("a trail ends at other letters", "[[heron]]é", "<Heron|heron>é"),
-    ("underscores and spaces", "[[ grey__heron _|bird]]", "<Grey heron|bird>"),
-    ("percent-encoding", "[[Caf%C3%A9|coffee]] [[100%|all]]", "<Café|coffee> <100%|all>"),
-    ("broken percent-encoding", "[[A%FFb|x]]", "x"),
-    ("entity in a target", "[[AT&amp;T|phones]] [[Ren&eacute;]]", "<AT&T|phones> <René|René>"),
-    ("spaces around a title are not shown", "a [[ grey heron ]], b", "a <Grey heron|grey heron>, b"),
-    ("fragment", "[[Heron#Diet|food]]", "<Heron|food>"),
-    ("fragment of the page itself", "see [[#Diet|below]]", "see below"),
-    ("colon in a title", "[[UTC-06:00|a zone]] [[Duck: Rabbit]]", "<UTC-06:00|a zone> <Duck: Rabbit|Duck: Rabbit>"),
-    ("colon link to an article", "[[:heron]]", "<Heron|heron>"),
-    ("pipe trick", "[[Mercury (planet)|]] [[Paris, Texas|]]", "<Mercury (planet)|Mercury> <Paris, Texas|Paris>"),
-    ("spaces inside a label", "a[[heron| grey ]] b", "a <Heron|grey> b"),
-    ("formatted label", "[[heron|'''grey''' ''bird'']]", "<Heron|grey bird>"),
-    ("apostrophes in a label", "[[heron|heron's nest]]", "<Heron|heron's nest>"),
-    ("tags in a label", "[[water|H<sub>2</sub>O]]", "<Water|H2O>"),
-    ("brackets in a label", "[[heron|bird [grey]]]", "<Heron|bird [grey>]"),
-    ("template in a label", "[[heron|{{lang|fr|héron}}]]", "<Heron|héron>"),
-    ("dropped template in a label", "[[heron|{{unknown|x}}]] waits", "waits"),
-    ("line break in a label", "[[heron|grey\nbird]]", "<Heron|grey bird>"),
-    ("category", "A heron.\n[[Category:Birds]]\n[[category: Herons|key]]", "A heron."),
-    ("named category", "in [[:Category:Birds|this category]]", "in this category"),
-    ("other namespaces keep their words", "see [[Help:Links|the help]] and [[User:X]]", "see the help and User:X"),
-    ("language links", "A heron.\n[[de:Reiher]]\n[[fr:Héron]]", "A heron."),
-    ("named language link", "the [[:de:Reiher|German page]]", "the German page"),
-    ("other projects", "the word [[wikt:heron|heron]]", "the word heron"),
-    ("invalid titles", "a [[<b>|b]] and [[a{b|c]]", "a b and c"),
-    ("nested links", "[[heron|a [[stork]] here]]", "a <Stork|stork> here"),
-    ("link in italics", "''[[heron]]''s", "<Heron|heron>s"),
-    ("adjacent links", "[[grey]][[heron]]", "<Grey|grey><Heron|heron>"),
-    ("two pipes", "[[heron|a|b]]", "<Heron|a|b>"),
-    ("a link to nothing", "a [[]] b [[|x]] c", "a b x c"),
-    ("georgian has no capitals", "[[თბილისი]]", "<თბილისი|თბილისი>"),
-]  # fmt: skip
-
-EXTERNAL = [
-    ("label", "see [http://example.org the site] now", "see the site now"),
-    ("no label", "see [http://example.org] now", "see now"),
-    ("protocol-relative and mail", "[//example.org a] [mailto:a@example.org b]", "a b"),
-    ("link inside", "[http://example.org the [[heron]] page]", "the <Heron|heron> page"),
-    ("bare address", "at http://example.org/a_b now", "at http://example.org/a_b now"),
-    ("double brackets", "see [[http://example.org the site]] now", "see the site now"),
-    ("brackets that are no link", "he said [sic] it", "he said [sic] it"),
-]
-
-DROPPED = [
-    ("comment", "A <!-- grey --> heron", "A heron"),
-    ("reference", "A heron<ref>Smith, ''Birds''</ref> waits.<ref name=x />", "A heron waits."),
-    ("reference with a template", "A heron{{refn|x}}<ref>{{cite|title=[[a]]}}</ref>.", "A heron."),
-    ("references list", "A heron.\n<references>\n<ref name=x>[[y]]</ref>\n</references>", "A heron."),
-    ("math and code", "where <math>x_{i}</math> is <code>int</code> here", "where is here"),
-    ("highlighted source", 'a\n<syntaxhighlight lang="c">x = {{y}};</syntaxhighlight>\nb', "a\nb"),
-    ("gallery", "a\n<gallery>\nFile:A.jpg|[[heron]]\n</gallery>\nb", "a\nb"),
-    ("table", "a\n{| class=x\n! h\n|-\n| [[heron]] || b\n|}\nb", "a\nb"),
-    ("nested tables", "a\n{|\n| x\n{|\n| y\n|}\n| z\n|}\nb", "a\nb"),
-    ("indented table", "a\n:{|\n| x\n|}\nb", "a\nb"),
-    ("html table", "a<table><tr><td>[[x]]<table><tr><td>y</table></table>b", "a\nb"),
-    ("table in a template", "a {{box|\n{|\n| x\n|}\n}} b", "a b"),
-    ("file", "a [[File:H.jpg|thumb|200px|A heron]] b", "a b"),
-    ("file with links", "[[Image:H.jpg|thumb|A [[heron|bird]] in [[Kent]]ish marsh]]A heron.", "A heron."),
-    ("file in a file", "[[File:A.jpg|thumb|x [[File:B.jpg|20px]] y]]A", "A"),
-    ("template", "{{Infobox bird\n| name = [[Heron]]\n| x = {{small|y}}\n}}\nA heron.", "A heron."),
-    ("nested templates", "A {{a|{{b|{{c}}}}}} heron", "A heron"),
-    ("template parameter", "A {{{1|grey}}} heron", "A heron"),
-    ("style and script", "<templatestyles src='x'/>A <style>p {}</style>heron", "A heron"),
-    ("include tags", "<noinclude>A</noinclude> heron<includeonly> [[x]]</includeonly>", "A heron"),
-    ("table row left over", "a\n| x || y\nb", "a\nb"),
-]
-
-HOLES = [
-    ("parentheses", "Kent ({{pron|x}}) is", "Kent is"),
-    ("parentheses with separators", "Kent ({{pron|x}}; {{y}}, ) is", "Kent is"),
-    ("first in parentheses", "Kent ({{pron|x}}; a county) is", "Kent (a county) is"),
-    ("last in parentheses", "Kent (a county, {{pron|x}}) is", "Kent (a county) is"),
-    ("middle of parentheses", "Kent (a, {{x}}, b) is", "Kent (a, b) is"),
-    ("before a comma", "At {{coord|1|2}}, Kent has", "At, Kent has"),
-    ("between commas", "Kent, {{x}}, is", "Kent, is"),
-    ("before a full stop", "It is in Kent {{x}}.", "It is in Kent."),
-    ("full-width parentheses", "東京（{{x}}）は", "東京は"),
-    ("already empty", "Kent () is", "Kent is"),
-    ("a function's parentheses", "call main() now", "call main() now"),
-    ("several references", "Kent<ref>a</ref> <ref>b</ref>, is", "Kent, is"),
-]
-
+# fmt: off
 TEMPLATES = [
     ("convert", "{{convert|230|acre}} of {{convert|1|mi|km}}", "230 acres of 1 mile"),
     ("convert symbols", "{{convert|5|km|abbr=on}} at {{convert|-3|C}}", "5 km at -3 °C"),
@@ -154,18 +43,6 @@ TEMPLATES = [
     ("chemistry and music", "{{chem|H|2|O}} B{{music|flat}}", "H2O B♭"),
     ("escaped pipe", "a {{!}} b", "a | b"),
     ("invisible anchor", "a {{anchor|x}}b", "a b"),
-]  # fmt: skip
-
-NOWIKI = [
-    ("brackets", "<nowiki>[[heron]] {{x}} ''y'' <ref>z</ref></nowiki>", "[[heron]] {{x}} ''y'' <ref>z</ref>"),
-    (
-        "line start",
-        "<nowiki>* not a list</nowiki>\n<nowiki>== no heading ==</nowiki>",
-        "* not a list\n== no heading ==",
-    ),
-    ("empty", "rock '<nowiki/>'n' roll", "rock ''n' roll"),
-    ("inside a template", "{{nowrap|<nowiki>}}</nowiki>}}", "}}"),
-    ("markup around", "''<nowiki>[[</nowiki>''[[heron]]", "[[<Heron|heron>"),
 ]
 
 LANGUAGES = [
@@ -184,9 +61,33 @@ LANGUAGES = [
      "<アオサギ|アオサギ>は<鳥類|鳥>。"),
     ("polish", "pl", "Dwie [[czapla|czapl]]ę. [[Plik:A.jpg]] [[Kategoria:Ptaki]]", "Dwie <Czapla|czaplę>."),
     ("english names work everywhere", "de", "a [[File:A.jpg|x]] [[Category:X]] [[Image:B.jpg]]", "a"),
-]  # fmt: skip
+    ("german magic words", "de", "__KEIN_INHALTSVERZEICHNIS__Ein Reiher__NICHT_INDEXIEREN__", "Ein Reiher"),
+    ("german elision and quotes", "de", "„[[Reiher]]“ und ''Reiher'''s Nest", "„<Reiher|Reiher>“ und Reiher's Nest"),
+    ("french magic words", "fr", "__SANSSDM__Un [[héron]]", "Un <Héron|héron>"),
+    ("french apostrophes", "fr", "L'''Iliade'' d'[[Homère]]\nDans l'''[[Odyssée]]''",
+     "L'Iliade d'<Homère|Homère>\nDans l'<Odyssée|Odyssée>"),
+    ("french bold and an apostrophe", "fr", "'''L’Iliade''', ou l'''Iliade'', de l''''Antiquité'''",
+     "L’Iliade, ou l'Iliade, de l'Antiquité"),
+    ("bulgarian magic words", "bg", "__БЕЗСЪДЪРЖАНИЕ__Чапла", "Чапла"),
+    ("russian table and file over lines", "ru", "а\n{|\n| [[б]]\n|}\n[[Файл:A.jpg|мини|в\n[[г]]]]\nд", "а\nд"),
+    ("chinese full-width signs", "zh", "[[蒼鷺]]（{{lang|en|heron}}）是<ref>x</ref>[[鳥]]。",
+     "<蒼鷺|蒼鷺>（heron）是<鳥|鳥>。"),
+    ("japanese magic words", "ja", "__目次非表示__[[アオサギ]]（{{unknown}}）は鳥。", "<アオサギ|アオサギ>は鳥。"),
+    ("catalan trails", "ca", "[[ocell]]s, [[l·l]]à", "<Ocell|ocells>, <L·l|l·là>"),
+    ("arabic", "ar", "[[طائر]]ات، [[ملف:A.jpg|تصغير|س]] [[تصنيف:طيور]]", "<طائر|طائرات>،"),
+    ("hebrew", "he", "[[אנפה]]ות. [[קובץ:A.jpg|ממוזער|x]] [[קטגוריה:עופות]]", "<אנפה|אנפהות>."),
+    ("korean", "ko", "[[왜가리]]는 [[새]]이다. [[파일:A.jpg|섬네일|x]] [[분류:새]]", "<왜가리|왜가리>는 <새|새>이다."),
+    ("spanish", "es", "Dos [[garza]]s. [[Archivo:A.jpg|miniatura|x]] [[Categoría:Aves]]", "Dos <Garza|garzas>."),
+    ("turkish", "tr", "İki [[balıkçıl]]lar. [[Dosya:A.jpg|x]] [[Kategori:Kuşlar]]", "İki <Balıkçıl|balıkçıllar>."),
+    ("greek", "el", "Δύο [[ερωδιός|ερωδιοί]]. [[Αρχείο:A.jpg|x]] [[Κατηγορία:Πουλιά]]", "Δύο <Ερωδιός|ερωδιοί>."),
+    ("vietnamese", "vi", "[[diệc]]. [[Tập tin:A.jpg|nhỏ|x]] [[Thể loại:Chim]]", "<Diệc|diệc>."),
+    ("a language that is not known", "xx", "[[heron]]s [[File:A.jpg|x]] [[de:Reiher]] [[Datei:A]]",
+     "<Heron|herons> <Datei:A|Datei:A>"),
+]
+"""Here with the language behind the name."""
+# fmt: on
 
-ENGLISH = [
+CASES = [
     (f"{group}: {name}", "en", wikitext, expected)
     for group, cases in {
         "formatting": FORMATTING,
@@ -197,9 +98,10 @@ ENGLISH = [
         "holes": HOLES,
         "templates": TEMPLATES,
         "nowiki": NOWIKI,
+        "malformed": MALFORMED,
     }.items()
     for name, wikitext, expected in cases
-]
+] + LANGUAGES
 
 
 def show(article):
@@ -213,11 +115,43 @@ def show(article):
 
 @pytest.mark.parametrize(
     ("language", "wikitext", "expected"),
-    [pytest.param(*case[1:], id=case[0]) for case in ENGLISH + LANGUAGES],
+    [pytest.param(*case[1:], id=case[0]) for case in CASES],
 )
 def test_markup_becomes_text_and_links(language, wikitext, expected):
-    assert show(parse(wikitext, SITES[language])) == expected
+    assert show(parse(wikitext, Site.from_siteinfo(None, language))) == expected
 
 
-def test_there_are_enough_cases():
-    assert len(ENGLISH + LANGUAGES) >= 80
+HEADINGS = [
+    ("levels", "a\n= B =\nc\n== D ==\ne\n====== F ======\ng", "a", [("B", 1, "c"), ("D", 2, "e"), ("F", 6, "g")]),
+    ("more than six signs", "======= A =======\nb", "", [("= A =", 6, "b")]),
+    ("unequal sides", "=== A ==\nb\n== C ===\nd\n==E=\nf", "", [("= A", 2, "b"), ("C =", 2, "d"), ("=E", 1, "f")]),
+    ("signs inside", "== a=b ==\nc\n==D==E==\nf", "", [("a=b", 2, "c"), ("D==E", 2, "f")]),
+    ("white space and comments around", "<!-- x -->== A == <!-- y -->\t\nb\n==C==<!-- z --> \nd", "",
+     [("A", 2, "b"), ("C", 2, "d")]),
+    ("references and templates around", "== A<ref>x</ref> {{anchor|y}}==\nb\n==C=={{z}}\nd", "",
+     [("A", 2, "b"), ("C", 2, "d")]),
+    ("markup inside", "== ''A'' [[b]]s <small>&amp;</small> <nowiki>==</nowiki> ==\nc", "", [("A bs & ==", 2, "c")]),
+    ("a break inside", "== A<br />b ==\nc", "", [("A b", 2, "c")]),
+    ("a file inside", "== [[File:A.jpg|20px]] B ==\nc", "", [("B", 2, "c")]),
+    ("a template inside", "== {{lang|de|Reiher}} ==\na", "", [("Reiher", 2, "a")]),
+    ("no title", "a\n== ==\nb\n==<!-- x -->==\nc", "a\nb\nc", []),
+    ("words behind", "a\n== B == c\nd", "a\n== B == c\nd", []),
+    ("not at the line's begin", "a == B ==\n: == C ==", "a == B ==\n== C ==", []),
+    ("at the page's ends", "== A ==\nb\n== C ==", "", [("A", 2, "b"), ("C", 2, "")]),
+    ("nothing between", "a\n== B ==\n=== C ===\nd\n== E ==\n\n", "a", [("B", 2, ""), ("C", 3, "d"), ("E", 2, "")]),
+    ("sections of tables and files", "== A ==\n{|\n| b\n|}\n== C ==\n[[File:D.jpg|thumb|e]]", "",
+     [("A", 2, ""), ("C", 2, "")]),
+    ("several lines", "a\n\nb\n== C ==\n* d\n* e\n\nf", "a\nb", [("C", 2, "d\ne\nf")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wikitext", "lead", "sections"), [pytest.param(*case[1:], id=case[0]) for case in HEADINGS])
+def test_headings_become_sections(wikitext, lead, sections):
+    article = parse(wikitext, ENGLISH)
+    assert article.text[: article.lead_end] == lead
+    assert [(title, level, article.text[start:end]) for title, level, start, end in article.sections] == sections
+
+
+def test_every_construct_has_its_cases():
+    assert len(CASES) + len(HEADINGS) >= 200
+    assert len({case[0] for case in CASES}) == len(CASES)
