@@ -19,6 +19,8 @@ _TARGET = r"[^\[\]|{}<>\n\x01-\x03]"
 _PIPE_TRICK = re.compile(r"^:?(?:[^:|]{1,60}:)?(.*?)(?: ?\([^()]*\)|, .*)?$", re.DOTALL)
 _INVISIBLE = ("category", "file", "language")
 _MAX_HEADING = 300
+_MAX_LABEL = 1000
+"""Characters of a label in which single brackets are matched."""
 _IS_LINK, _IS_TABLE, _IS_EXTERNAL = 1, 2, 3
 
 
@@ -215,7 +217,7 @@ class Inline:
         if text[token.end() : token.end() + 1] != "]" or not self._open or self._open[-1].kind != _IS_LINK:
             return False
         begin = self._open[-1].start + 2
-        if text.count("[", begin, start) <= text.count("]", begin, start):
+        if start - begin > _MAX_LABEL or text.count("[", begin, start) <= text.count("]", begin, start):
             return False
         self._out.append("]")
         return True
