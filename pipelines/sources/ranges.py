@@ -95,14 +95,18 @@ def read_bytes(range: Range) -> Iterator[bytes]:
 
 def read_blocks(range: Range) -> Iterator[bytes | Truncated]:
     """Decoded blocks of a range, as UTF-8, with a `Truncated` at each place where something is lost."""
-    encoding = None if range.start else _look(range.path)[0]
     with _open(range.path) as file:
         kind = detect(range.path, file.read(_HEAD))
         blocks = decode(file, kind, range.start, range.end)
-        if encoding == "utf-8-sig":
-            yield from _skip(blocks, len(codecs.BOM_UTF8))
-        else:
-            yield from _transcode(blocks, encoding) if encoding else blocks
+        if not range.start:
+            first, head = _peek(blocks)
+            blocks = itertools.chain(first, blocks)
+            encoding = _encoding(head)
+            if encoding == "utf-8-sig":
+                blocks = _skip(blocks, len(codecs.BOM_UTF8))
+            elif encoding:
+                blocks = _transcode(blocks, encoding)
+        yield from blocks
 
 
 def read_following(range: Range) -> Iterator[bytes | Truncated]:
@@ -122,22 +126,14 @@ def _look(path: str) -> tuple[str | None, bytes]:
 
     DataError for what cannot be a dump.
     """
-    damage: Truncated | None = None
-    head = b""
     with _open(path) as file:
         raw = file.read(_HEAD)
         if not raw:
             raise DataError(f"{path}: empty file; expected a dump.")
-        for block in decode(file, detect(path, raw), 0, os.path.getsize(path)):
-            if isinstance(block, bytes):
-                head += block[: _HEAD - len(head)]
-            else:
-                damage = damage or block
-            if len(head) == _HEAD or (damage and head):
-                break
+        first, head = _peek(decode(file, detect(path, raw), 0, os.path.getsize(path)))
     if not head:
-        found = f"nothing in it can be read: {damage}" if damage else "compressed, with nothing inside; expected a dump"
-        raise DataError(f"{path}: {found}.")
+        damage = f"nothing in it can be read: {first[0]}" if first else "compressed, with nothing inside"
+        raise DataError(f"{path}: {damage}; expected a dump.")
     encoding = _encoding(head)
     if encoding is None and b"\0" in head[:_BINARY]:
         raise DataError(f"{path}: unknown binary format; expected a dump, plain or compressed as .bz2, .gz or .zst.")
@@ -145,6 +141,19 @@ def _look(path: str) -> tuple[str | None, bytes]:
     if head.lstrip().lower().startswith(_HTML):
         raise DataError(f"{path}: an HTML page, not a dump; a download that failed leaves such a file. Fetch it again.")
     return encoding, head
+
+
+def _peek(blocks: Iterator[bytes | Truncated]) -> tuple[list[bytes | Truncated], bytes]:
+    """(the first blocks, their text up to a head's length or to damage behind it)."""
+    first: list[bytes | Truncated] = []
+    head = b""
+    for block in blocks:
+        first.append(block)
+        if isinstance(block, bytes):
+            head += block[: _HEAD - len(head)]
+        if head and (isinstance(block, Truncated) or len(head) == _HEAD):
+            break
+    return first, head
 
 
 def _open(path: str) -> BinaryIO:

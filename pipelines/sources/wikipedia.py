@@ -97,11 +97,10 @@ def _cut_pages(range: Range) -> Iterator[bytes | Reject]:
             yield from _check_end(cutter, tail, range.path)
         return
     own = cutter.total
-    for block in read_following(range):
+    following = read_following(range)
+    while cutter.may_own(own) and (block := next(following, None)) is not None:
         if isinstance(block, Truncated):
             return  # reported by the range in which the damage lies
-        if not cutter.may_own(own):
-            return
         for start, page in cutter.feed(block):
             if start < own:
                 yield page
