@@ -48,14 +48,13 @@ def _tokens(trail: str) -> re.Pattern[str]:
         rf"\[\[(?:({_PLAIN})|({_TARGET}++))(?:\|({_TARGET}*+))?\]\]({trail})"  # 1-4: a link with no markup inside
         rf"|\]\]({trail})"  # 5
         r"|\[\[\[*+()"  # 6
-        r"|'''(?!')(?<=[^\W\d_]''')()"  # 7: quotes that may hold an apostrophe
-        r"|''()'*+"  # 8: other quotes
-        r"|<(/?[A-Za-z][A-Za-z0-9]*+)(?=[\s/>])[^<>]*+>"  # 9: a tag's name
-        rf"|\[(?:{HOLE}|{PROTOCOL})[^\s\[\]<>\"\x01\x02]*+[ \t]*+()"  # 10
-        r"|\]()"  # 11
-        r"|\{\|()"  # 12
-        r"|\|\}()"  # 13
-        r"|__[^\W\d_]++(?:_[^\W\d_]++)*+__()"  # 14
+        r"|''()'*+"  # 7: quotes
+        r"|<(/?[A-Za-z][A-Za-z0-9]*+)(?=[\s/>])[^<>]*+>"  # 8: a tag's name
+        rf"|\[(?:{HOLE}|{PROTOCOL})[^\s\[\]<>\"\x01\x02]*+[ \t]*+()"  # 9
+        r"|\]()"  # 10
+        r"|\{\|()"  # 11
+        r"|\|\}()"  # 12
+        r"|__[^\W\d_]++(?:_[^\W\d_]++)*+__()"  # 13
     )
 
 
@@ -105,9 +104,9 @@ class Inline:
                     out.append(f"{LINK}{shown}{trail}{END}")
                 else:
                     self._link(plain or target, label, trail)
-            elif kind == 8:
+            elif kind == 7:
                 # Four quotes are an apostrophe and bold; others are bold, italics or both.
-                if end - start == 4:
+                if end - start == 4 or (end - start == 3 and text[start - 1].isalpha() and self._has_apostrophe(token)):
                     out.append("'")
             elif kind == 5 and (self._close_external() or self._close_bracket(token)):
                 # The first "]" ended something else: look at the second again, it may begin "]]".
@@ -130,35 +129,33 @@ class Inline:
                 start += 1
             for at in range(start, end, 2):
                 self._push(_IS_LINK, at)
+        elif kind == 8:
+            self._tag(token[8], token)
         elif kind == 9:
-            self._tag(token[9], token)
-        elif kind == 7:
-            self._read_quotes(token)
-        elif kind == 10:
             if self._open and self._open[-1].kind == _IS_EXTERNAL:
                 self._open.pop()
             self._push(_IS_EXTERNAL, token.start())
             if token.string[token.end() : token.end() + 1] in LINE_MARKUP:
                 self._out[-1] = BREAK
-        elif kind == 11:
+        elif kind == 10:
             if not self._close_external():
                 self._out.append("]")
-        elif kind in (12, 13) and not self._begins_line(token):
+        elif kind in (11, 12) and not self._begins_line(token):
             self._out.append(token[0])
-        elif kind == 12:
+        elif kind == 11:
             self._push(_IS_TABLE, token.start())
             self._tables += 1
-        elif kind == 13:
+        elif kind == 12:
             self._close_table()
         elif not is_magic_word(token[0], self._site.language):
             self._out.append(token[0])
 
-    def _read_quotes(self, token: re.Match[str]) -> None:
+    def _has_apostrophe(self, token: re.Match[str]) -> bool:
+        """Whether the first of three quotes is an apostrophe."""
         start = token.start()
         if start >= self._line_end:
             self._apostrophe, self._line_end = find_apostrophe(token.string, start)
-        if start == self._apostrophe:
-            self._out.append("'")
+        return start == self._apostrophe
 
     def _begins_line(self, token: re.Match[str]) -> bool:
         """Whether nothing but indentation, or a table, stands before it on its line."""
