@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from pipelines.sources.wikidata import is_item_id, is_property_id
 from pipelines.sources.wikipedia import read_siteinfo
 from pipelines.transforms.facts import Statements
 from pipelines.transforms.title_lists import TitleLists, read_page_items, titles_from_lines, titles_from_tables
-from pipelines.wikitext import Site
+from pipelines.wikitext import Site, find_wikis
 from pipelines.wikitext.template_tables import parse_table
 from schemas.errors import DataError, UsageError
 
@@ -46,6 +47,8 @@ def plan_inputs(config: Build) -> Plan:
             raise DataError(f"{path} {found}. Check the path.")
     dumps = pair_indexes(config.wikipedia)
     headers = [read_siteinfo(str(path)) for path, _ in dumps]
+    for (path, _), header in zip(dumps, headers, strict=True):
+        _warn_of_another_language(path, header or b"", config.language)
     siteinfo = next((header for header in headers if header), None)
     return Plan(
         wikidata=[piece for path in config.wikidata for piece in plan_ranges(str(path), target)],
@@ -54,6 +57,15 @@ def plan_inputs(config: Build) -> Plan:
         ],
         site=Site.from_siteinfo(siteinfo, config.language, read_templates(config.templates)),
     )
+
+
+def _warn_of_another_language(path: Path, siteinfo: bytes, language: str) -> None:
+    wikis = sorted(find_wikis(siteinfo))
+    if wikis and language not in wikis:
+        message = (
+            f"{path} is a dump of the wiki {wikis[0]}, read as {language}: links, labels and sitelinks will be wrong. "
+        )
+        print(f"warning: {message}Give --language {wikis[0]}.", file=sys.stderr)
 
 
 def input_files(config: Build) -> list[dict]:

@@ -10,6 +10,17 @@ from pipelines.wikitext.article import (
     parse,
     redirect_target,
 )
-from pipelines.wikitext.site import Site
+from pipelines.wikitext.site import Site, find_wikis
 
-__all__ = ["Article", "Link", "Links", "OverBudget", "Section", "Site", "is_disambiguation", "parse", "redirect_target"]
+__all__ = [
+    "Article",
+    "Link",
+    "Links",
+    "OverBudget",
+    "Section",
+    "Site",
+    "find_wikis",
+    "is_disambiguation",
+    "parse",
+    "redirect_target",
+]

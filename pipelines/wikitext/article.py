@@ -7,14 +7,15 @@ from collections import Counter
 from pipelines.wikitext.budget import OverBudget, require_few_tokens
 from pipelines.wikitext.expand import expand
 from pipelines.wikitext.inline import Inline
-from pipelines.wikitext.languages import DISAMBIGUATION_TEMPLATES, LOCAL_DISAMBIGUATION_TEMPLATES, REDIRECT_WORDS
+from pipelines.wikitext.languages import DISAMBIGUATION_TEMPLATES, LOCAL_DISAMBIGUATION_TEMPLATES
 from pipelines.wikitext.layout import Link, Links, Section, lay_out
 from pipelines.wikitext.marks import clean_input
 from pipelines.wikitext.site import Site
+from pipelines.wikitext.variants import convert_variants, part_closers
 
 __all__ = ["Article", "Link", "Links", "OverBudget", "Section", "is_disambiguation", "parse", "redirect_target"]
 
-_REDIRECT = re.compile(r"\s*+#\s*+([^\W\d]\w{0,40}+)\s*+:?\s*+\[\[([^\[\]|\n]{1,1000})(?:\|[^\[\]\n]{0,1000})?\]\]")
+_REDIRECT = re.compile(r"\s*+([^\[\]]{2,60})\[\[([^\[\]|\n]{1,1000})(?:\|[^\[\]\n]{0,1000})?\]\]")
 _TEMPLATE_NAME = re.compile(r"\{\{\s*+([^{}|<\n]{1,80})")
 _DISAMBIGUATION_WORD = "__DISAMBIG__"
 
@@ -41,8 +42,10 @@ def parse(wikitext: str, site: Site) -> Article:
     Raises OverBudget for a page with more markup than people write; nothing else, whatever the text.
     """
     require_few_tokens(wikitext)
-    inline = Inline(expand(clean_input(wikitext), site.templates), site)
-    layout = lay_out(inline.text, inline.targets, inline.has_broken_table)
+    variants = site.rules.variants
+    whole = part_closers(clean_input(wikitext), variants)
+    inline = Inline(convert_variants(expand(whole, site.templates), variants), site)
+    layout = lay_out(site.join_prefixes(inline.text), inline.targets, inline.has_broken_table)
     drops = inline.drops
     drops["heading"] += layout.dropped
     drops["empty"] += layout.empty
@@ -67,6 +70,9 @@ def is_disambiguation(wikitext: str, site: Site) -> bool:
 def redirect_target(wikitext: str, site: Site) -> str | None:
     """Title that a redirect page leads to, normalised; None for any other page."""
     match = _REDIRECT.match(wikitext)
-    if match is None or match[1].lower().replace("_", " ") not in REDIRECT_WORDS:
+    if match is None:
+        return None
+    word = match[1].rstrip().removesuffix(":").rstrip().lower()
+    if word != "#redirect" and word not in site.rules.redirect:
         return None
     return site.normalize_title(match[2]) or None

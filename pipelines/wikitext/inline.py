@@ -42,10 +42,12 @@ class _Open:
 
 
 @functools.lru_cache(maxsize=32)
-def _tokens(trail: str) -> re.Pattern[str]:
+def _tokens(trail: str, dotted_i: bool) -> re.Pattern[str]:
+    # A target that begins with a Turkish "i" needs the second look.
+    plain = _PLAIN.replace("a-z", "a-hj-z", 1) if dotted_i else _PLAIN
     # Every alternative begins with a literal outside of a group: only so can `re` skip to the next candidate.
     return re.compile(
-        rf"\[\[(?:({_PLAIN})|({_TARGET}++))(?:\|({_TARGET}*+))?\]\]({trail})"  # 1-4: a link with no markup inside
+        rf"\[\[(?:({plain})|({_TARGET}++))(?:\|({_TARGET}*+))?\]\]({trail})"  # 1-4: a link with no markup inside
         rf"|\]\]({trail})"  # 5
         r"|\[\[\[*+()"  # 6
         r"|''()'*+"  # 7: quotes
@@ -84,7 +86,7 @@ class Inline:
         """Read on from `position` to the end, or return where to look again."""
         out, targets = self._out, self.targets
         article_titles, has_capitals = self._site.article_titles, self._site.first_letter
-        for token in _tokens(self._site.trail).finditer(text, position):
+        for token in _tokens(self._site.trail, self._site.rules.dotted_i).finditer(text, position):
             start, end = token.span()
             if start > position:
                 out.append(text[position:start])

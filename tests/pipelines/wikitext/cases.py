@@ -154,7 +154,7 @@ LINKS = [
     ("pipe trick in a namespace", "[[Help:Links (old)|]] [[wikt:heron|]]", "Links heron"),
     ("subpages", "[[AC/DC]] [[/x]] [[../y|z]]", "<AC/DC|AC/DC> </x|/x> z"),
     ("an interwiki link within the family", "[[w:Heron]] [[w:de:Reiher|x]] [[commons:Category:Herons|y]]",
-     "w:Heron x y"),
+     "<Heron|w:Heron> x y"),
     ("a language link inside a sentence", "the [[de:Reiher]], too", "the, too"),
     ("categories with keys", "[[Category:Birds| ]][[Category:Herons|*]][[ category : A b |é]]x", "x"),
     ("a category inside a sentence", "A heron [[Category:Birds]], grey.", "A heron, grey."),
