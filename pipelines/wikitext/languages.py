@@ -35,14 +35,19 @@ CANONICAL_NAMESPACES = {
     "help talk": 13,
     "category": 14,
     "category talk": 15,
+    "education program": 446,
+    "education program talk": 447,
     "timedtext": 710,
     "timedtext talk": 711,
     "module": 828,
     "module talk": 829,
+    "gadget": 2300,
+    "gadget talk": 2301,
+    "gadget definition": 2302,
+    "gadget definition talk": 2303,
+    "topic": 2600,
 }
-"""Names that every Wikipedia knows."""
-
-
+"""Lower-cased names that every Wikipedia knows, or knew once."""
 _EARLIER_NAMESPACES = {"en": {"book": 108, "book talk": 109}}
 """Namespaces that a wiki had until some years ago."""
 _EARLIER_VARIANTS = {"kk": ("kk", "kk-cyrl", "kk-latn", "kk-arab", "kk-kz", "kk-tr", "kk-cn")}
