@@ -33,6 +33,8 @@ class MediaWiki:
         self.version = find((root / "includes/Defines.php").read_text(), r"^define\( 'MW_VERSION', ", CONSTANTS)
         names = (root / "includes/languages/data/Names.php").read_text()
         self.languages = frozenset(find(names, r"const NAMES = ", CONSTANTS) or {})
+        modules = [path.read_text() for path in root.glob("extensions*/Scribunto/Scribunto.namespaces.php")]
+        self._modules = "".join(modules[:1])
         factory = (root / "includes/language/LanguageConverterFactory.php").read_text()
         self._converted = frozenset(re.findall(r"^\t\t'(\w+)' => \[$", factory, re.MULTILINE))
         codes = (root / "includes/language/LanguageCode.php").read_text()
@@ -87,7 +89,16 @@ class MediaWiki:
         names: dict[int, str] = {}
         for value in self._all(code, "namespaceNames"):
             names = {**value, **names}
-        return {name: number for number, name in names.items() if name} | aliases
+        return {name: number for number, name in names.items() if name} | self._module_names(code) | aliases
+
+    def _module_names(self, code: str) -> dict[str, int]:
+        """Names of the namespace of Lua modules, which an extension in MediaWiki's releases adds."""
+        names: dict[str, int] = {}
+        for link in self.chain(code):
+            names |= find(self._modules, rf"^\$namespaceAliases\['{link}'\] = ", CONSTANTS) or {}
+            found = find(self._modules, rf"^\$namespaceNames\['{link}'\] = ", CONSTANTS) or {}
+            names |= {name: number for number, name in found.items()}
+        return names
 
     def has_dotted_i(self, code: str) -> bool:
         """Whether the capital of "i" has a dot, by the class of the language or of the nearest that has one."""
