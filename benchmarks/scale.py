@@ -7,316 +7,38 @@ tables smaller. Prints CPU seconds and peak memory; at full size it writes resul
 """
 
 import argparse
-import bz2
-import contextlib
 import dataclasses
-import functools
 import json
-import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.timing import RESULTS, best_cpu_seconds, save
+from benchmarks.timing import RESULTS, save
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = ROOT / "examples"
-Figures = dict[str, float | int | str]
-HUBS = (15, 1_000, 100_000)
-"""Neighbours of an entity that pages sample from; 15 are all taken."""
-
-
-@contextlib.contextmanager
-def timed(figures: Figures, name: str) -> Iterator[None]:
-    """Add the CPU seconds of what runs inside."""
-    started = time.process_time()
-    yield
-    figures[f"{name} CPU s"] = round(time.process_time() - started, 2)
-
-
-def build_index(scale: float, folder: Path) -> Figures:
-    """The index of all titles: sitelinks, articles, redirects."""
-    import numpy as np
-
-    from benchmarks import synthetic
-    from pipelines.transforms.titles import hash_column, index_titles
-
-    articles, redirects = int(scale * synthetic.ARTICLES), int(scale * synthetic.REDIRECTS)
-    figures: Figures = {"titles": articles + redirects}
-    names = synthetic.titles(np.arange(articles + redirects))
-    with timed(figures, "hash titles"):
-        hashes = hash_column(synthetic.pa.chunked_array([names]))
-    targets = hashes[synthetic.popular("redirects", redirects, articles)]
-    known = [(hashes[:articles], np.arange(articles)), (hashes[:articles], np.full(articles, -1))]
-    with timed(figures, "build index"):
-        index = index_titles(known, (hashes[articles:], targets))
-    index.save(folder)
-    size = sum(path.stat().st_size for path in folder.glob("title_*.npy"))
-    return {**figures, "MB on disk": round(size / 1e6, 1), "bytes a title": round(size / len(names), 1)}
-
-
-def look_up(scale: float, folder: Path) -> Figures:
-    """A worker that looks links up in the index on disk."""
-    from benchmarks import synthetic
-    from pipelines.transforms.titles import TitleIndex
-
-    articles, links = int(scale * synthetic.ARTICLES), int(min(scale * 10, 1) * 2_000_000)
-    names = synthetic.titles(synthetic.popular("links", links, articles)).to_pylist()
-    before = memory()
-    index = TitleIndex.load(folder)
-    figures: Figures = {"links": links}
-    started = time.process_time()
-    found = index.find_titles(names)
-    rate = links / (time.process_time() - started)
-    if (found < 0).any():
-        raise ValueError("a title was not found")
-    after = memory()
-    own, shared = (after[name] - before[name] for name in ("RssAnon", "RssFile"))
-    return {**figures, "links a CPU s": round(rate), "own MB": round(own), "shared MB": round(shared)}
-
-
-def plan(scale: float, folder: Path) -> Figures:
-    """The beginning of stage align, in one process: items, articles, redirects, links."""
-    import numpy as np
-
-    from benchmarks import synthetic
-    from pipelines.transforms.plan_align import AlignRules, plan_alignment
-    from pipelines.transforms.titles import hash_column
-
-    articles, redirects, items, links = (
-        int(scale * count) for count in (synthetic.ARTICLES, synthetic.REDIRECTS, synthetic.ITEMS, synthetic.LINKS)
-    )
-    hashes = hash_column(synthetic.pa.chunked_array([synthetic.titles(np.arange(articles))]))
-    wikidata = [folder / f"plan-{scale}/wikidata/{number}" for number in range(8)]
-    wikipedia = [folder / f"plan-{scale}/wikipedia/{number}" for number in range(4)]
-    edges = np.linspace(0, items, len(wikidata) + 1).astype(int)
-    for path, first, last in zip(wikidata, edges, edges[1:], strict=False):
-        synthetic.write_items(path, int(first), int(last), articles, items)
-    numbers = np.split(np.arange(articles + redirects), [articles])
-    for path, own, other in zip(wikipedia, *(np.array_split(part, len(wikipedia)) for part in numbers), strict=True):
-        synthetic.write_pages(path, own, other, hashes, links // len(wikipedia))
-    rules = AlignRules(
-        keep="linked",
-        min_lead_words=5,
-        min_neighbors=0,
-        min_mentions=0,
-        seed=0,
-        valid_pages=0.01,
-        test_pages=0.01,
-    )
-    figures: Figures = {"articles": articles, "redirects": redirects, "items": items, "links": links}
-    with timed(figures, "plan_alignment"):
-        plan_alignment(wikidata, wikipedia, no_lists(), rules, folder / "plan-index")
-    return figures
-
-
-def no_lists() -> Any:
-    """No --redirects, no --page-props."""
-    import numpy as np
-
-    from pipelines.transforms.title_lists import ListedTitles, PageProps, TitleLists
-
-    return TitleLists(ListedTitles(), PageProps(*(np.empty(0, np.int64) for _ in range(3))), {})
-
-
-def orders(scale: float, folder: Path) -> Figures:
-    """Stage graph, in one process: statements -> triples, both splits, the order of entities, neighbours."""
-    import numpy as np
-
-    from benchmarks import synthetic
-    from pipelines.transforms.facts import Statements, Tally, read_statements
-    from pipelines.transforms.graph import SplitRules, make_graph
-    from pipelines.transforms.inductive import Sizes
-    from pipelines.transforms.neighbourhood import Neighbourhood
-
-    entities = int(scale * 20_000_000) // synthetic.STATEMENTS
-    wikidata = [folder / f"orders-{scale}"]
-    synthetic.write_items(wikidata[0], 0, entities, 0, entities)
-    nothing = Statements(*(np.empty(0, np.int64) for _ in range(3)))
-    kept, tally = np.arange(entities), Tally()
-    figures: Figures = {"entities": entities}
-    with timed(figures, "read_statements"):
-        triples, _ = read_statements(wikidata, kept, labelled_only=True, excluded=nothing, tally=tally)
-    rules = SplitRules(seed=0, valid=None, test=None, together=True, inductive=Sizes(None, None, 0.05))
-    with timed(figures, "make_graph"):
-        graph, refused = make_graph(triples, kept, np.zeros(entities, np.int64), rules)
-    with timed(figures, "neighbourhood"):
-        Neighbourhood.of(graph)
-    top = int(graph.in_degree.max(initial=0))
-    return {**figures, "triples": len(triples), "in-degree of the hottest": top, "inductive": refused or "split"}
-
-
-def hot_titles(scale: float, folder: Path) -> Figures:
-    """Two ranges of articles that only differ in what they link to, through the alignment: any title, or popular ones.
-
-    And the neighbours that a page samples of an entity, by how many the entity has.
-    """
-    import numpy as np
-
-    from benchmarks import synthetic
-    from pipelines.transforms.align import AlignJob, align_range
-    from pipelines.transforms.mentions import MentionRules
-
-    titles, articles = int(scale * 1_000_000), int(scale * 10_000) + 1
-    links = articles * (synthetic.LINKS // synthetic.ARTICLES)
-    draws = {
-        "any title": synthetic.uniform("any", links, titles),
-        "Zipf": synthetic.popular("hot", links, titles),
-        "one title": np.zeros(links, np.int64),
-    }
-    index = synthetic.write_alignment(folder / "index", titles, list(draws), articles)
-    figures: Figures = {"links": links, "titles": titles}
-    for name, targets in draws.items():
-        synthetic.write_linked_articles(folder / name, articles, targets)
-        job = AlignJob(folder / name, index, folder / "out", MentionRules(self_mentions=False, repeat_mentions=False))
-        seconds = best_cpu_seconds({name: functools.partial(align_range, job)}, rounds=3)[name]
-        figures[f"{name}, hottest %"] = round(100 * float(np.bincount(targets).max()) / links, 1)
-        figures[f"{name}, us a link"] = round(1e6 * seconds / links, 2)
-    return {**figures, **_hubs()}
-
-
-def _hubs() -> Figures:
-    """Microseconds that a page's sample of an entity's neighbours takes."""
-    import numpy as np
-
-    from benchmarks import synthetic
-    from pipelines.transforms.neighbourhood import Neighbourhood
-
-    figures: Figures = {}
-    for degree in HUBS:
-        pages = np.arange(max(1, 100_000 // degree))
-        one, tails = np.zeros(1, np.int64), synthetic.uniform("tails", degree, degree)
-        offsets, ids = np.concatenate([[0], np.full(degree, degree)]), tails.astype(np.uint64)
-        numbers, zeros = np.arange(degree), np.zeros(degree, np.int64)
-        hub = Neighbourhood(numbers, numbers, ids, one.astype(np.uint64), offsets, zeros, tails)
-        run = functools.partial(hub.sample, pages, np.zeros_like(pages), 0, 15)
-        seconds = best_cpu_seconds({"hub": run}, rounds=3)["hub"]
-        figures[f"{degree} neighbours, us a page"] = round(1e6 * seconds / len(pages), 1)
-    return figures
-
-
-def moved_text(scale: float, folder: Path) -> Figures:
-    """A build of the sample repeated to 73 MB of XML: what goes through Beam beside what the stages read and write."""
-    from benchmarks.reading import repeated
-    from pipelines.build import build
-    from pipelines.config import STAGES, Build
-    from pipelines.runner import beam_options
-    from pipelines.sources.ranges import plan_ranges, read_bytes
-    from schemas.manifest import read_manifest
-
-    dump, wikidata = inputs()
-    path, out = folder / f"{scale}.xml.bz2", folder / f"dataset-{scale}"
-    with bz2.open(path, "wb") as file:
-        size = sum(map(file.write, repeated(dump, int(scale * 73e6))))
-    config = Build(wikipedia=(path,), wikidata=(wikidata,), keep="linked", out=out, set=("range_mb=1",))
-    options = beam_options([], 1, [])
-    with counted_jobs() as sent, contextlib.redirect_stdout(sys.stderr):
-        for stage in STAGES:
-            build(dataclasses.replace(config, only=stage), options)
-        work = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-        build(config, options)
-    manifest = read_manifest(out)
-    figures: Figures = {"XML MB": round(size / 1e6, 1)}
-    with timed(figures, "gunzip JSON"):
-        figures["JSON MB"] = round(
-            sum(len(b) for part in plan_ranges(str(wikidata)) for b in read_bytes(part)) / 1e6, 1
-        )
-    figures |= {f"{name} CPU s": stage["cpu_seconds"] for name, stage in manifest.rest["stages"].items()}
-    figures |= {f"{name} rows": table.rows for name, table in manifest.tables.items()}
-    dataset = sum(shard.bytes for table in manifest.tables.values() for shard in table.shards)
-    figures |= {"work folder MB": round(work / 1e6, 1), "dataset MB": round(dataset / 1e6, 1)}
-    shuffled = sum(sent)
-    return {**figures, "jobs": len(sent), "bytes through Beam": shuffled, "XML bytes a byte": round(size / shuffled)}
-
-
-def inputs() -> tuple[Path, Path]:
-    """The real samples in WIKILOOM_DATA, else the examples."""
-    if data := os.environ.get("WIKILOOM_DATA"):
-        return Path(data, "wikipedia/enwiki-sample.xml.bz2"), Path(data, "wikidata/enwiki-sample-wikidata.json.gz")
-    return EXAMPLES / "enwiki-mini.xml.bz2", EXAMPLES / "wikidata-mini.json.gz"
-
-
-@contextlib.contextmanager
-def counted_jobs() -> Iterator[list[int]]:
-    """The encoded size of every element that a pipeline of ours is given; the functions return nothing to Beam."""
-    import apache_beam as beam
-
-    from pipelines import runner
-
-    sizes: list[int] = []
-    encode = beam.coders.registry.get_coder(object).encode
-    expand = runner.RunJobs.expand
-
-    def counting(self: Any, begin: Any) -> Any:
-        sizes.extend(len(encode(job)) for job in self.jobs)
-        return expand(self, begin)
-
-    runner.RunJobs.expand = counting  # type: ignore[method-assign]
-    try:
-        yield sizes
-    finally:
-        runner.RunJobs.expand = expand  # type: ignore[method-assign]
-
-
-def giant_page(scale: float, folder: Path) -> Figures:
-    """A page of MediaWiki's greatest size, 2 MiB, with 100,000 links, through reader, scanner and row writing."""
-    return _page(folder, int(scale * 2**21), int(scale * 100_000))
-
-
-def greatest_page(scale: float, folder: Path) -> Figures:
-    """A page just under the reader's limit for a text, 10 MB, with links as thick."""
-    return _page(folder, int(scale * 9_900_000), int(scale * 470_000))
-
-
-def _page(folder: Path, size: int, links: int) -> Figures:
-    from pipelines.records import read_json
-    from pipelines.sources.ranges import plan_ranges
-    from pipelines.transforms.articles import WikipediaJob, read_wikipedia_range
-    from pipelines.wikitext import Site
-
-    text = " ".join(f"[[T{number}|w{number % 1000}]]" for number in range(links))
-    text += "\nplain words" * ((size - len(text)) // 12)
-    path = folder / "page.xml"
-    xml = f"<page><title>A</title><ns>0</ns><id>1</id><revision><id>1</id><text>{text}</text></revision></page>"
-    path.write_text(f"<mediawiki>\n{xml}\n</mediawiki>\n", encoding="utf-8")
-    (part,) = plan_ranges(str(path))
-    job = WikipediaJob(part, folder / "page", Site.from_siteinfo(None, "en"))
-    figures: Figures = {"MB": round(len(text) / 1e6, 2), "links": links}
-    with timed(figures, "read, parse, write"):
-        read_wikipedia_range(job)
-    if read_json(job.marker)["out"] != {"articles": 1, "redirects": 0}:
-        raise ValueError(f"{path}: the page was not kept: {read_json(job.marker)}")
-    return figures
-
-
-def memory() -> dict[str, float]:
-    """MB of this process by kind: RssAnon is its own, RssFile is shared with all that map the same files."""
-    lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
-    return {words[0][:-1]: int(words[1]) / 1e3 for words in lines if words[0].startswith("Rss")}
 
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """A function that returns figures, and the share of full size that it is run at."""
+    """A function of scale_measures, and the share of full size that it is run at."""
 
-    function: Callable[[float, Path], Figures]
+    function: str
     share: float = 1.0
 
 
 RISKS: dict[str, list[Measure]] = {
-    "hot-titles": [Measure(hot_titles)],
-    "global-orders": [Measure(orders, 0.1), Measure(orders)],
-    "index-size": [Measure(build_index), Measure(look_up), Measure(plan, 0.02), Measure(plan, 0.1)],
-    "moved-text": [Measure(moved_text, 0.2), Measure(moved_text)],
-    "giant-page": [Measure(giant_page), Measure(greatest_page)],
+    "hot-titles": [Measure("hot_titles")],
+    "global-orders": [Measure("orders", 0.1), Measure("orders"), Measure("anchors", 0.01), Measure("anchors", 0.05)],
+    "index-size": [Measure("build_index"), Measure("look_up"), Measure("plan", 0.02), Measure("plan", 0.1)],
+    "moved-text": [Measure("moved_text", 0.2), Measure("moved_text"), Measure("whole_range"), Measure("shard_job")],
+    "giant-page": [Measure("giant_page"), Measure("greatest_page")],
 }
 """What the measurements of a risk leave on disk is there for the next."""
 
@@ -330,7 +52,9 @@ def measure(function: str, scale: float, folder: Path) -> dict[str, Any]:
 
 def run_child(function: str, scale: str, folder: str) -> None:
     """The other end of measure."""
-    figures = globals()[function](float(scale), Path(folder))
+    from benchmarks import scale_measures
+
+    figures = getattr(scale_measures, function)(float(scale), Path(folder))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     print(json.dumps({"figures": figures, "cpu_seconds": round(time.process_time(), 2), "peak_mb": peak}))
 
@@ -370,9 +94,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             for one in RISKS[risk]:
                 share = one.share * config.scale
-                found = measure(one.function.__name__, share, Path(folder))
-                rows.append({"risk": risk, "measured": one.function.__name__, "share": share, **found})
-                print(f"{risk}: {one.function.__name__}, {found['cpu_seconds']} CPU s", file=sys.stderr, flush=True)
+                found = measure(one.function, share, Path(folder))
+                rows.append({"risk": risk, "measured": one.function, "share": share, **found})
+                print(f"{risk}: {one.function}, {found['cpu_seconds']} CPU s", file=sys.stderr, flush=True)
     print_table(rows)
     if config.scale == 1:
         print(f"wrote {save('scale', {'rows': [*other_risks(config.risk or list(RISKS)), *rows]})}")

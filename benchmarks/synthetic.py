@@ -22,6 +22,8 @@ ARTICLES, REDIRECTS, ITEMS, LINKS = 6_900_000, 11_000_000, 115_000_000, 200_000_
 STATEMENTS = 4
 """Statements between items that an item has; a sample of 25,030 items has 3.7."""
 RELATIONS = 800
+SURFACES = 4
+"""Names that links to an item have."""
 CHUNK = 1 << 20
 """Draws at a time: the counters take a hundred bytes for each."""
 BATCH_ROWS = 2_000
@@ -110,6 +112,15 @@ def write_pages(folder: Path, articles: I64, redirects: I64, hashes: U64, links:
     places = np.sort(uniform(f"places {redirects[0]}", links, len(articles))).astype(np.uint64)
     linked = hashes[popular(f"links {redirects[0]}", links, len(hashes))]
     np.save(folder / "targets.npy", np.stack([places, linked], axis=-1))
+
+
+def write_anchors(folder: Path, links: int, items: int) -> int:
+    """The anchors of an alignment's range: items by Zipf's law under one of SURFACES names each; returns the rows."""
+    surfaces = popular(f"surfaces {folder.name}", links, SURFACES)
+    pairs, counts = np.unique(popular(f"anchors {folder.name}", links, items) * SURFACES + surfaces, return_counts=True)
+    columns = {"surface": titles(pairs), "item": pairs // SURFACES, "count": counts}
+    write(folder / "anchors.arrow", columns)
+    return len(pairs)
 
 
 def write_alignment(folder: Path, titles_: int, ranges: list[str], articles: int) -> Path:

@@ -1,0 +1,48 @@
+"""The benchmarks run, and what docs/scale.md says to type is what the commands take."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.scale import RISKS
+from pipelines.config import Build
+from pipelines.runner import beam_options
+from tests.conftest import ROOT
+from wikiloom import parse
+
+SCALE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+BLOCKS = "\n".join(re.findall(r"```\n(.*?)```", SCALE, re.S)).replace("\\\n", " ")
+BUILDS = [line for line in BLOCKS.splitlines() if line.startswith("wikiloom build")]
+
+
+def test_a_thousandth_of_every_scale_measurement_runs():
+    environment = {name: value for name, value in os.environ.items() if name != "WIKILOOM_DATA"}
+    words = [sys.executable, "-m", "benchmarks.scale", "--scale", "0.001"]
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    measured = re.findall(r"^([a-z-]+): (\w+), [\d.]+ CPU s$", done.stderr, re.M)
+    assert measured == [(risk, one.function) for risk, some in RISKS.items() for one in some]
+    assert all(risk in done.stdout for risk in RISKS)
+
+
+@pytest.mark.parametrize("command", BUILDS)
+def test_scale_md_builds_with_flags_that_there_are(command):
+    words = [word for word in shlex.split(command)[2:] if word != "--runner=DataflowRunner"]  # needs its own packages
+    config, others = parse(Build, "build", words, passing_on=True)
+    beam_options(others, config.workers, [])
+
+
+def test_scale_md_and_the_kept_results_name_the_same_risks():
+    rows = json.loads((ROOT / "benchmarks/results/scale.json").read_text(encoding="utf-8"))["rows"]
+    assert {row["risk"] for row in rows} == set(RISKS)
+    assert all(f"`{risk}`" in SCALE for risk in RISKS)
+
+
+@pytest.mark.parametrize("script", sorted(set(re.findall(r"benchmarks[./](\w+)", SCALE)) - {"results"}))
+def test_scale_md_names_benchmarks_that_there_are(script):
+    assert (ROOT / "benchmarks" / f"{script}.py").is_file()
