@@ -88,5 +88,6 @@ def _shown(point: int) -> str:
 
 def _numerals() -> str:
     r"""What [^\W\d_] has beside letters."""
-    every = map(chr, range(0x110000))
-    return to_class({ord(c) for c in every if re.match(r"[^\W\d_]", c) and unicodedata.category(c)[0] != "L"})
+    every = (chr(point) for point in range(0x110000))
+    numbers = (char for char in every if char.isnumeric() and not char.isdecimal())
+    return to_class({ord(char) for char in numbers if unicodedata.category(char)[0] != "L"})
