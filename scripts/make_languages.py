@@ -131,6 +131,7 @@ class Wikis:
         settings = (root / "wmf-config/InitialiseSettings.php").read_text()
         self._languages = find(settings, r"^'wgLanguageCode' => ", {}) or {}
         self._local = find(settings, r"^'wgLocalInterwikis' => ", {}) or {}
+        self._capitals = find(settings, r"^'wgCapitalLinks' => ", {}) or {}
         self._names = find((root / "wmf-config/core-Namespaces.php").read_text(), "^return ", CONSTANTS) or {}
         interwiki = (root / "wmf-config/interwiki.php").read_text()
         found = [match.groups() for match in _INTERWIKI.finditer(interwiki)]
@@ -145,6 +146,10 @@ class Wikis:
     def local_prefixes(self, code: str) -> list[str]:
         """Prefixes of links that lead to the wiki itself."""
         return [code, *self._local.get("+" + _database(code), {}).values()]
+
+    def is_case_sensitive(self, code: str) -> bool:
+        """Whether titles may begin with a small letter."""
+        return not self._capitals.get(_database(code), True)
 
     def language_prefixes(self, known: frozenset[str]) -> list[str]:
         """Prefixes of links to the same page in another language, which are shown beside the page."""
@@ -189,6 +194,7 @@ def make_record(code: str, mediawiki: MediaWiki, wikis: Wikis) -> dict[str, obje
         "redirect": [word for word in mediawiki.redirect_words(language) if word != "#redirect"],
         "namespaces": _local_names(wikis.namespaces(wiki, names)),
         "local": sorted({*wikis.local_prefixes(wiki)} - {code}),
+        "case_sensitive": wikis.is_case_sensitive(wiki),
         "dotted_i": mediawiki.has_dotted_i(language),
         "variants": variants,
     }

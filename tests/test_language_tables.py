@@ -43,7 +43,8 @@ MEDIAWIKI = {
 CONFIG = {
     "langlist": "aa\nold-bb\n",
     "wmf-config/InitialiseSettings.php": (
-        "return [\n'wgLanguageCode' => [\n\t'default' => '$lang',\n\t'old_bbwiki' => 'bb',\n],\n"
+        "return [\n'wgCapitalLinks' => [\n\t'default' => true,\n\t'aawiki' => false,\n],\n"
+        "'wgLanguageCode' => [\n\t'default' => '$lang',\n\t'old_bbwiki' => 'bb',\n],\n"
         "'wgLocalInterwikis' => [\n\t'+old_bbwiki' => [ 'bb' ],\n],\n];\n"
     ),
     "wmf-config/core-Namespaces.php": (
@@ -95,7 +96,7 @@ def test_what_a_language_leaves_open_comes_from_those_it_falls_back_to(table):
         "él": 2, "ella": 2, "vikipedia": 4, "vp": 4, "sobre vikipedia": 5, "fichero": 6, "old file": 6,
         "portal a": 100, "módulo": 828,
     }  # fmt: skip
-    assert line["dotted_i"] is True and "variants" not in line
+    assert line["dotted_i"] is True and line["case_sensitive"] is True and "variants" not in line
 
 
 def test_a_wiki_has_its_languages_words_and_its_own(table):

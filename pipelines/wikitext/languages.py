@@ -68,6 +68,8 @@ class Language:
     """Lower-cased names beside the canonical ones -> namespace number."""
     local: frozenset[str] = frozenset()
     """Prefixes of links that lead to the wiki itself."""
+    case_sensitive: bool = False
+    """Titles may begin with a small letter."""
     dotted_i: bool = False
     """The capital of "i" is "İ", as in Turkish."""
     variants: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -88,6 +90,7 @@ def read_language(code: str) -> Language:
         redirect=tuple(record.get("redirect", ())),
         namespaces=_EARLIER_NAMESPACES.get(code, {}) | record.get("namespaces", {}),
         local=frozenset([code, *record.get("local", ())]),
+        case_sensitive=record.get("case_sensitive", False),
         dotted_i=record.get("dotted_i", False),
         variants=record.get("variants", {}) or {name: name for name in _EARLIER_VARIANTS.get(code, ())},
     )

@@ -59,7 +59,8 @@ class Site:
         """
         text = (xml or b"").decode(errors="replace")
         named = {html.unescape(name).lower().replace("_", " "): int(key) for key, name in _NAMESPACE.findall(text)}
-        known = CANONICAL_NAMESPACES | read_language(language).namespaces
+        rules = read_language(language)
+        known = CANONICAL_NAMESPACES | rules.namespaces
         if named:
             # Every wiki has the first ones; of others, the wiki's own list says which.
             known = {name: number for name, number in known.items() if number <= 15 or number in named.values()}
@@ -67,7 +68,7 @@ class Site:
             language=language,
             namespaces=known | named,
             templates=load_templates(language, extra_templates),
-            first_letter="<case>case-sensitive</case>" not in text,
+            first_letter="<case>case-sensitive</case>" not in text if "<case>" in text else not rules.case_sensitive,
         )
 
     def __getstate__(self) -> dict[str, object]:

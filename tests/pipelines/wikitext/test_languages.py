@@ -87,6 +87,12 @@ def test_prefixes_of_languages_and_projects_are_known():
     assert {"wikt", "commons", "s", "d", "meta", "species"} <= prefixes - languages
 
 
+def test_titles_begin_with_a_small_letter_where_the_wiki_says_so():
+    assert Site.from_siteinfo(None, "jbo").normalize_title("cipni") == "cipni"
+    assert Site.from_siteinfo(b"<siteinfo><case>first-letter</case></siteinfo>", "jbo").normalize_title("a") == "A"
+    assert Site.from_siteinfo(b"<siteinfo><case>case-sensitive</case></siteinfo>", "en").normalize_title("a") == "a"
+
+
 def test_the_turkish_i_has_a_dot():
     assert Site.from_siteinfo(None, "tr").normalize_title("istanbul") == "İstanbul"
     assert Site.from_siteinfo(None, "en").normalize_title("istanbul") == "Istanbul"
