@@ -2,11 +2,11 @@
 rejected on every machine alike."""
 
 MAX_TOKENS = 2_000_000
-"""Openings of markup on a page. A page of MediaWiki's greatest size (2 MiB) full of links has a fifth of it."""
+"""Openings of markup on a page. A page of MediaWiki's greatest size (2 MiB) full of links has two fifths of it."""
 MAX_DEPTH = 256
 """Templates, links or tables inside one another, each closed; MediaWiki stops at 100."""
 
-_OPENINGS = ("{{", "[[", "''", "<", "[", "{|", "__", "&")
+_OPENINGS = ("{{", "''", "<", "[", "{|", "__", "&")
 
 
 class OverBudget(Exception):

@@ -9,6 +9,7 @@ import re
 from pipelines.wikitext.budget import require_shallow
 from pipelines.wikitext.entities import decode
 from pipelines.wikitext.marks import BREAK, HOLE, shield
+from pipelines.wikitext.tags import ATTRIBUTES
 from pipelines.wikitext.templates import Templates, parse_arguments
 
 _DROPPED = """
@@ -20,11 +21,11 @@ _TOKEN = re.compile(
     r"\{\{([^{}<>]*+)\}\}(?!\})"  # 1: a template with no other and no tag inside
     r"|\{\{\{*+()"  # 2
     r"|\}\}\}*+()"  # 3
-    r"|<ref(?:\s[^<>]*+)?+(?:(?<=/)>|>[^<]*+</ref\s*+>)()"  # 4: a whole reference with no tag inside
-    rf"|<(?i:({'|'.join(_DROPPED_TAGS)}))(?=[\s/>])[^<>]*+>"  # 5: name
+    rf"|<ref(?:\s{ATTRIBUTES})?+(?:(?<=/)>|>[^<]*+</ref\s*+>)()"  # 4: a whole reference with no tag inside
+    rf"|<(?i:({'|'.join(_DROPPED_TAGS)}))(?=[\s/>]){ATTRIBUTES}>"  # 5: name
     r"|<!--"
 )
-_SAME_TAG = {name: re.compile(rf"<(?i:{name})(?=[\s/>])[^<>]*+>|<(/)(?i:{name})\s*+>") for name in _DROPPED_TAGS}
+_SAME_TAG = {name: re.compile(rf"<(?i:{name})(?=[\s/>]){ATTRIBUTES}>|<(/)(?i:{name})\s*+>") for name in _DROPPED_TAGS}
 # <ref name="a>b" />: what is left of the tag behind the first ">".
 _QUOTED_REST = re.compile(r'[^"<>\n]*+"(?:[^"<>\n/]++|/(?!>)|"[^"\n]*+")*+/>')
 _VERBATIM = frozenset(["nowiki", "pre", "source", "syntaxhighlight", "code", "includeonly", "templatedata"])

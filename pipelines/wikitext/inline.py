@@ -6,17 +6,15 @@ import re
 from collections import Counter
 
 from pipelines.wikitext.budget import require_shallow
-from pipelines.wikitext.entities import decode
-from pipelines.wikitext.marks import BREAK, END, HOLE, LINE_MARKUP, LINK, shield
+from pipelines.wikitext.labels import external_text, visible_text
+from pipelines.wikitext.marks import BREAK, END, HOLE, LINE_MARKUP, LINK
 from pipelines.wikitext.quotes import find_apostrophe, without_quotes
-from pipelines.wikitext.site import CATEGORY, FILE, MAX_TITLE, PROTOCOL, Site, is_external, percent_decode
-from pipelines.wikitext.tags import BLOCK, INLINE, TAGS, is_magic_word
+from pipelines.wikitext.site import CATEGORY, FILE, MAX_TITLE, PROTOCOL, Site, is_external
+from pipelines.wikitext.tags import ATTRIBUTES, BLOCK, INLINE, TAGS, is_magic_word
 
-_EXTERNAL = re.compile(rf"\s*(?:{PROTOCOL})\S*\s*(.*)", re.DOTALL)
 _PLAIN = r"[A-Za-z0-9][A-Za-z0-9,.'()!?-]*+(?: [A-Za-z0-9(][A-Za-z0-9,.'()!?-]*+)*+"
 """A target that needs no second look but for its first letter."""
 _TARGET = r"[^\[\]|{}<>\n\x01-\x03]"
-_PIPE_TRICK = re.compile(r"^:?(?:[^:|]{1,60}:)?(.*?)(?: ?\([^()]*\)|, .*)?$", re.DOTALL)
 _INVISIBLE = ("category", "file", "language")
 _MAX_HEADING = 300
 _MAX_LABEL = 1000
@@ -51,7 +49,7 @@ def _tokens(trail: str, dotted_i: bool) -> re.Pattern[str]:
         rf"|\]\]({trail})"  # 5
         r"|\[\[\[*+()"  # 6
         r"|''()'*+"  # 7: quotes
-        r"|<(/?[A-Za-z][A-Za-z0-9]*+)(?=[\s/>])[^<>]*+>"  # 8: a tag's name
+        rf"|<(/?[A-Za-z][A-Za-z0-9]*+)(?=[\s/>]){ATTRIBUTES}>"  # 8: a tag's name
         rf"|\[(?:{HOLE}|{PROTOCOL})[^\s\[\]<>\"\x01\x02]*+[ \t]*+()"  # 9
         r"|\]()"  # 10
         r"|\{\|()"  # 11
@@ -110,7 +108,7 @@ class Inline:
                 # Four quotes are an apostrophe and bold; others are bold, italics or both.
                 if end - start == 4 or (end - start == 3 and text[start - 1].isalpha() and self._has_apostrophe(token)):
                     out.append("'")
-            elif kind == 5 and (self._close_external() or self._close_bracket(token)):
+            elif kind == 5 and (self._close_external(token) or self._close_bracket(token)):
                 # The first "]" ended something else: look at the second again, it may begin "]]".
                 return start + 1
             else:
@@ -135,12 +133,12 @@ class Inline:
             self._tag(token[8], token)
         elif kind == 9:
             if self._open and self._open[-1].kind == _IS_EXTERNAL:
-                self._open.pop()
+                self._pop()
             self._push(_IS_EXTERNAL, token.start())
             if token.string[token.end() : token.end() + 1] in LINE_MARKUP:
                 self._out[-1] = BREAK
         elif kind == 10:
-            if not self._close_external():
+            if not self._close_external(token):
                 self._out.append("]")
         elif kind in (11, 12) and not self._begins_line(token):
             self._out.append(token[0])
@@ -174,8 +172,15 @@ class Inline:
         """Links with visible text so far."""
         return len(self.targets) + self._shown
 
+    def _pop(self) -> _Open:
+        """Take the innermost off; the one around it counts its levels too."""
+        opened = self._open.pop()
+        if self._open:
+            self._open[-1].depth = max(self._open[-1].depth, opened.depth)
+        return opened
+
     def _end(self, opened: _Open, what: str) -> None:
-        """Let the markup around count the levels inside it."""
+        """Let the markup around count this level."""
         require_shallow(opened.depth + 1, what)
         if self._open:
             self._open[-1].depth = max(self._open[-1].depth, opened.depth + 1)
@@ -196,24 +201,24 @@ class Inline:
             self._tables += 1
             self._out[-1] = "\n"
 
-    def _close_external(self) -> bool:
+    def _close_external(self, token: re.Match[str]) -> bool:
         """End the external link that is open on this line, if one is."""
         if not self._open or self._open[-1].kind != _IS_EXTERNAL:
             return False
-        at = self._open[-1].at
-        pieces = self._out[at + 1 :]
-        if any("\n" in piece for piece in pieces):
-            self._open.pop()
+        opened = self._pop()
+        if token.string.find("\n", opened.start, token.start()) >= 0:
             return False
-        self._open.pop()
-        if not any(piece.strip() for piece in pieces):
-            self._out[at] = HOLE
+        self._end(opened, "external links")
+        if not any(self._out[at].strip() for at in range(opened.at + 1, len(self._out))):
+            self._out[opened.at] = HOLE
         return True
 
     def _close_bracket(self, token: re.Match[str]) -> bool:
         """Whether the first of three brackets ends one inside a link's label: [[a|b [c]]]."""
-        text, start = token.string, token.start()
-        if text[token.end() : token.end() + 1] != "]" or not self._open or self._open[-1].kind != _IS_LINK:
+        text, start, end = token.string, token.start(), token.end()
+        if text[end : end + 1] != "]" or text[end + 1 : end + 2] == "]":
+            return False
+        if not self._open or self._open[-1].kind != _IS_LINK:
             return False
         begin = self._open[-1].start + 2
         if start - begin > _MAX_LABEL or text.count("[", begin, start) <= text.count("]", begin, start):
@@ -244,11 +249,11 @@ class Inline:
     def _close_link(self, token: re.Match[str]) -> None:
         trail = token[5]
         while self._open and self._open[-1].kind == _IS_EXTERNAL:
-            self._open.pop()
+            self._pop()
         if not self._open or self._open[-1].kind != _IS_LINK:
             self._out.append(trail)
             return
-        opened = self._open.pop()
+        opened = self._pop()
         self._end(opened, "links")
         first = self._out[opened.at + 1] if opened.at + 1 < len(self._out) else ""
         number = self._namespace(first)
@@ -283,13 +288,13 @@ class Inline:
     def _link(self, target: str, label: str | None, trail: str) -> None:
         kind, title = self._resolve(target)
         if kind == "article":
-            text = _visible_text(target, label)
+            text = visible_text(target, label)
         else:
             self.drops[kind] += 1
             if kind in _INVISIBLE and not target.lstrip().startswith(":"):
                 self._leave_hole(trail)
                 return
-            text = _external_text(target, label) if kind == "external" else _visible_text(target, label)
+            text = external_text(target, label) if kind == "external" else visible_text(target, label)
         if "''" in text:
             text = without_quotes(text)
         text += trail
@@ -375,20 +380,3 @@ def _without_target(piece: str) -> str:
     """What begins as a link does, without what stands before the label on its first line."""
     line, newline, rest = piece.partition("\n")
     return line.rpartition("|")[2] + newline + rest
-
-
-def _visible_text(target: str, label: str | None) -> str:
-    if label is None:
-        shown = target.strip().removeprefix(":")
-        decoded = percent_decode(shown)
-        return shield(decode(decoded)) if decoded != shown and decoded.isprintable() else shown
-    if not label:
-        match = _PIPE_TRICK.match(target.strip())
-        return match[1] if match else target
-    return label
-
-
-def _external_text(target: str, label: str | None) -> str:
-    """Of [[http://address label]], as MediaWiki reads it: an external link in brackets."""
-    match = _EXTERNAL.match(target if label is None else f"{target}|{label}")
-    return match[1] if match else ""
