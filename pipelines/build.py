@@ -10,31 +10,34 @@ range that has no marker yet.
 import dataclasses
 import shutil
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from pipelines import finish, inputs, sinks
 from pipelines.config import STAGES, Build
-from pipelines.records import read_json, write_json
-from pipelines.runner import run_jobs
+from pipelines.keys import READS, Rules, range_names, stage_keys
+from pipelines.records import read_json, remove_unfinished, save_array, write_json
+from pipelines.runner import run_jobs, run_transform
+from pipelines.tables import TableWriter
 from pipelines.transforms import entities
 from pipelines.transforms.align import AlignJob, align_range
 from pipelines.transforms.articles import WikipediaJob, read_wikipedia_range
 from pipelines.transforms.facts import Tally, read_statements
-from pipelines.transforms.graph import Graph, SplitRules, describe_graph, make_graph, triple_rows
-from pipelines.transforms.inductive import Sizes
-from pipelines.transforms.mentions import MentionRules
+from pipelines.transforms.graph import Graph, describe_graph, make_graph, triple_rows
 from pipelines.transforms.neighbourhood import Neighbourhood
-from pipelines.transforms.plan_align import AlignRules, plan_alignment
+from pipelines.transforms.plan_align import plan_alignment
 from pipelines.transforms.sentences import require_splitter
 from pipelines.transforms.statements import WikidataJob, read_wikidata_range
-from pipelines.transforms.wk_graphs import GraphRules, WkGraphJob, wk_graph_range
+from pipelines.transforms.title_join import JoinTitles, TitleJob
+from pipelines.transforms.wk_graphs import WkGraphJob, wk_graph_range
+from pipelines.work import keep_only, locked
 from schemas.errors import DataError
-from schemas.manifest import Shard
-from schemas.tables import TABLES
+from schemas.manifest import TableEntry
+from schemas.pages import PAGES
+from schemas.wk_graphs import WK_GRAPHS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +46,29 @@ class Builder:
 
     config: Build
     plan: inputs.Plan
+    digests: dict[Path, str]
+    """Of every input file (inputs.digest_files)."""
     options: Any
 
     def run_stage(self, name: str) -> None:
-        """Run one of STAGES."""
-        {
+        """Run one of STAGES, unless it is done."""
+        if self.is_done(name):
+            return
+        keep_only(self.work / name, self.keys[name], () if name in READS else self.names[name])
+        run = {
             "wikidata": self.wikidata,
             "wikipedia": self.wikipedia,
             "align": self.align,
             "graph": self.graph,
             "wk_graphs": self.wk_graphs,
-        }[name]()
+        }[name]
+        with finish.measured(self.work / f"{name}.json", self.keys[name]):
+            run()
+
+    def is_done(self, name: str) -> bool:
+        """Has the stage run to its end on these inputs, with these parameters?"""
+        path = self.work / f"{name}.json"
+        return path.is_file() and read_json(path)["key"] == self.keys[name]
 
     def wikidata(self) -> None:
         """Read Wikidata: items with their best-rank statements, properties."""
@@ -71,40 +86,23 @@ class Builder:
 
     def align(self) -> None:
         """Titles -> items, which entities are kept, pages with entities."""
-        parameters = self.config.parameters
-        rules = AlignRules(
-            keep=self.config.keep,
-            min_lead_words=parameters.min_lead_words,
-            min_neighbors=parameters.min_neighbors,
-            min_mentions=parameters.min_mentions,
-            seed=self.config.seed,
-            valid_pages=parameters.valid_pages,
-            test_pages=parameters.test_pages,
-        )
         if not (self.index / "done.json").exists():
             lists = inputs.read_title_lists(self.config, self.plan.site)
-            plan_alignment(self.folders("wikidata"), self.folders("wikipedia"), lists, rules, self.index)
-        folders = zip(self.folders("wikipedia"), self.folders("align"), strict=True)
-        mentions = MentionRules(self_mentions=parameters.self_mentions, repeat_mentions=parameters.repeat_mentions)
-        run_jobs("align", [AlignJob(a, self.index, f, mentions) for a, f in folders], align_range, self.options)
+            plan_alignment(self.folders("wikidata"), self.folders("wikipedia"), lists, self.rules.align, self.index)
+        folders = zip(self.folders("wikipedia"), self._titles(), self.folders("align"), strict=True)
+        jobs = [AlignJob(a, self.index, t, f, self.rules.mentions) for a, t, f in folders]
+        run_jobs("align", jobs, align_range, self.options)
 
     def graph(self) -> None:
         """Statements -> triples, splits, the order of entities and relations."""
-        parameters, tally = self.config.parameters, Tally()
+        rules, tally = self.rules.split, Tally()
         kept = np.load(self.index / "kept_items.npy")
         triples, winning = read_statements(
             self.folders("wikidata"),
             kept,
-            labelled_only=self.config.keep != "all",
+            labelled_only=self.rules.align.keep != "all",
             excluded=inputs.read_excluded(self.config.exclude_triples),
             tally=tally,
-        )
-        rules = SplitRules(
-            seed=self.config.seed,
-            valid=parameters.valid_triples,
-            test=parameters.test_triples,
-            together=parameters.keep_pairs_together,
-            inductive=Sizes(parameters.valid_entities, parameters.test_entities, parameters.max_dropped),
         )
         mentions = finish.count_mentions(self.folders("align"), kept)
         graph, refused = make_graph(triples, kept, mentions, rules)
@@ -112,46 +110,68 @@ class Builder:
         graph.save(folder)
         Neighbourhood.of(graph).save(folder / "neighbourhood")
         for number, mask in enumerate(winning):
-            np.save(folder / f"winning-{number}.npy", mask)
+            save_array(self._winning(number), mask)
         write_json(folder / "describe.json", describe_graph(graph, refused, rules, tally))
         document = {"in": tally.statements, "out": {"triples": len(graph.heads)}, "drops": dict(tally.drops)}
         write_json(folder / "done.json", {**document, "items": dict(tally.items)})
 
     def wk_graphs(self) -> None:
         """Pages -> word-knowledge graphs."""
-        rules = GraphRules(
-            language=self.config.language,
-            sentences=self.config.parameters.sentences,
-            passage_chars=self.config.parameters.passage_chars,
-            neighbors=self.config.neighbors,
-            seed=self.config.seed,
-        )
         folders = zip(self.folders("align"), self.folders("wk_graphs"), strict=True)
-        jobs = [WkGraphJob(a / "pages.arrow", self.work / "graph" / "neighbourhood", f, rules) for a, f in folders]
+        neighbourhood = self.work / "graph" / "neighbourhood"
+        jobs = [WkGraphJob(a, neighbourhood, f, self.rules.graphs) for a, f in folders]
         run_jobs("wk_graphs", jobs, wk_graph_range, self.options)
 
-    def tables(self) -> dict[str, Sequence[Shard]]:
-        """Write every table; returns their shards."""
+    def tables(self) -> dict[str, TableEntry]:
+        """Write the tables that are not whole yet and put all into the dataset; the manifest's entries."""
         graph = Graph.load(self.work / "graph")
-        graphs = self.folders("wk_graphs")
-        np.save(self.work / "graph" / "graph_count.npy", finish.add_counts(graphs, "nodes.npy", len(graph.items)))
+        wikidata, wikipedia, aligned, graphs = map(self.folders, ("wikidata", "wikipedia", "align", "wk_graphs"))
+        writer = TableWriter(
+            self.work / "tables", self.config.out, self.keys, self.config.parameters.rows_per_shard, self.options
+        )
+        writer.merge(
+            {
+                "pages": [run for folder in aligned for run in sinks.runs(folder, PAGES)],
+                "wk_graphs": [run for folder in graphs for run in sinks.runs(folder, WK_GRAPHS)],
+            }
+        )
+        writer.write_entities(
+            [
+                *((folder / "items.arrow", self._winning(number)) for number, folder in enumerate(wikidata)),
+                *((folder / "leads.arrow", None) for folder in aligned),
+            ],
+            self.work / "graph",
+            len(graph.items),
+            lambda: finish.add_counts(graphs, "nodes.npy", len(graph.items)),
+        )
         relation_count = finish.add_counts(graphs, "edges.npy", len(graph.properties))
-        wikidata, wikipedia, aligned = (self.folders(name) for name in ("wikidata", "wikipedia", "align"))
-        return {
-            "entities": self._entities(graph),
-            "relations": self._write("relations", entities.relation_rows(wikidata, graph, relation_count)),
-            "triples": self._write("triples", triple_rows(graph)),
-            "pages": self._merge("pages", [folder / "pages.arrow" for folder in aligned]),
-            "redirects": self._write("redirects", finish.redirect_rows(self.index)),
-            "anchors": self._write("anchors", finish.anchor_rows(aligned, graph)),
-            "wk_graphs": self._merge("wk_graphs", [folder / "wk_graphs.arrow" for folder in graphs]),
-            "rejects": self._write("rejects", finish.reject_rows([*wikidata, *wikipedia, self.index])),
-        }
+        writer.write("relations", lambda: entities.relation_rows(wikidata, graph, relation_count))
+        writer.write("triples", lambda: triple_rows(graph))
+        writer.write("redirects", lambda: finish.redirect_rows(self.index))
+        writer.write("anchors", lambda: finish.anchor_rows(aligned, graph))
+        writer.write("rejects", lambda: finish.reject_rows([*wikidata, *wikipedia, self.index]))
+        writer.publish()
+        return writer.entries
+
+    @cached_property
+    def rules(self) -> Rules:
+        """What the stages are told of the command line."""
+        return Rules.of(self.config)
+
+    @cached_property
+    def names(self) -> dict[str, list[str]]:
+        """The names of the ranges' folders, by the stage that reads them."""
+        return range_names(self.plan, self.config, self.digests)
+
+    @cached_property
+    def keys(self) -> dict[str, str]:
+        """Key of every stage, and of every "table NAME"."""
+        return stage_keys(self.names, self.config, self.digests)
 
     @property
     def work(self) -> Path:
-        """Where the stages meet; gone when the build is done."""
-        return self.config.out / ".build"
+        """Where the stages meet; absolute, since a worker may run in another folder."""
+        return self.config.out.absolute() / ".build"
 
     @property
     def index(self) -> Path:
@@ -160,57 +180,20 @@ class Builder:
 
     def folders(self, stage: str) -> list[Path]:
         """One folder for each range of a stage."""
-        ranges = self.plan.wikidata if stage == "wikidata" else self.plan.wikipedia
-        return [self.work / stage / f"{number:05d}" for number in range(len(ranges))]
+        return [self.work / stage / name for name in self.names["wikidata" if stage == "wikidata" else "wikipedia"]]
 
-    def _write(self, name: str, rows: pa.Table) -> list[Shard]:
-        return sinks.write_table(TABLES[name], rows, self.config.out, self._rows_per_shard(name))
+    def _titles(self) -> list[Path]:
+        """For each range of articles the title index to look its links up in, by the parameter join."""
+        articles = self.folders("wikipedia")
+        if self.config.parameters.join == "lookup":
+            return [self.index] * len(articles)
+        jobs = [TitleJob(folder, self.work / "align" / "titles" / folder.name) for folder in articles]
+        run_transform("join titles", jobs, lambda waiting: JoinTitles(waiting, self.index), self.options)
+        return [job.folder for job in jobs]
 
-    def _merge(self, name: str, files: Sequence[Path]) -> list[Shard]:
-        table = TABLES[name]
-        plan = sinks.plan_shards(table, files, self._rows_per_shard(name))
-        jobs = [sinks.MergeJob(table, job, self.config.out, self._marker(name, job.name)) for job in plan]
-        run_jobs(f"write {name}", jobs, sinks.merge_shard, self.options)
-        return [Shard(**read_json(job.marker)) for job in jobs]
-
-    def _entities(self, graph: Graph) -> list[Shard]:
-        sources = [
-            *(
-                (folder / "items.arrow", self.work / "graph" / f"winning-{number}.npy")
-                for number, folder in enumerate(self.folders("wikidata"))
-            ),
-            *((folder / "leads.arrow", None) for folder in self.folders("align")),
-        ]
-        jobs = [
-            entities.RecordJob(path, winning, self.work / "graph", self.work / "records" / f"{number:05d}")
-            for number, (path, winning) in enumerate(sources)
-        ]
-        run_jobs("entities", jobs, entities.record_range, self.options)
-        cuts = sinks.cut_rows(len(graph.items), self._rows_per_shard("entities"))
-        if not cuts:
-            return self._write("entities", TABLES["entities"].schema.empty_table())
-        records = [job.folder / "records.arrow" for job in jobs]
-        shards = [
-            entities.EntityShardJob(
-                start,
-                end,
-                number,
-                len(cuts),
-                records,
-                self.work / "graph",
-                self.config.out,
-                self._marker("entities", str(number)),
-            )
-            for number, (start, end) in enumerate(cuts)
-        ]
-        run_jobs("write entities", shards, entities.write_entity_shard, self.options)
-        return [Shard(**read_json(job.marker)) for job in shards]
-
-    def _rows_per_shard(self, name: str) -> int:
-        return self.config.parameters.rows_per_shard or sinks.ROWS_PER_SHARD.get(name, sinks.DEFAULT_ROWS_PER_SHARD)
-
-    def _marker(self, table: str, shard: str) -> Path:
-        return self.work / "shards" / table / f"{shard}.json"
+    def _winning(self, number: int) -> Path:
+        """Which items of a range of Wikidata count (facts.read_statements)."""
+        return self.work / "graph" / f"winning-{number}.npy"
 
 
 def build(config: Build, options: Any) -> None:
@@ -223,48 +206,48 @@ def build(config: Build, options: Any) -> None:
     if config.dry_run:
         finish.print_plan(config, plan)
         return
-    files = inputs.input_files(config)
+    digests = inputs.digest_files(config)
+    files = inputs.describe_files(config, digests)
     key = finish.build_key(config, files)
     if finish.is_done(config.out, key):
         print(f"{config.out}: unchanged, nothing to do")
         return
-    builder = Builder(config, plan, options)
-    try:
-        _open_work_folder(builder, key)
-    except OSError as error:
-        raise DataError(f"{config.out}: {error.strerror}. Give --out a folder that can be written.") from error
-    for name in STAGES:
-        if config.only in (None, name):
-            with finish.measured(builder.work / f"{name}.json"):
-                builder.run_stage(name)
-        elif not (builder.work / f"{name}.json").exists():
-            raise DataError(
-                f"--only {config.only} needs stage {name}, which has not run in {config.out}. Run it first."
-            )
-        if config.only == name:
-            print(f"{config.out}: stage {name} done")
+    _require_ours(config.out)
+    builder = Builder(config, plan, digests, options)
+    with locked(builder.work):
+        if not _run_stages(builder):
+            print(f"{config.out}: stage {config.only} done")
             return
-    manifest = finish.write_dataset(builder, key, files)
-    shutil.rmtree(builder.work)
-    finish.print_summary(config.out, manifest)
+        manifest = finish.write_dataset(builder, key, files)
+        remove_unfinished(builder.work)
+        if not config.parameters.keep_work:
+            shutil.rmtree(builder.work)
+    finish.print_summary(config, manifest)
 
 
-def _open_work_folder(builder: Builder, key: str) -> None:
-    """Go on with the work folder where it belongs to this build, else begin anew; never in somebody's folder."""
-    out, path = builder.config.out, builder.work / "key.json"
-    ours = path.is_file() or (out / "manifest.json").is_file()
+def _run_stages(builder: Builder) -> bool:
+    """Run the stages that --only does not leave out; False where it leaves out what follows."""
+    only = builder.config.only
+    for name in STAGES:
+        if only in (None, name):
+            builder.run_stage(name)
+        elif not builder.is_done(name):
+            raise DataError(
+                f"--only {only} needs stage {name}, which has not run in {builder.config.out} on these inputs with "
+                "these parameters. Run it first."
+            )
+        if only == name:
+            return False
+    return True
+
+
+def _require_ours(out: Path) -> None:
+    """DataError where `out` is somebody's folder: neither empty, nor a dataset, nor one that was begun."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file. Give --out a folder.")
-    if out.is_dir() and {entry.name for entry in out.iterdir()} - {builder.work.name} and not ours:
+    ours = (out / ".build/lock").is_file() or (out / "manifest.json").is_file()
+    if out.is_dir() and {entry.name for entry in out.iterdir()} - {".build"} and not ours:
         raise DataError(f"{out} is not empty and holds no dataset. Give --out a new folder.")
-    if path.exists() and read_json(path) == key:
-        return
-    shutil.rmtree(builder.work, ignore_errors=True)
-    if ours:
-        (out / "manifest.json").unlink(missing_ok=True)
-        for table in TABLES.values():
-            shutil.rmtree(out / table.folder, ignore_errors=True)
-    write_json(path, key)
 
 
 def _require_some(folders: Sequence[Path], inputs_: Sequence[Path], what: str) -> None:

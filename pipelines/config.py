@@ -14,6 +14,7 @@ from schemas.errors import UsageError, nearest
 STAGES = ("wikidata", "wikipedia", "align", "graph", "wk_graphs")
 
 Sentences = Literal["rules", "spacy"]
+Join = Literal["lookup", "cogbk"]
 Count = int | None
 """A number, or None: as many as suits the data."""
 
@@ -52,10 +53,15 @@ class Parameters:
     """Add the page's own name in its lead to its links (source self)."""
     repeat_mentions: bool = False
     """Add later repeats of linked names, and of the page's own, to its links (source repeat)."""
+    join: Join = "lookup"
+    """How links find their items: in an index that every host maps into memory, or by a CoGroupByKey. Same dataset."""
     range_mb: int = 64
     """Compressed megabytes that one worker reads at a time."""
     rows_per_shard: int = 0
     """Rows of a Parquet file; 0 for each table's own default."""
+    keep_work: bool = True
+    """Keep the work files (OUT/.build) of a dataset that is done, so that a build with other parameters or inputs
+    redoes only what depends on them. They take about twice the dataset's disk."""
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -138,6 +144,7 @@ _READERS: dict[typing.Any, tuple[Callable[[str], float | str], str]] = {
     float: (float, "a number"),
     bool: ({"true": True, "false": False}.__getitem__, "true or false"),
     Sentences: ({name: name for name in typing.get_args(Sentences)}.__getitem__, "rules or spacy"),
+    Join: ({name: name for name in typing.get_args(Join)}.__getitem__, "lookup or cogbk"),
 }
 """How a value of each type is read, and what it is called."""
 

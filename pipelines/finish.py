@@ -2,9 +2,7 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import importlib.metadata
-import json
 import resource
 import sys
 from collections import Counter
@@ -16,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines import sinks
 from pipelines.card import write_card
 from pipelines.config import STAGES, Build
+from pipelines.keys import key_of
 from pipelines.records import read_json, read_records, write_json
 from pipelines.transforms.align import entity_names
 from pipelines.transforms.graph import Graph
@@ -27,6 +25,7 @@ from schemas.digest import dataset_digest
 from schemas.errors import DataError
 from schemas.manifest import Manifest, read_manifest
 from schemas.tables import TABLES
+from wikiloom import __version__
 
 if TYPE_CHECKING:
     from pipelines import inputs
@@ -99,13 +98,12 @@ def add_counts(folders: Sequence[Path], name: str, size: int) -> npt.NDArray[np.
 
 def write_dataset(builder: "Builder", key: str, files: list[dict]) -> Manifest:
     """Write the tables, the card and, last of all, the manifest: with it the dataset is whole."""
-    with measured(builder.work / "tables.json"):
-        shards = builder.tables()
-        out = builder.config.out
-        entries = {name: sinks.table_entry(TABLES[name], out, shards[name]) for name in sorted(shards)}
+    out = builder.config.out
+    with measured(builder.work / "tables.json", key):
+        entries = dict(sorted(builder.tables().items()))
     stages, drops = collect_counts(builder)
     rest = {
-        "wikiloom": _version(),
+        "wikiloom": __version__,
         "language": builder.config.language,
         "inputs": files,
         "parameters": parameters(builder.config),
@@ -141,27 +139,32 @@ def collect_counts(builder: "Builder") -> tuple[dict[str, dict], dict[str, dict[
             for name, reasons in document.items():
                 drops.setdefault(stage if name == "drops" else name, Counter()).update(reasons)
         rows = taken["rows"] or out.total() + sum(drops.get(stage, {}).values())
-        counted = {"in": rows, "out": dict(sorted(out.items())), **figures}
-        stages[stage] = {**counted, **read_json(work / f"{stage}.json")}
-    stages["tables"] = read_json(work / "tables.json")
+        stages[stage] = {"in": rows, "out": dict(sorted(out.items())), **figures, **_cost(work / f"{stage}.json")}
+    stages["tables"] = _cost(work / "tables.json")
     by_stage = {name: {reason: n for reason, n in sorted(reasons.items()) if n} for name, reasons in drops.items()}
     return stages, {name: reasons for name, reasons in sorted(by_stage.items()) if reasons}
 
 
 @contextlib.contextmanager
-def measured(path: Path) -> Iterator[None]:
-    """Write the CPU seconds (children included) and the peak memory of what runs inside; added up over resumptions."""
-    before, earlier = _cpu_seconds(), read_json(path)["cpu_seconds"] if path.exists() else 0.0
+def measured(path: Path, key: str) -> Iterator[None]:
+    """Write the key of what runs inside, its CPU seconds (children included) and the peak memory, when it is done."""
+    before = _cpu_seconds()
     yield
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    seconds = round(earlier + _cpu_seconds() - before, 2)
-    write_json(path, {"cpu_seconds": seconds, "peak_memory_mb": peak // 1024})
+    seconds = round(_cpu_seconds() - before, 2)
+    write_json(path, {"key": key, "cpu_seconds": seconds, "peak_memory_mb": peak // 1024})
+
+
+def _cost(path: Path) -> dict[str, float]:
+    document = read_json(path)
+    return {name: document[name] for name in ("cpu_seconds", "peak_memory_mb")}
 
 
 def parameters(config: Build) -> dict[str, Any]:
-    """What the dataset's content depends on beside its inputs: no path, no number of workers."""
+    """What the dataset's files depend on beside its inputs: no path, no number of workers."""
     document = dataclasses.asdict(config.parameters)
-    document.pop("range_mb")
+    for name in ("join", "range_mb", "keep_work"):
+        document.pop(name)
     if document["sentences"] == "spacy":
         document["spacy"] = importlib.metadata.version("spacy")
     return {"keep": config.keep, "neighbors": config.neighbors, "seed": config.seed, **document}
@@ -169,8 +172,7 @@ def parameters(config: Build) -> dict[str, Any]:
 
 def build_key(config: Build, files: list[dict]) -> str:
     """A digest of inputs, parameters and version: the same key, the same dataset."""
-    document = [_version(), config.language, files, parameters(config), config.parameters.range_mb]
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    return key_of("dataset", config.language, files, parameters(config))
 
 
 def is_done(out: Path, key: str) -> bool:
@@ -192,8 +194,9 @@ def print_plan(config: Build, plan: "inputs.Plan") -> None:
     print(f"then align, graph, wk_graphs, and {len(TABLES) - 1} tables in {config.out}. Nothing written.")
 
 
-def print_summary(out: Path, manifest: Manifest) -> None:
+def print_summary(config: Build, manifest: Manifest) -> None:
     """What was made, in a few lines; a warning for input that was cut."""
+    out = config.out
     tables = ", ".join(f"{name} {entry.rows:,}" for name, entry in manifest.tables.items())
     rows = sum(entry.rows for entry in manifest.tables.values())
     print(f"{out}: {len(manifest.tables)} tables, {rows:,} rows, digest {manifest.digest[:8]}")
@@ -205,6 +208,8 @@ def print_summary(out: Path, manifest: Manifest) -> None:
         if lost:
             message = f"warning: the {what} is cut or damaged in {lost} place{'s' * (lost > 1)}; every complete "
             print(message + "record before it was read, what follows is lost (see rejects)", file=sys.stderr)
+    if config.parameters.keep_work:
+        print(f"  {out}/.build: what a build with other parameters can go on from; remove it to save disk")
     print(f"  next: wikiloom describe {out}")
 
 
@@ -229,9 +234,3 @@ def _cpu_seconds() -> float:
         usage.ru_utime + usage.ru_stime
         for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     )
-
-
-def _version() -> str:
-    from wikiloom import __version__
-
-    return __version__

@@ -4,7 +4,7 @@ import dataclasses
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +51,12 @@ def plan_inputs(config: Build) -> Plan:
         _warn_of_another_language(path, header or b"", config.language)
     siteinfo = next((header for header in headers if header), None)
     return Plan(
-        wikidata=[piece for path in config.wikidata for piece in plan_ranges(str(path), target)],
+        # Absolute: a worker may run in another folder.
+        wikidata=[piece for path in config.wikidata for piece in plan_ranges(str(path.absolute()), target)],
         wikipedia=[
-            piece for path, index in dumps for piece in plan_dump(str(path), str(index) if index else None, target)
+            piece
+            for path, index in dumps
+            for piece in plan_dump(str(path.absolute()), str(index) if index else None, target)
         ],
         site=Site.from_siteinfo(siteinfo, config.language, read_templates(config.templates)),
     )
@@ -68,14 +71,23 @@ def _warn_of_another_language(path: Path, siteinfo: bytes, language: str) -> Non
         print(f"warning: {message}Give --language {wikis[0]}.", file=sys.stderr)
 
 
-def input_files(config: Build) -> list[dict]:
-    """Name, bytes and sha256 of every input, for the manifest and for knowing a changed input."""
-    lists = (*redirect_files(config), *_lists(config))
+def digest_files(config: Build) -> dict[Path, str]:
+    """sha256 of every input, by its absolute path."""
+    return {path.absolute(): sinks.file_digest(path) for _, path in _files(config)}
+
+
+def describe_files(config: Build, digests: Mapping[Path, str]) -> list[dict]:
+    """Role, name, bytes and sha256 of every input, as the manifest has them."""
     return [
-        {"role": role, "name": path.name, "bytes": path.stat().st_size, "sha256": sinks.file_digest(path)}
-        for role, paths in (("wikipedia", config.wikipedia), ("wikidata", config.wikidata), ("list", lists))
-        for path in paths
+        {"role": role, "name": path.name, "bytes": path.stat().st_size, "sha256": digests[path.absolute()]}
+        for role, path in _files(config)
     ]
+
+
+def _files(config: Build) -> list[tuple[str, Path]]:
+    lists = (*redirect_files(config), *_lists(config))
+    roles = {"wikipedia": config.wikipedia, "wikidata": config.wikidata, "list": lists}
+    return [(role, path) for role, paths in roles.items() for path in paths]
 
 
 def redirect_files(config: Build) -> list[Path]:

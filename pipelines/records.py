@@ -1,15 +1,21 @@
 """Arrow files in the work folder of a build, where its stages meet."""
 
+import contextlib
 import json
 import os
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 BATCH_ROWS = 2_000
+UNFINISHED = ".tmp"
+LZ4 = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 class RecordWriter:
@@ -21,10 +27,8 @@ class RecordWriter:
         self.count = 0
 
     def __enter__(self) -> "RecordWriter":
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._temporary = self._path.with_suffix(".tmp")
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
-        self._writer = pa.ipc.new_file(str(self._temporary), self._schema, options=options)
+        self._whole = whole_file(self._path)
+        self._writer = pa.ipc.new_file(str(self._whole.__enter__()), self._schema, options=LZ4)
         return self
 
     def __exit__(
@@ -33,8 +37,7 @@ class RecordWriter:
         if kind is None:
             self._flush()
         self._writer.close()
-        if kind is None:
-            os.replace(self._temporary, self._path)
+        self._whole.__exit__(kind, value, trace)
 
     def add(self, row: dict[str, Any]) -> None:
         """Append one row."""
@@ -49,31 +52,62 @@ class RecordWriter:
             self._rows = []
 
 
+def write_records(path: Path, rows: pa.Table) -> None:
+    """Write a table that is in memory, in batches of BATCH_ROWS."""
+    with whole_file(path) as temporary, pa.ipc.new_file(str(temporary), rows.schema, options=LZ4) as writer:
+        writer.write_table(rows, max_chunksize=BATCH_ROWS)
+
+
 def read_records(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """The file's rows, or only some of its columns (the others are not decoded)."""
     batches = list(read_record_batches(path, columns))
     return pa.Table.from_batches(batches, schema=_schema(path, columns))
 
 
-def read_record_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The same, batch by batch."""
+def read_record_batches(path: Path, columns: Sequence[str] | None = None, first: int = 0) -> Iterator[pa.RecordBatch]:
+    """The same, batch by batch, from batch `first` on."""
     with pa.memory_map(str(path)) as source:
         options = pa.ipc.IpcReadOptions()
         if columns is not None:
             schema = pa.ipc.open_file(source).schema
             options.included_fields = [schema.get_field_index(name) for name in columns]
         reader = pa.ipc.open_file(source, options=options)
-        for index in range(reader.num_record_batches):
+        for index in range(first, reader.num_record_batches):
             batch = reader.get_batch(index)
             yield batch if columns is None else batch.select(list(columns))
 
 
-def write_json(path: Path, document: Any) -> None:
-    """Write JSON at once, never a part of it."""
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A name to write to; what is written stands at `path` when the block ends, whole or not at all.
+
+    No two names are alike: a worker that outlives its killed build may write the same file as the next build's.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(document, ensure_ascii=False, sort_keys=True), encoding="utf-8")
-    os.replace(temporary, path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{UNFINISHED}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes left of whole_file."""
+    for path in folder.rglob(f".*{UNFINISHED}"):
+        path.unlink(missing_ok=True)
+
+
+def save_array(path: Path, values: npt.NDArray[Any]) -> None:
+    """np.save, whole or not at all."""
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, values)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write JSON, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(document, ensure_ascii=False, sort_keys=True), encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

@@ -5,6 +5,8 @@ import contextlib
 import dataclasses
 import logging
 import os
+import re
+import socket
 import sys
 import threading
 import traceback
@@ -13,13 +15,18 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions
 from apache_beam.pvalue import PBegin
 from apache_beam.runners.runner import create_runner
 
 from pipelines.progress import Progress
 from pipelines.records import read_json, write_json
 from schemas.errors import DataError, UsageError, nearest
+
+LOCAL_RUNNER = "FnApiRunner"
+"""Beam's in-process runner; DirectRunner would take another engine where it finds the internet."""
+ENDPOINT_SECONDS = 10.0
+_TELLING = re.compile(r"[\w.]*(Error|Exception)\b|details = ")
 
 
 @runtime_checkable
@@ -34,23 +41,30 @@ class Job(Protocol):
 class RunJobs(beam.PTransform):
     """PBegin -> nothing: every job run once, spread over the workers."""
 
-    label_: str
     jobs: Sequence[Any]
     function: Callable[[Any], None]
 
     def expand(self, begin: PBegin) -> beam.PCollection:
         return (
             begin
-            | f"{self.label_}: jobs" >> beam.Create(list(self.jobs), reshuffle=False)
-            | f"{self.label_}: spread" >> beam.Reshuffle()
-            | f"{self.label_}: run" >> beam.Map(_run_one, self.function)
+            | "jobs" >> beam.Create(list(self.jobs), reshuffle=False)
+            | "spread" >> beam.Reshuffle()
+            | "run" >> beam.Map(run_one, self.function)
         )
 
 
 def run_jobs(label: str, jobs: Sequence[Job], function: Callable[[Any], None], options: PipelineOptions) -> None:
-    """Run `function` on every job whose marker is not there yet.
+    """Run `function` on every job whose marker is not there yet."""
+    run_transform(label, jobs, lambda waiting: RunJobs(waiting, function), options)
 
-    A DataError in a job is raised here again, whatever the runner makes of exceptions.
+
+def run_transform(
+    label: str, jobs: Sequence[Job], make: Callable[[Sequence[Any]], beam.PTransform], options: PipelineOptions
+) -> None:
+    """Run the transform that `make` makes of the jobs without a marker; it leaves the markers of all of them.
+
+    A DataError in a job is raised here again, whatever the runner makes of exceptions. Raises DataError too where a
+    runner that is not Beam's own in-process one fails, or its workers write to another place than this process reads.
     """
     waiting = [job for job in jobs if not job.marker.exists()]
     skipped = len(jobs) - len(waiting)
@@ -61,17 +75,28 @@ def run_jobs(label: str, jobs: Sequence[Job], function: Callable[[Any], None], o
     # Starting worker processes takes seconds: one job does not need them.
     options = _in_process(options) if len(waiting) == 1 else options
     log = waiting[0].marker.parent / "workers.log"
-    with _quiet_workers(options, log), _watched(label, waiting, skipped), beam.Pipeline(options=options) as pipeline:
-        _ = pipeline | label >> RunJobs(label, waiting, function)
+    with (
+        _quiet_workers(options, log),
+        _watched(label, waiting, skipped),
+        _failing_clearly(label, options, log),
+        beam.Pipeline(options=options) as pipeline,
+    ):
+        _ = pipeline | label >> make(waiting)
     for job in waiting:
         if _failure(job).exists():
             raise DataError(read_json(_failure(job))["message"])
+    lost = [job for job in waiting if not job.marker.exists()]
+    if lost:
+        raise DataError(
+            f"{label}: {len(lost)} of {len(waiting)} pieces of work left nothing in {lost[0].marker.parent.parent}. "
+            "The runner's workers must see this folder and the inputs under the same paths, as on a shared disk."
+        )
 
 
 def beam_options(arguments: Sequence[str], workers: int, ours: Sequence[str]) -> PipelineOptions:
     """Beam's options from the flags that are not ours; UsageError for a flag that Beam does not know either."""
     _require_known(arguments, ours)
-    defaults = ["--runner=FnApiRunner"] if not any(a.split("=")[0] == "--runner" for a in arguments) else []
+    defaults = [f"--runner={LOCAL_RUNNER}"] if not any(a.split("=")[0] == "--runner" for a in arguments) else []
     if workers > 1:
         defaults += [f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"]
     # Beam's workers log every start at INFO.
@@ -81,10 +106,23 @@ def beam_options(arguments: Sequence[str], workers: int, ours: Sequence[str]) ->
         create_runner(options.view_as(StandardOptions).runner)
     except (ValueError, ImportError) as error:
         raise UsageError(f"--runner: {str(error).splitlines()[0]}") from error
+    _require_answer(options.view_as(PortableOptions).job_endpoint)
     return options
 
 
-def _run_one(job: Any, function: Callable[[Any], None]) -> None:
+def _require_answer(endpoint: str | None) -> None:
+    """DataError where nothing listens at a job service's host:port; Beam would wait for it without end."""
+    host, colon, port = (endpoint or "").rpartition(":")
+    if not (colon and port.isdigit()):
+        return  # none, or "embed" and the like
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ENDPOINT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise DataError(f"--job_endpoint {endpoint}: no answer ({error}). Start the job service first.") from error
+
+
+def run_one(job: Any, function: Callable[[Any], None]) -> None:
+    """Run a job in a worker; what is no bug is left beside the job's marker for the process that waits."""
     try:
         function(job)
     except DataError as error:
@@ -125,6 +163,28 @@ def _quiet_workers(options: PipelineOptions, log: Path) -> Iterator[None]:
         sys.stderr = ours
         os.dup2(terminal, 2)
         os.close(terminal)
+
+
+@contextlib.contextmanager
+def _failing_clearly(label: str, options: PipelineOptions, log: Path) -> Iterator[None]:
+    """A failure of somebody's cluster is told in one line, and the rest in a file; one in this process is a bug."""
+    runner = str(options.view_as(StandardOptions).runner)
+    if runner == LOCAL_RUNNER:
+        yield
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    root = logging.getLogger()
+    handlers, file = root.handlers, logging.FileHandler(log, "w", delay=True)
+    try:
+        root.handlers = [file]
+        yield
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        telling = [line for line in lines if _TELLING.match(line)] or lines
+        raise DataError(f"{label}: {runner} failed: {telling[-1][:300]} (more in {log})") from error
+    finally:
+        root.handlers = handlers
+        file.close()
 
 
 def _failure(job: Job) -> Path:

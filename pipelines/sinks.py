@@ -1,23 +1,24 @@
 """The Parquet writer: rows meet on disk, never in a shuffle.
 
-Each range of the input writes one Arrow IPC file with its rows in sort order. When all ranges are done, the sort keys
-alone decide where the shards begin; then each shard merges its slice of every range file, sorts it and writes
-Parquet. Shards follow from the number of rows, so neither inputs nor workers leave a trace.
+Each range of the input writes runs, Arrow IPC files with their rows in sort order. When all ranges are done, the sort
+keys alone decide where the shards begin; then each shard merges its slices of the runs and writes Parquet, some row
+groups at a time. Shards follow from the number of rows, so neither inputs nor workers leave a trace.
 """
 
 import dataclasses
 import hashlib
-import os
+import itertools
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.records import write_json
+from pipelines.records import LZ4, read_record_batches, read_records, whole_file, write_json
 from schemas.digest import TableDigest
 from schemas.manifest import Shard, TableEntry
 from schemas.table import Table
@@ -27,12 +28,17 @@ ROWS_PER_SHARD = {"pages": 20_000, "wk_graphs": 200_000, "tokens_wk_graphs": 500
 
 DEFAULT_ROWS_PER_SHARD = 200_000
 ROW_GROUP_BYTES = 64 * 2**20
-RANGE_BATCH_ROWS = 1_000
+RUN_BYTES = 128 * 2**20
+"""Rows that are sorted in memory, about."""
+RUN_BATCH_ROWS = 1_000
+"""Rows of a run that are read at once."""
+MERGE_ROWS = 1 << 16
+"""Rows of a shard that are merged in memory, about."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardJob:
-    """One shard to write: its file, and the rows [start, end) that each range file gives to it."""
+    """One shard to write: its file, and the rows [start, end) that each run gives to it."""
 
     name: str
     slices: Sequence[tuple[str, int, int]]
@@ -48,27 +54,51 @@ class MergeJob:
     marker: Path
 
 
-def write_range(path: Path, table: Table, rows: pa.Table, keys: npt.NDArray[np.uint64]) -> None:
-    """Write one range's rows, sorted by split and key, for a later merge.
+class RunWriter:
+    """Writes one range's rows as runs NAME-000.arrow, NAME-001.arrow ... in a folder, in memory of a fixed size."""
 
-    `rows` has the columns of `table`; `keys`, shape (rows,), is the table's sort key.
-    """
-    splits = _split_codes(table, rows)
-    order = np.lexsort((keys, splits))
-    keyed = rows.append_column("_split", pa.array(splits)).append_column("_key", pa.array(keys)).take(order)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, keyed.schema, options=options) as writer:
-        for start in range(0, keyed.num_rows, RANGE_BATCH_ROWS):
-            writer.write_table(keyed.slice(start, RANGE_BATCH_ROWS).combine_chunks())
-    os.replace(temporary, path)
+    def __init__(self, folder: Path, table: Table) -> None:
+        self._folder, self._table, self._columns = folder, table, table.schema.names
+        self._waiting: list[pa.Table] = []
+        self._bytes = self._runs = 0
+        self.rows = 0
+
+    def __enter__(self) -> "RunWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._flush()
+
+    def add(self, rows: pa.Table, keys: npt.NDArray[np.uint64]) -> None:
+        """`rows` has the columns of the table; `keys`, shape (rows,), is its sort key."""
+        splits = pa.array(_split_codes(self._table, rows))
+        keyed = rows.select(self._columns).append_column("_split", splits)
+        self._waiting.append(keyed.append_column("_key", pa.array(keys)))
+        self._bytes += rows.nbytes
+        self.rows += rows.num_rows
+        if self._bytes >= RUN_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            rows = pa.concat_tables(self._waiting).combine_chunks()
+            rows = rows.take(np.lexsort((rows["_key"].to_numpy(), rows["_split"].to_numpy())))
+            path = self._folder / f"{self._table.name}-{self._runs:03d}.arrow"
+            with whole_file(path) as temporary, pa.ipc.new_file(str(temporary), rows.schema, options=LZ4) as writer:
+                writer.write_table(rows, max_chunksize=RUN_BATCH_ROWS)
+            self._waiting, self._bytes, self._runs = [], 0, self._runs + 1
 
 
-def plan_shards(table: Table, range_files: Sequence[Path], rows_per_shard: int | None = None) -> list[ShardJob]:
-    """Cut the union of the range files, in sort order, into shards of equal rows."""
+def runs(folder: Path, table: Table) -> list[Path]:
+    """The runs of one range."""
+    return sorted(folder.glob(f"{table.name}-*.arrow"))
+
+
+def plan_shards(table: Table, run_files: Sequence[Path], rows_per_shard: int | None = None) -> list[ShardJob]:
+    """Cut the union of the runs, in sort order, into shards of equal rows."""
     rows_per_shard = rows_per_shard or ROWS_PER_SHARD.get(table.name, DEFAULT_ROWS_PER_SHARD)
-    files = sorted(str(path) for path in range_files)
+    files = sorted(str(path) for path in run_files)
     columns = [_keys(path) for path in files]
     jobs = [
         job
@@ -79,13 +109,8 @@ def plan_shards(table: Table, range_files: Sequence[Path], rows_per_shard: int |
 
 
 def write_shard(table: Table, job: ShardJob, folder: Path) -> Shard:
-    """Merge, sort and write one shard under `folder`/TABLE."""
-    pieces = [_read_slice(*piece) for piece in job.slices]
-    if not pieces:
-        return write_parquet(table, table.schema.empty_table(), folder / table.folder / job.name)
-    merged = pa.concat_tables(pieces).combine_chunks()
-    order = np.argsort(merged["_key"].to_numpy(), kind="stable")
-    return write_parquet(table, merged.take(order), folder / table.folder / job.name)
+    """Merge and write one shard under `folder`/TABLE."""
+    return _write_groups(table, _merge(table, job), folder / table.folder / job.name)
 
 
 def merge_shard(job: MergeJob) -> None:
@@ -116,29 +141,17 @@ def write_parquet(table: Table, rows: pa.Table, path: Path) -> Shard:
 
     An empty file has no row group at all: a row group of no rows breaks `datasets.load_dataset`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = rows.select(table.schema.names).cast(table.schema)
-    temporary = path.with_name(f".{path.name}.tmp")
-    groups = list(_row_groups(rows, table.row_group_rows))
-    with pq.ParquetWriter(temporary, table.schema, compression="zstd", write_page_checksum=True) as writer:
-        for group in groups:
-            writer.write_table(group.combine_chunks(), row_group_size=group.num_rows)
-    os.replace(temporary, path)
-    return Shard(
-        path=f"{path.parent.name}/{path.name}",
-        rows=rows.num_rows,
-        bytes=path.stat().st_size,
-        row_groups=len(groups),
-        sha256=file_digest(path),
-    )
+    groups = (rows.slice(start, end - start) for start, end in cut_rows(rows.num_rows, table.row_group_rows))
+    return _write_groups(table, groups, path)
 
 
 def table_entry(table: Table, folder: Path, shards: Sequence[Shard]) -> TableEntry:
     """The manifest's entry: the shards in order, and the logical digest of their rows."""
     ordered = sorted(shards, key=lambda shard: (_part_of(table, shard), shard.path))
     digest = TableDigest(table)
+    groups = _groups_at_once(table)
     for shard in ordered:
-        for rows in read_batches(folder / shard.path):
+        for rows in _read_groups(folder / shard.path, groups):
             digest.update(rows)
     return TableEntry(schema_version=table.version, rows=digest.rows, digest=digest.hexdigest(), shards=ordered)
 
@@ -150,9 +163,7 @@ def cut_rows(rows: int, rows_per_shard: int) -> list[tuple[int, int]]:
 
 def read_batches(path: Path) -> Iterator[pa.Table]:
     """The row groups of one Parquet file, one at a time, page checksums verified."""
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        for index in range(file.num_row_groups):
-            yield file.read_row_group(index)
+    yield from _read_groups(path, 1)
 
 
 def file_digest(path: Path) -> str:
@@ -161,21 +172,46 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _row_groups(rows: pa.Table, most: int) -> Iterator[pa.Table]:
-    """Runs of at most `most` rows, halved until each takes at most ROW_GROUP_BYTES in memory or is one row."""
-    for start, end in _cuts(rows.num_rows, -(-rows.num_rows // most)):
-        group = rows.slice(start, end - start)
-        if group.nbytes <= ROW_GROUP_BYTES or group.num_rows == 1:
-            yield group
-        else:
-            yield from _row_groups(group, -(-group.num_rows // 2))
+def _write_groups(table: Table, groups: Iterable[pa.Table], path: Path) -> Shard:
+    count = rows = 0
+    schema = table.schema
+    with (
+        whole_file(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for group in itertools.chain.from_iterable(map(_bounded, groups)):
+            group = group.select(schema.names).cast(schema)
+            writer.write_table(group, row_group_size=group.num_rows)
+            count, rows = count + 1, rows + group.num_rows
+    name = f"{path.parent.name}/{path.name}"
+    return Shard(path=name, rows=rows, bytes=path.stat().st_size, row_groups=count, sha256=file_digest(path))
+
+
+def _bounded(group: pa.Table) -> Iterator[pa.Table]:
+    """A row group, halved until each part takes at most ROW_GROUP_BYTES in memory or is one row."""
+    if group.nbytes <= ROW_GROUP_BYTES or group.num_rows == 1:
+        yield group
+    else:
+        half = group.num_rows // 2
+        yield from _bounded(group.slice(0, half))
+        yield from _bounded(group.slice(half))
+
+
+def _read_groups(path: Path, at_once: int) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for group in range(0, file.num_row_groups, at_once):
+            yield file.read_row_groups(range(group, min(group + at_once, file.num_row_groups)))
+
+
+def _groups_at_once(table: Table) -> int:
+    """Row groups of about MERGE_ROWS rows, one at least."""
+    return max(MERGE_ROWS // table.row_group_rows, 1)
 
 
 def _split_codes(table: Table, rows: pa.Table) -> npt.NDArray[np.int8]:
     if not table.splits:
         return np.zeros(rows.num_rows, dtype=np.int8)
-    code = {name: index for index, name in enumerate(table.splits)}
-    return np.array([code[name] for name in rows["split"].to_pylist()], dtype=np.int8)
+    return pc.index_in(rows["split"], pa.array(table.splits)).to_numpy().astype(np.int8)
 
 
 def _file_name(part: str, index: int, count: int) -> str:
@@ -192,11 +228,8 @@ def _cuts(rows: int, count: int) -> list[tuple[int, int]]:
 
 
 def _keys(path: str) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint64]]:
-    with pa.memory_map(path) as source:
-        schema = pa.ipc.open_file(source).schema
-        wanted = [schema.get_field_index("_split"), schema.get_field_index("_key")]
-        table = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted)).read_all()
-        return table["_split"].to_numpy().copy(), table["_key"].to_numpy().copy()
+    table = read_records(Path(path), ["_split", "_key"])
+    return table["_split"].to_numpy(), table["_key"].to_numpy()
 
 
 def _part(splits: npt.NDArray[np.int8], keys: npt.NDArray[np.uint64], code: int) -> tuple[int, npt.NDArray[np.uint64]]:
@@ -220,9 +253,30 @@ def _plan_part(
         yield ShardJob(_file_name(part, index, count), slices)
 
 
-def _read_slice(path: str, start: int, end: int) -> pa.Table:
-    with pa.memory_map(path) as source:
-        reader = pa.ipc.open_file(source)
-        first, last = start // RANGE_BATCH_ROWS, (end - 1) // RANGE_BATCH_ROWS
-        batches = [reader.get_batch(index) for index in range(first, last + 1)]
-    return pa.Table.from_batches(batches).slice(start - first * RANGE_BATCH_ROWS, end - start)
+def _merge(table: Table, job: ShardJob) -> Iterator[pa.Table]:
+    """The shard's row groups, in sort order."""
+    keys = [_read_slice(*piece, ["_key"])["_key"].to_numpy() for piece in job.slices]
+    order = np.argsort(np.concatenate(keys), kind="stable") if keys else np.empty(0, np.int64)
+    sources = np.repeat(np.arange(len(keys)), [len(own) for own in keys])[order]
+    done = np.zeros(len(keys), np.int64)
+    groups, at_once = cut_rows(len(order), table.row_group_rows), _groups_at_once(table)
+    for first in range(0, len(groups), at_once):
+        piece = groups[first : first + at_once]
+        start, end = piece[0][0], piece[-1][1]
+        taken = np.bincount(sources[start:end], minlength=len(keys))
+        slices = [
+            _read_slice(path, begin + skip, begin + skip + count)
+            for (path, begin, _), skip, count in zip(job.slices, done.tolist(), taken.tolist(), strict=True)
+            if count
+        ]
+        done += taken
+        merged = pa.concat_tables(slices).combine_chunks()
+        merged = merged.take(np.argsort(merged["_key"].to_numpy(), kind="stable"))
+        yield from (merged.slice(low - start, high - low) for low, high in piece)
+
+
+def _read_slice(path: str, start: int, end: int, columns: Sequence[str] | None = None) -> pa.Table:
+    """Rows [start, end) of a run."""
+    first, last = start // RUN_BATCH_ROWS, (end - 1) // RUN_BATCH_ROWS
+    batches = list(itertools.islice(read_record_batches(Path(path), columns, first), last + 1 - first))
+    return pa.Table.from_batches(batches).slice(start - first * RUN_BATCH_ROWS, end - start)

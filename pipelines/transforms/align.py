@@ -26,10 +26,12 @@ ANCHOR_COUNTS = pa.schema({"surface": pa.string(), "item": pa.int64(), "count": 
 
 @dataclasses.dataclass(frozen=True)
 class AlignJob:
-    """A range of parsed articles, the folder of the alignment's indices, and the folder for the result."""
+    """A range of parsed articles, the folders of the alignment's indices and of its titles, that for the result."""
 
     articles: Path
     index: Path
+    titles: Path
+    """That of the indices too, or that of a part of the title index which has all of the range's (title_join)."""
     folder: Path
     mentions: MentionRules
 
@@ -41,14 +43,14 @@ class AlignJob:
 
 def align_range(job: AlignJob) -> None:
     """One range of articles -> pages rows, lead texts, anchor and mention counts."""
-    index = TitleIndex.load(job.index)
+    index = TitleIndex.load(job.titles)
     kept = np.load(job.index / "kept_items.npy", mmap_mode="r")
     row = read_json(job.index / "starts.json")[job.articles.name]
     kept_pages = np.load(job.index / "kept_pages.npy", mmap_mode="r")
     page_items = np.load(job.index / "page_items.npy", mmap_mode="r")
     page_codes = np.load(job.index / "page_codes.npy", mmap_mode="r")
-    links, anchors, tables = Counter(), Counter(), []
-    with RecordWriter(job.folder / "leads.arrow", LEADS) as leads:
+    links, anchors = Counter(), Counter()
+    with RecordWriter(job.folder / "leads.arrow", LEADS) as leads, sinks.RunWriter(job.folder, PAGES) as writer:
         for batch in read_record_batches(job.articles / "articles.arrow"):
             wanted = kept_pages[row : row + batch.num_rows]
             items = page_items[row : row + batch.num_rows][wanted]
@@ -58,13 +60,12 @@ def align_range(job: AlignJob) -> None:
             pages = _page_rows(articles, items, codes, index, kept, links)
             _count_anchors(pages, anchors)
             _add_leads(pages, items, leads)
-            tables.append(add_mentions(pages, job.mentions))
-    pages = pa.concat_tables(tables) if tables else PAGES.schema.empty_table()
-    sinks.write_range(job.folder / "pages.arrow", PAGES, pages, pages["page_id"].to_numpy().astype(np.uint64))
-    with RecordWriter(job.folder / "anchors.arrow", ANCHOR_COUNTS) as writer:
+            pages = add_mentions(pages, job.mentions)
+            writer.add(pages, pages["page_id"].to_numpy().astype(np.uint64))
+    with RecordWriter(job.folder / "anchors.arrow", ANCHOR_COUNTS) as counts:
         for (surface, item), count in anchors.items():
-            writer.add({"surface": surface, "item": item, "count": count})
-    write_json(job.marker, {"out": {"pages": pages.num_rows}, "link_entities": dict(links)})
+            counts.add({"surface": surface, "item": item, "count": count})
+    write_json(job.marker, {"out": {"pages": writer.rows}, "link_entities": dict(links)})
 
 
 def flatten_statements(table: pa.Table) -> tuple[I64, I64, I64]:

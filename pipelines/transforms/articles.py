@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipelines.records import RecordWriter, write_json
+from pipelines.records import RecordWriter, save_array, write_json
 from pipelines.sources import Reject
 from pipelines.sources.ranges import Range
 from pipelines.sources.wikipedia import RawPage, read_pages
@@ -81,7 +81,7 @@ def read_wikipedia_range(job: WikipediaJob) -> None:
                     articles.add(_article_row(page, article, job.site))
                 case redirect:
                     redirects.add(redirect)
-    np.save(job.folder / "targets.npy", np.concatenate(targets) if targets else np.empty((0, 2), np.uint64))
+    save_array(job.folder / "targets.npy", np.concatenate(targets) if targets else np.empty((0, 2), np.uint64))
     counts = {"articles": articles.count, "redirects": redirects.count}
     write_json(job.marker, {"out": counts, "drops": dict(drops), "links": dict(links)})
 

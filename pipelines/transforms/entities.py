@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines import sinks
-from pipelines.records import read_record_batches, read_records, write_json
+from pipelines.records import read_record_batches, read_records, write_json, write_records
 from pipelines.transforms.align import INSTANCE_OF
 from pipelines.transforms.facts import winners
 from pipelines.transforms.graph import Graph
@@ -67,6 +67,7 @@ class EntityShardJob:
     records: Sequence[Path]
     graph: Path
     out: Path
+    """Folder of the table, in which graph_count.npy lies: how often each entity is a node of a train wk_graph."""
     marker: Path
 
 
@@ -89,9 +90,7 @@ def record_range(job: RecordJob) -> None:
         records = [_record(row, index) for row, index in zip(rows, order[places[kept]].tolist(), strict=True)]
         tables.append(pa.Table.from_pylist(records, schema=RECORD))
     table = pa.concat_tables(tables).sort_by("entity_index")
-    job.folder.mkdir(parents=True, exist_ok=True)
-    with pa.ipc.new_file(str(job.folder / "records.arrow"), RECORD) as writer:
-        writer.write_table(table, max_chunksize=2_000)
+    write_records(job.folder / "records.arrow", table)
     write_json(job.marker, {})
 
 
@@ -105,7 +104,7 @@ def write_entity_shard(job: EntityShardJob) -> None:
             start, end = np.searchsorted(indices, [job.start, job.end])
             for row in batch.slice(start, end - start).to_pylist():
                 _merge(known[row["entity_index"] - job.start], row)
-    counts = _counts(graph, np.load(job.graph / "graph_count.npy"), job.start, job.end)
+    counts = _counts(graph, np.load(job.out / "graph_count.npy", mmap_mode="r"), job.start, job.end)
     names = [f"Q{item}" for item in graph.items[job.start : job.end].tolist()]
     rows = [_entity_row(name, fields, count) for name, fields, count in zip(names, known, counts, strict=True)]
     table = pa.Table.from_pylist(rows, schema=ENTITIES.schema)

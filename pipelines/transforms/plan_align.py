@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.records import RecordWriter, read_records, write_json
+from pipelines.records import RecordWriter, read_records, save_array, write_json, write_records
 from pipelines.sources import CUT
 from pipelines.transforms import split
 from pipelines.transforms.align import INSTANCE_OF, count_without_entity, flatten_statements
@@ -74,11 +74,10 @@ def plan_alignment(
         "page_codes": codes,
         "kept_pages": plan.kept_pages,
     }.items():
-        np.save(folder / f"{name}.npy", column)
+        save_array(folder / f"{name}.npy", column)
     starts = np.cumsum([0, *plan.pages.counts])
     write_json(folder / "starts.json", {path.name: int(start) for path, start in zip(wikipedia, starts, strict=False)})
-    with pa.ipc.new_file(str(folder / "redirects.arrow"), REDIRECTS) as writer:
-        writer.write_table(plan.redirects, max_chunksize=1 << 16)
+    write_records(folder / "redirects.arrow", plan.redirects)
     _write_rejects(lists.drops, folder / "rejects.arrow")
     unresolved = count_without_entity(plan.index.find(hash_column(plan.redirects["title"])), kept)
     drops = {**plan.drops(), "entities": {"few_neighbors_and_mentions": len(candidates) - len(kept)}}

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.records import save_array
 from schemas.hashing import hash_strings
 
 U64 = npt.NDArray[np.uint64]
@@ -50,7 +51,7 @@ class TitleIndex:
     def save(self, folder: Path) -> None:
         """One .npy per field."""
         for field in dataclasses.fields(self):
-            np.save(folder / f"title_{field.name}.npy", getattr(self, field.name))
+            save_array(folder / f"title_{field.name}.npy", np.asarray(getattr(self, field.name)))
 
     @classmethod
     def load(cls, folder: Path) -> "TitleIndex":

@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import sinks
-from pipelines.records import read_record_batches, write_json
+from pipelines.records import read_record_batches, save_array, write_json
 from pipelines.transforms.neighbourhood import Neighbourhood, ranges
 from pipelines.transforms.passages import Cutter
 from pipelines.transforms.sentences import make_splitter
 from schemas.hashing import row_order
+from schemas.pages import PAGES
 from schemas.wk_graphs import WK_GRAPHS
 
 I64 = npt.NDArray[np.int64]
@@ -41,7 +42,7 @@ class GraphRules:
 
 @dataclasses.dataclass(frozen=True)
 class WkGraphJob:
-    """A range of pages, the folder of the neighbourhood, and the folder for the result."""
+    """The folder of a range of aligned pages, that of the neighbourhood, and the folder for the result."""
 
     pages: Path
     neighbourhood: Path
@@ -90,16 +91,15 @@ def wk_graph_range(job: WkGraphJob) -> None:
     neighbourhood = Neighbourhood.load(job.neighbourhood)
     cutter = Cutter(make_splitter(job.rules.sentences, job.rules.language), job.rules.passage_chars)
     tally = Tally()
-    tables = [
-        batch_graphs(batch, neighbourhood, cutter, job.rules, tally)
-        for batch in read_record_batches(job.pages, ["page_id", "split", "text", "sections", "links"])
-    ]
-    table = pa.concat_tables([WK_GRAPHS.schema.empty_table(), *tables])
-    sinks.write_range(job.folder / "wk_graphs.arrow", WK_GRAPHS, table, row_order(table["graph_id"].to_numpy()))
+    with sinks.RunWriter(job.folder, WK_GRAPHS) as writer:
+        for run in sinks.runs(job.pages, PAGES):
+            for batch in read_record_batches(run, ["page_id", "split", "text", "sections", "links"]):
+                graphs = batch_graphs(batch, neighbourhood, cutter, job.rules, tally)
+                writer.add(graphs, row_order(graphs["graph_id"].to_numpy()))
     for name, pieces in (("nodes", tally.entities), ("edges", tally.relations)):
         pairs = np.unique(np.concatenate([np.empty(0, np.int64), *pieces]), return_counts=True)
-        np.save(job.folder / f"{name}.npy", np.stack(pairs, axis=-1))
-    counts = {"in": tally.passages, "out": {"wk_graphs": table.num_rows}, "drops": dict(tally.drops)}
+        save_array(job.folder / f"{name}.npy", np.stack(pairs, axis=-1))
+    counts = {"in": tally.passages, "out": {"wk_graphs": writer.rows}, "drops": dict(tally.drops)}
     figures = {"cut_sentences": cutter.cut_sentences, "long_passages": cutter.long_passages}
     write_json(job.marker, {**counts, "figures": figures})
 

@@ -5,10 +5,6 @@ import collections
 import gzip
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +14,7 @@ from pipelines.audit import audit
 from pipelines.sinks import file_digest
 from pipelines.validate import validate
 from schemas.dataset import Dataset
-from tests.conftest import DEMO_INPUTS, DEMO_SHARES, EXAMPLES, ROOT, digest, sample_inputs, wikiloom
+from tests.conftest import DEMO_INPUTS, DEMO_SHARES, EXAMPLES, digest, sample_inputs, wikiloom
 from wikiloom import main
 
 
@@ -44,7 +40,6 @@ def test_examples_build_is_whole_and_keeps_more_than_a_thousand_triples(demo_dat
         for table in ("pages", "triples", "wk_graphs")
         for split in ("train", "valid", "test")
     )
-    assert not (demo_dataset / ".build").exists()
 
 
 def test_what_comes_in_goes_out_or_is_counted(demo_dataset):
@@ -86,69 +81,6 @@ def test_same_digest_elsewhere_with_other_ranges_shards_and_two_files(demo_datas
     assert digest(tmp_path / "d") == digest(demo_dataset)
     assert len(list((tmp_path / "d/entities").glob("*.parquet"))) == 4
     assert list(validate(tmp_path / "d")) == []
-
-
-@pytest.mark.slow
-def test_two_worker_processes_give_the_same_digest(demo_dataset, tmp_path):
-    xml = read(EXAMPLES / "enwiki-mini.xml.bz2")
-    cut = xml.index(b"<page>", len(xml) // 2)
-    (tmp_path / "a.xml").write_bytes(xml[:cut] + b"</mediawiki>")
-    (tmp_path / "b.xml").write_bytes(xml[: xml.index(b"<page>")] + xml[cut:])
-    done = wikiloom(
-        "build",
-        "--wikipedia",
-        tmp_path / "a.xml",
-        tmp_path / "b.xml",
-        *DEMO_INPUTS[2:],
-        *DEMO_SHARES,
-        "--workers",
-        2,
-        "--out",
-        tmp_path / "d",
-    )
-    assert digest(tmp_path / "d") == digest(demo_dataset)
-    assert done.stderr == ""
-
-
-def test_a_finished_build_is_left_alone_and_a_changed_one_is_made_anew(demo_dataset, tmp_path, capsys):
-    shutil.copytree(demo_dataset, tmp_path / "d")
-    before = (tmp_path / "d/manifest.json").stat().st_mtime_ns
-    build(*DEMO_INPUTS, *DEMO_SHARES, "--out", tmp_path / "d")
-    assert "unchanged" in capsys.readouterr().out
-    assert (tmp_path / "d/manifest.json").stat().st_mtime_ns == before
-    build(*DEMO_INPUTS, *DEMO_SHARES, "--neighbors", 1, "--out", tmp_path / "d")
-    assert digest(tmp_path / "d") != digest(demo_dataset)
-    assert list(validate(tmp_path / "d")) == []
-
-
-def test_a_killed_build_goes_on_and_ends_with_the_same_digest(demo_dataset, tmp_path):
-    words = [
-        sys.executable,
-        "-m",
-        "wikiloom",
-        "build",
-        *map(str, DEMO_INPUTS),
-        *DEMO_SHARES,
-        "--out",
-        str(tmp_path / "d"),
-    ]
-    for wanted in ("wikidata.json", "align.json", "wk_graphs.json"):
-        process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
-        while process.poll() is None and not (tmp_path / "d/.build" / wanted).exists():
-            time.sleep(0.01)
-        process.kill()
-        process.wait()
-    subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    assert digest(tmp_path / "d") == digest(demo_dataset)
-    assert list(validate(tmp_path / "d")) == []
-
-
-def test_only_runs_one_stage_and_the_rest_goes_on(demo_dataset, tmp_path):
-    for stage in ("wikidata", "wikipedia", "align", "graph", "wk_graphs"):
-        build(*DEMO_INPUTS, *DEMO_SHARES, "--only", stage, "--out", tmp_path / "d")
-        assert not (tmp_path / "d/manifest.json").exists()
-    build(*DEMO_INPUTS, *DEMO_SHARES, "--out", tmp_path / "d")
-    assert digest(tmp_path / "d") == digest(demo_dataset)
 
 
 def test_mentions_are_added_to_the_links_and_change_no_count(demo_dataset, tmp_path):
@@ -333,30 +265,6 @@ def test_a_page_id_too_large_for_a_graph_id_is_rejected(tmp_path):
     assert [row["key"] for row in Dataset(tmp_path / "d").read("rejects").to_pylist()] == ["Far"]
 
 
-def test_a_build_goes_on_by_another_path_to_its_folder(demo_dataset, tmp_path, monkeypatch):
-    for stage in ("wikidata", "wikipedia", "align"):
-        build(*DEMO_INPUTS, *DEMO_SHARES, "--only", stage, "--out", tmp_path / "d")
-    (tmp_path / "d/.build/align/00000/done.json").unlink()
-    monkeypatch.chdir(tmp_path)
-    build(*DEMO_INPUTS, *DEMO_SHARES, "--out", "d")
-    assert digest(tmp_path / "d") == digest(demo_dataset)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_a_build_with_one_line_and_code_75(tmp_path, number):
-    words = [sys.executable, "-m", "wikiloom", "build", *map(str, DEMO_INPUTS), *DEMO_SHARES, "--out", tmp_path / "d"]
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None and not (tmp_path / "d/.build/wikidata.json").exists():
-            time.sleep(0.01)
-        process.send_signal(number)
-        said = process.communicate(timeout=60)
-    assert (process.returncode, *said) == (
-        75,
-        "",
-        "stopped; what is done is kept: run the same command again to go on\n",
-    )
-
-
 def test_sample_has_its_pages_links_and_entities(sample_dataset):
     dataset = Dataset(sample_dataset)
     pages = dataset.read("pages").to_pylist()
@@ -406,16 +314,6 @@ def test_sample_with_the_heads_of_the_real_sql_dumps(real_data, tmp_path, capsys
         "redirect_list",
     ]
     assert list(validate(tmp_path / "d")) == []
-
-
-def test_sample_cut_into_two_files_has_the_same_digest(sample_dataset, real_data, tmp_path):
-    xml = read(real_data / "wikipedia/enwiki-sample.xml.bz2")
-    cut = xml.index(b"<page>", len(xml) // 3)
-    (tmp_path / "a.xml.bz2").write_bytes(bz2.compress(xml[:cut] + b"</mediawiki>"))
-    (tmp_path / "b.xml").write_bytes(xml[: xml.index(b"<page>")] + xml[cut:])
-    words = list(sample_inputs(real_data))
-    build(words[0], tmp_path / "a.xml.bz2", tmp_path / "b.xml", *words[2:], "--out", tmp_path / "d")
-    assert digest(tmp_path / "d") == digest(sample_dataset)
 
 
 def test_sample_read_in_many_ranges_has_the_same_digest(sample_dataset, real_data, tmp_path, capsys):

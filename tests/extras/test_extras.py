@@ -1,15 +1,18 @@
 """Each extra alone, from a wheel: its own commands work, another's say the pip line."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from pipelines.validate import validate
 from schemas.manifest import read_manifest
-from tests.conftest import DEMO_INPUTS, DEMO_SHARES, ROOT, digest
+from tests.conftest import DEMO_INPUTS, DEMO_SHARES, ROOT, digest, sample_inputs
 from tests.extras.environments import make_environment
 from wikiloom import COMMANDS
 
@@ -62,6 +65,70 @@ def test_the_wheel_builds_from_another_folder(alone, demo_dataset):
     assert run(wikiloom, folder, "validate", folder / "d").returncode == 0
     assert run(wikiloom, folder, "train-tokenizer", folder / "d", "--out", folder / "t").returncode == 0
     assert run(wikiloom, folder, "tokenize", folder / "d", "--tokenizer", folder / "t").returncode == 0
+
+
+@pytest.fixture
+def cluster(alone, tmp_path):
+    """Beam's options for a job service and a pool of workers that have the wheel only and run in another folder."""
+    extra, wikiloom, _ = alone
+    if extra != "pipelines":
+        pytest.skip("only pipelines builds")
+    (tmp_path / "workers").mkdir()
+    python = wikiloom.with_name("python")
+    # The pool starts plain "python".
+    environment = {**os.environ, "PYTHONPATH": "", "PATH": f"{python.parent}:{os.environ['PATH']}"}
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    service, pool = (
+        subprocess.Popen(
+            [str(python), "-m", f"apache_beam.runners.{module}", *map(str, words)],
+            cwd=tmp_path / "workers",
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for module, words in (
+            ("portability.local_job_service_main", ["--job_port", 0, "--port_file", tmp_path / "port"]),
+            ("worker.worker_pool_main", ["--service_port", port]),
+        )
+    )
+    try:
+        wait_for(lambda: (tmp_path / "port").is_file() and (tmp_path / "port").read_text())
+        wait_for(lambda: socket.socket().connect_ex(("localhost", port)) == 0)
+        yield [
+            "--runner=PortableRunner",
+            f"--job_endpoint=localhost:{(tmp_path / 'port').read_text()}",
+            "--environment_type=EXTERNAL",
+            f"--environment_config=localhost:{port}",
+        ]
+    finally:
+        pool.send_signal(signal.SIGINT)  # at which it ends its workers
+        service.kill()
+        pool.wait(), service.wait()
+
+
+def wait_for(condition):
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("nothing answers")
+
+
+@pytest.mark.parametrize("which", ["demo_dataset", "sample_dataset"])
+def test_workers_with_the_wheel_only_build_the_same_over_grpc(alone, cluster, which, request, tmp_path):
+    _, wikiloom, _ = alone
+    expected = digest(request.getfixturevalue(which))
+    words = [*DEMO_INPUTS, *DEMO_SHARES, "--set", "join=cogbk"]
+    if which == "sample_dataset":
+        words = sample_inputs(request.getfixturevalue("real_data"))
+    (tmp_path / "here").mkdir()
+    words = [os.path.relpath(word, tmp_path / "here") if isinstance(word, Path) else word for word in words]
+    done = run(wikiloom, tmp_path / "here", "build", *words, "--out", "d", *cluster)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert digest(tmp_path / "here/d") == expected
+    assert list((tmp_path / "workers").iterdir()) == []
 
 
 def test_training_alone_says_how_to_get_what_it_lacks(alone, demo_dataset, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.finish import redirect_rows
 from pipelines.records import read_json, read_records
+from pipelines.sinks import runs
 from pipelines.sources.ranges import plan_ranges
 from pipelines.transforms.align import AlignJob, align_range
 from pipelines.transforms.articles import WikipediaJob, read_wikipedia_range
@@ -23,6 +24,7 @@ from pipelines.transforms.title_lists import (
     titles_from_tables,
 )
 from pipelines.wikitext import Site
+from schemas.pages import PAGES
 from tests.pipelines.sources.inputs import array, dump, entity, page, statement, write
 
 RULES = AlignRules(
@@ -39,7 +41,7 @@ class Stages:
 
     @property
     def pages(self):
-        rows = read_records(self.folder / "align/pages.arrow").to_pylist()
+        rows = [row for run in runs(self.folder / "align", PAGES) for row in read_records(run).to_pylist()]
         return {row["title"]: row for row in sorted(rows, key=lambda row: row["page_id"])}
 
     @property
@@ -81,7 +83,8 @@ def run(tmp_path, pages, items=(), listed=None, props=(), rules=RULES, mentions=
         listed or ListedTitles(), read_page_items(props), {"redirect_list": Counter(), "page_props": Counter()}
     )
     plan_alignment([tmp_path / "wikidata"], [tmp_path / "wikipedia"], lists, rules, tmp_path / "index")
-    align_range(AlignJob(tmp_path / "wikipedia", tmp_path / "index", tmp_path / "align", mentions or MentionRules()))
+    index = tmp_path / "index"
+    align_range(AlignJob(tmp_path / "wikipedia", index, index, tmp_path / "align", mentions or MentionRules()))
     return Stages(tmp_path)
 
 

@@ -36,10 +36,13 @@ def pages(ids):
 
 
 def build(folder, ranges, rows_per_shard):
-    files = []
-    for number, ids in enumerate(ranges):
-        files.append(folder / f"range-{number}.arrow")
-        sinks.write_range(files[-1], PAGES, pages(ids), np.array(ids, dtype=np.uint64))
+    folders = [folder / str(number) for number in range(len(ranges))]
+    for part, ids in zip(folders, ranges, strict=True):
+        with sinks.RunWriter(part, PAGES) as writer:
+            for start in range(0, len(ids), 30):
+                piece = ids[start : start + 30]
+                writer.add(pages(piece), np.array(piece, dtype=np.uint64))
+    files = [path for part in folders for path in sinks.runs(part, PAGES)]
     jobs = sinks.plan_shards(PAGES, files, rows_per_shard)
     shards = [sinks.write_shard(PAGES, job, folder / "out") for job in jobs]
     return sinks.table_entry(PAGES, folder / "out", shards)
@@ -49,7 +52,12 @@ def build(folder, ranges, rows_per_shard):
     "ranges", [[range(100)], [range(50), range(50, 100)], [range(99, -1, -1)], [range(0, 100, 2), [], range(1, 100, 2)]]
 )
 @pytest.mark.parametrize("rows_per_shard", [1_000, 7])
-def test_digest_and_rows_do_not_depend_on_ranges_or_shards(tmp_path, ranges, rows_per_shard):
+@pytest.mark.parametrize("run_bytes", [1_000, 1 << 27])
+def test_digest_and_rows_do_not_depend_on_ranges_runs_or_shards(
+    tmp_path, ranges, rows_per_shard, run_bytes, monkeypatch
+):
+    monkeypatch.setattr(sinks, "RUN_BYTES", run_bytes)
+    monkeypatch.setattr(sinks, "RUN_BATCH_ROWS", 4)
     entry = build(tmp_path, [list(ids) for ids in ranges], rows_per_shard)
     expected = TableDigest(PAGES)
     for split in ("train", "valid", "test"):
