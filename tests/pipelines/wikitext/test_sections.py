@@ -17,9 +17,8 @@ from pipelines.wikitext.templates import Templates
 from schemas.hashing import hash_string
 
 TAGS = frozenset(
-    ["ref", "references", "gallery", "math", "code", "pre", "syntaxhighlight", "source", "timeline", "score"]
-    + ["imagemap", "hiero", "table", "style", "script"]
-)
+    ["ref", "references", "gallery", "math", "code", "pre", "syntaxhighlight", "source", "timeline", "score", "table"]
+).union(["imagemap", "hiero", "style", "script"])
 HEADING = re.compile(r"^(?===+[^=\n].*==+[ \t]*$)", re.MULTILINE)
 WORD = re.compile(r"\w+")
 JUDGED = {
