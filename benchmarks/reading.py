@@ -3,7 +3,7 @@
     python benchmarks/reading.py [DUMP.xml.bz2]
 
 The dump's pages are repeated, with new ids and titles: to 73 and 290 MB for memory, to 36 MB in each container for
-time. Sequential is the bare decoder: bz2, isal, zstd. Without a dump it reads examples/.
+time. Sequential is the bare decoder: bz2, isal, zstd. Without a dump it reads examples/. Writes results/reading.json.
 """
 
 import bz2
@@ -12,12 +12,12 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.timing import best_cpu_seconds, save
 from pipelines.sources.lines import read_lines
 from pipelines.sources.members import GZIP, zstd
 from pipelines.sources.ranges import Range, plan_ranges, read_bytes
@@ -93,19 +93,8 @@ def by_ranges(read: Callable[[Range], Iterator[object]], target_mb: int) -> Deco
     return decode
 
 
-def cpu_seconds(jobs: dict[str, Callable[[], None]]) -> dict[str, float]:
-    """CPU time of each job: the best of the rounds, in which all take turns."""
-    best = dict.fromkeys(jobs, float("inf"))
-    for _ in range(ROUNDS):
-        for name, job in jobs.items():
-            started = time.process_time()
-            job()
-            best[name] = min(best[name], time.process_time() - started)
-    return best
-
-
-def measure_time(folder: Path, text: bytes) -> None:
-    """Print what reading by ranges costs, as a multiple of decoding and reading in sequence."""
+def measure_time(folder: Path, text: bytes) -> dict[str, dict[str, float]]:
+    """What reading by ranges costs in each container, as a multiple of decoding and reading in sequence."""
     (folder / "plain").write_bytes(text)
     containers = write_containers(folder, text)
     jobs: dict[str, Callable[[], None]] = {}
@@ -115,14 +104,17 @@ def measure_time(folder: Path, text: bytes) -> None:
             jobs[f"{name} bare"] = partial(decode, path)
             for target in TARGETS_MB:
                 jobs[f"{name} {what} {target}"] = partial(by_ranges(read, target), path)
-    best = cpu_seconds(jobs)
-    for name, (path, _) in containers.items():
+    best = best_cpu_seconds(jobs, ROUNDS)
+    figures: dict[str, dict[str, float]] = {}
+    for name in containers:
         bare_seconds = best[f"{name} bare"]
-        print(f"{name}: {path.stat().st_size / 1e6:.1f} MB, bare decoder {len(text) / 1e6 / bare_seconds:.0f} MB/s")
+        figures[name] = {"bare decoder, MB/s": round(len(text) / 1e6 / bare_seconds, 1)}
         for what in READERS:
             sequence = bare_seconds + (best[f"plain {what}"] if what != "bytes" else 0)
-            ratios = (f"{best[f'{name} {what} {target}'] / sequence:.2f}x" for target in TARGETS_MB)
-            print(f"  {what} by ranges of {TARGETS_MB} MB, to sequence:", *ratios, flush=True)
+            for target in TARGETS_MB:
+                ratio = best[f"{name} {what} {target}"] / sequence
+                figures[name][f"{what} by ranges of {target} MB, to sequence"] = round(ratio, 2)
+    return figures
 
 
 def read_and_scan(dump: str) -> int:
@@ -146,12 +138,17 @@ def main(dump: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # Memory comes first: a child begins with the peak of its parent.
+        peaks = {}
         for size in SIZES_MB:
             path = folder / f"{size}.xml.bz2"
             with bz2.open(path, "wb") as file:
                 file.writelines(repeated(dump, size * 10**6))
-            print(f"reader and scanner, {size} MB of XML: peak memory {peak_megabytes(path)} MB", flush=True)
-        measure_time(folder, b"".join(repeated(dump, TIMED_MB * 10**6)))
+            peaks[f"{size} MB of XML"] = peak_megabytes(path)
+        figures: dict[str, dict[str, float]] = {"reader and scanner, peak memory in MB": peaks}
+        figures |= measure_time(folder, b"".join(repeated(dump, TIMED_MB * 10**6)))
+    for title, rows in figures.items():
+        print(title, *(f"  {what}: {value}" for what, value in rows.items()), sep="\n")
+    print(f"wrote {save('reading', {'dump': dump.name, 'figures': figures})}")
 
 
 if __name__ == "__main__":
