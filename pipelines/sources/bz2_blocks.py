@@ -93,7 +93,7 @@ class Bz2Blocks:
     def _offset(self, mark: int) -> int:
         """The unit's offset. A header is one if a stream ends before it: "BZh9" may stand in a block by chance."""
         header = mark // 8 - 4
-        is_first = mark % 8 == 0 and _HEADER.match(self._read(header, header + 4))
+        is_first = mark % 8 == 0 and header >= 0 and _HEADER.match(self._read(header, header + 4))
         return header if is_first and (header == 0 or self._stream_end(header) is not None) else mark // 8
 
     def _between_streams(self, position: int) -> int | Truncated | None:
@@ -118,7 +118,9 @@ class Bz2Blocks:
 
     def _begins_block(self, mark: int) -> bool:
         """Whether the block at bit `mark` has sound tables; not decoded to its end, so that planning stays cheap."""
-        end = min(self._marks_behind(mark, _BEGINNING), default=mark + 8 * _BEGINNING)
+        limit = mark + 8 * _BEGINNING
+        end = self._next_mark(mark + 1, limit) or limit
+        end = min(self._end_marks(mark, end), default=end)
         aligned = self._aligned(mark, end)
         try:
             bz2.BZ2Decompressor().decompress(_NEW_HEADER + aligned[: (end - mark) // 8], max_length=_MOST)
@@ -127,19 +129,25 @@ class Bz2Blocks:
         return True
 
     def _ends(self, mark: int) -> Iterator[int]:
-        """Bits at which the block may end, the likeliest first."""
-        likeliest = self._next_mark(mark + 1, mark + 8 * _LONGEST)
+        """Bits at which the block may end, the likeliest first; looks no further than asked: no input is quadratic."""
+        limit = mark + 8 * _LONGEST
+        likeliest = self._next_mark(mark + 1, limit)
         if likeliest is not None:
             header = self._offset(likeliest)
             likeliest = self._stream_end(header) if header != likeliest // 8 else likeliest
             yield likeliest
-        yield from (bit for bit in sorted(self._marks_behind(mark, _LONGEST)) if bit != likeliest)
+        start: int | None = mark
+        while start is not None:
+            end = self._next_mark(start + 1, limit)
+            candidates = (*self._end_marks(start, end or limit), *([end] if end else []))
+            yield from (bit for bit in candidates if bit != likeliest)
+            start = end
 
-    def _marks_behind(self, mark: int, length: int) -> list[int]:
-        """Marks of either kind behind bit `mark`, in `length` bytes."""
-        window = self._read(mark // 8, mark // 8 + length)
-        found = (*find_marks(window, _BLOCK_MARK), *find_marks(window, _END_MARK))
-        return [bit for bit in (mark // 8 * 8 + one for one in found) if bit > mark]
+    def _end_marks(self, start: int, end: int) -> list[int]:
+        """Marks of streams' ends that begin in bits [start, end)."""
+        first = start // 8
+        bits = (8 * first + bit for bit in find_marks(self._read(first, end // 8 + 8), _END_MARK))
+        return [bit for bit in bits if start <= bit < end]
 
     def _stream_end(self, header: int) -> int | None:
         """The bit of the end mark of a stream that ends just before byte `header`."""

@@ -15,7 +15,7 @@ from pipelines.sources.containers import decode
 from schemas.errors import DataError
 from tests.pipelines.sources.inputs import words
 
-MARK = 0x314159265359
+MARK, END = 0x314159265359, 0x177245385090
 TEXT = words(110_000).encode()
 SINGLE = bz2.compress(TEXT, 1)
 STREAMS = b"".join(bz2.compress(TEXT[start : start + 250_000], 1) for start in range(0, len(TEXT), 250_000))
@@ -116,6 +116,17 @@ def test_a_false_mark_costs_nothing(monkeypatch):
 def test_a_range_that_ends_inside_a_block_is_an_error():
     with pytest.raises(DataError, match="lies inside another"):
         read(SINGLE, 0, starts(SINGLE)[1] - 100)
+
+
+@pytest.mark.parametrize(
+    "piece", [MARK.to_bytes(6), END.to_bytes(6), b"BZh9" + MARK.to_bytes(6), b"BZh9" + END.to_bytes(6)]
+)
+@pytest.mark.parametrize("shift", [0, 5])
+def test_a_file_full_of_marks_is_damage_and_no_endless_search(piece, shift):
+    marks = (int.from_bytes(piece * 50_000) << 8 - shift).to_bytes(len(piece) * 50_000 + 1)
+    for data in (b"BZh9" + MARK.to_bytes(6) + marks, SINGLE[:30_000] + marks + SINGLE):
+        with opened(data) as file:
+            assert any(isinstance(block, Truncated) for block in decode(file, "bz2", 0, len(data)))
 
 
 def test_empty_streams_hold_nothing_and_words_between_streams_are_damage():
