@@ -166,7 +166,8 @@ def hot_titles(scale: float, folder: Path) -> Figures:
     figures: Figures = {"links": links, "titles": titles}
     for name, targets in draws.items():
         synthetic.write_linked_articles(folder / name, articles, targets)
-        job = AlignJob(folder / name, index, folder / "out", MentionRules(self_mentions=False, repeat_mentions=False))
+        mentions = MentionRules(self_mentions=False, repeat_mentions=False)
+        job = AlignJob(folder / name, index, index, folder / "out", mentions)
         seconds = best_cpu_seconds({name: functools.partial(align_range, job)}, rounds=3)[name]
         figures[f"{name}, hottest %"] = round(100 * float(np.bincount(targets).max()) / links, 1)
         figures[f"{name}, us a link"] = round(1e6 * seconds / links, 2)
