@@ -134,4 +134,4 @@ def test_readme_names_the_extras_that_exist():
     import tomllib
 
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert {"pipelines", "training", "baselines", "bench", "gcp", "minilm", "onnx", "dev"} == set(extras)
+    assert {"pipelines", "training", "baselines", "bench", "gcp", "minilm", "onnx", "spacy", "dev"} == set(extras)
