@@ -77,7 +77,7 @@ class Inline:
         position: int | None = 0
         while position is not None:
             position = self._scan(text, position)
-        self._recover()
+        self._recover(self._open)
         self.text = "".join(self._out)
 
     def _scan(self, text: str, position: int) -> int | None:
@@ -146,7 +146,7 @@ class Inline:
             self._push(_IS_TABLE, token.start())
             self._tables += 1
         elif kind == 12:
-            self._close_table()
+            self._close_table(token)
         elif not is_magic_word(token[0], self._site.language):
             self._out.append(token[0])
 
@@ -195,7 +195,7 @@ class Inline:
         elif effect is None:
             self._out.append(token[0])  # a < b and c > d
         elif name[0] == "/":
-            self._close_table()
+            self._close_table(token)
         else:
             self._push(_IS_TABLE, token.start())
             self._tables += 1
@@ -226,18 +226,22 @@ class Inline:
         self._out.append("]")
         return True
 
-    def _close_table(self) -> None:
+    def _close_table(self, token: re.Match[str]) -> None:
         """Drop the innermost open table; links and brackets inside that were not closed go with it."""
         if not self._tables:
             self._out.append("\n")
             return
         depth = next(i for i in range(len(self._open) - 1, -1, -1) if self._open[i].kind == _IS_TABLE)
         self._tables -= 1
-        table = self._open[depth]
-        table.depth = max(opened.depth for opened in self._open[depth:])
+        inside = self._open[depth:]
         del self._open[depth:]
+        table = inside[0]
+        table.depth = max(opened.depth for opened in inside)
         self._end(table, "tables")
-        self._drop(table, "table")
+        if _has_heading(token.string, table.start, token.start()):
+            self._recover(inside)
+        else:
+            self._drop(table, "table")
         self._out.append("\n")
 
     def _drop(self, opened: _Open, reason: str) -> None:
@@ -258,9 +262,7 @@ class Inline:
         first = self._out[opened.at + 1] if opened.at + 1 < len(self._out) else ""
         number = self._namespace(first)
         if _has_heading(token.string, opened.start, token.start()):
-            # It was never closed.
-            _, links = self._give_up(opened)
-            del self.targets[opened.targets : opened.targets + links]
+            self._recover([opened])
         elif number in (FILE, CATEGORY):
             self._drop(opened, "file" if number == FILE else "category")
             self.drops["file" if number == FILE else "category"] += 1
@@ -320,11 +322,11 @@ class Inline:
             return "external", ""
         return self._site.resolve(target)
 
-    def _recover(self) -> None:
-        """What never ended costs its own line at most."""
+    def _recover(self, unclosed: list[_Open]) -> None:
+        """What never ended, or only behind a heading, costs its own line at most."""
         removed: list[tuple[int, int]] = []
         cleared = 0
-        for opened in self._open:
+        for opened in unclosed:
             at = opened.at
             if opened.kind == _IS_TABLE:
                 self.has_broken_table = True

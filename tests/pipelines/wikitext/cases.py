@@ -351,6 +351,8 @@ MALFORMED = [
     ("a file with an unclosed link", "a\n[[File:A.jpg|thumb|b [[c] d]]\ne", "a\ne"),
     ("unclosed category", "a\n[[Category:Birds\nb", "a\nb"),
     ("unclosed table", "a\n{| class=x\n|-\n! b\n| c\n\nd", "a\nd"),
+    ("a table closed behind a heading", "a\n{|\n| [[b]]\n== C ==\n[[d]]\n|}\ne", "a\n<D|d>\ne"),
+    ("a tag finished behind a blank line", "a <span style='b\n\n[[c]]\n\nd > e", "a <span style='b\n<C|c>\nd > e"),
     ("unclosed inner table", "a\n{|\n| b\n{|\n| c\n|}\n| d\n\ne", "a\ne"),
     ("a table's row alone", "a\n|-\n| b || c\n|}\nd", "a\nd"),
     ("a table closed on its first line", "a\n{| b |}\nc", "a\nc"),
