@@ -160,6 +160,8 @@ def _drop_empty_links(text: str, targets: list[str]) -> tuple[str, list[str]]:
 
 def _squeeze(line: str) -> str:
     """One space between words, none at a link's inner edges or at the line's."""
+    while "  " in line:
+        line = line.replace("  ", " ")
     line = line.replace(_LINK_SPACE, f" {LINK}").replace(_SPACE_END, f"{END} ")
     while "  " in line:
         line = line.replace("  ", " ")

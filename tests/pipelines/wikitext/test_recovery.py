@@ -91,6 +91,7 @@ pages = st.one_of(st.text(), st.lists(st.sampled_from(MARKUP), max_size=40).map(
 @example("[[a|\u3000b]]")
 @example("[[a|&#8195;]] b")
 @example("[[a|({{x}})]]")
+@example("[[a|&nbsp; [b]]]")
 def test_any_string_gives_a_sound_article(page):
     article = parse(page, ENGLISH)
     text = article.text
