@@ -8,7 +8,7 @@ from collections import Counter
 from pipelines.wikitext.budget import require_shallow
 from pipelines.wikitext.labels import external_text, visible_text
 from pipelines.wikitext.marks import BREAK, END, HOLE, LINE_MARKUP, LINK
-from pipelines.wikitext.quotes import find_apostrophe, without_quotes
+from pipelines.wikitext.quotes import find_apostrophes, is_behind_word, without_quotes
 from pipelines.wikitext.site import CATEGORY, FILE, MAX_TITLE, PROTOCOL, Site, is_external
 from pipelines.wikitext.tags import ATTRIBUTES, BLOCK, INLINE, TAGS, is_magic_word
 
@@ -71,7 +71,8 @@ class Inline:
         self._shown = 0
         """Links with visible text that are in no `targets`: they lead elsewhere."""
         self._tables = 0
-        self._apostrophe = self._line_end = -1
+        self._apostrophes: set[int] = set()
+        self._line_end = -1
         """Of the line with quotes that was looked at last."""
         text = "\n" + wikitext
         position: int | None = 0
@@ -106,7 +107,7 @@ class Inline:
                     self._link(plain or target, label, trail)
             elif kind == 7:
                 # Four quotes are an apostrophe and bold; others are bold, italics or both.
-                if end - start == 4 or (end - start == 3 and text[start - 1].isalpha() and self._has_apostrophe(token)):
+                if end - start == 4 or (end - start == 3 and self._has_apostrophe(text, start)):
                     out.append("'")
             elif kind == 5 and (self._close_external(token) or self._close_bracket(token)):
                 # The first "]" ended something else: look at the second again, it may begin "]]".
@@ -150,12 +151,13 @@ class Inline:
         elif not is_magic_word(token[0], self._site.language):
             self._out.append(token[0])
 
-    def _has_apostrophe(self, token: re.Match[str]) -> bool:
+    def _has_apostrophe(self, text: str, start: int) -> bool:
         """Whether the first of three quotes is an apostrophe."""
-        start = token.start()
+        if not is_behind_word(text, start):
+            return False
         if start >= self._line_end:
-            self._apostrophe, self._line_end = find_apostrophe(token.string, start)
-        return start == self._apostrophe
+            self._apostrophes, self._line_end = find_apostrophes(text, start)
+        return start in self._apostrophes
 
     def _begins_line(self, token: re.Match[str]) -> bool:
         """Whether nothing but indentation, or a table, stands before it on its line."""
