@@ -1,6 +1,7 @@
-"""Columns of a row group as numpy arrays, nested ones flattened."""
+"""Columns of a row group as numpy arrays, nested ones flattened; and the way back."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,3 +45,11 @@ def elements(rows: pa.Table, name: str) -> Elements:
 def lengths(rows: pa.Table, name: str) -> I64:
     """Code points of each text."""
     return pc.utf8_length(values(rows, name)).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def list_column(kind: pa.ListType, counts: npt.ArrayLike, fields: Sequence[Any]) -> pa.ListArray:
+    """A column of lists of structs: elements of each row, shape (rows,), and a flat column for each field, in order."""
+    children = [pa.array(field, own.type) for field, own in zip(fields, kind.value_type, strict=True)]
+    structs = pa.StructArray.from_arrays(children, fields=list(kind.value_type))
+    offsets = np.append(0, np.cumsum(np.asarray(counts, np.int64)))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), structs, kind)

@@ -46,6 +46,11 @@ class RecordWriter:
         if len(self._rows) == BATCH_ROWS:
             self._flush()
 
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append rows as they are, for writers that make columns themselves."""
+        self._writer.write_batch(batch)
+        self.count += batch.num_rows
+
     def _flush(self) -> None:
         if self._rows:
             self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, schema=self._schema))
@@ -66,11 +71,12 @@ def read_records(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 def read_record_batches(path: Path, columns: Sequence[str] | None = None, first: int = 0) -> Iterator[pa.RecordBatch]:
     """The same, batch by batch, from batch `first` on."""
-    with pa.memory_map(str(path)) as source:
-        options = pa.ipc.IpcReadOptions()
-        if columns is not None:
-            schema = pa.ipc.open_file(source).schema
-            options.included_fields = [schema.get_field_index(name) for name in columns]
+    options = pa.ipc.IpcReadOptions()
+    if columns is not None:
+        schema = _schema(path, None)
+        options.included_fields = [schema.get_field_index(name) for name in columns]
+    # Some columns are few of the file's bytes. All of them, mapped, would stay in memory as long as the file is open.
+    with pa.OSFile(str(path)) if columns is None else pa.memory_map(str(path)) as source:
         reader = pa.ipc.open_file(source, options=options)
         for index in range(first, reader.num_record_batches):
             batch = reader.get_batch(index)

@@ -28,7 +28,7 @@ ROWS_PER_SHARD = {"pages": 20_000, "wk_graphs": 200_000, "tokens_wk_graphs": 500
 
 DEFAULT_ROWS_PER_SHARD = 200_000
 ROW_GROUP_BYTES = 64 * 2**20
-RUN_BYTES = 128 * 2**20
+RUN_BYTES = 64 * 2**20
 """Rows that are sorted in memory, about."""
 RUN_BATCH_ROWS = 1_000
 """Rows of a run that are read at once."""

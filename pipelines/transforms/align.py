@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import sinks
+from pipelines.columns import elements
 from pipelines.records import RecordWriter, read_json, read_record_batches, write_json
 from pipelines.transforms import split
 from pipelines.transforms.mentions import MentionRules, add_mentions
@@ -57,9 +58,9 @@ def align_range(job: AlignJob) -> None:
             codes = page_codes[row : row + batch.num_rows][wanted]
             row += batch.num_rows
             articles = pa.Table.from_batches([batch]).filter(pa.array(wanted))
-            pages = _page_rows(articles, items, codes, index, kept, links)
+            pages = page_rows(articles, items, codes, index, kept, links)
             _count_anchors(pages, anchors)
-            _add_leads(pages, items, leads)
+            leads.write(_lead_rows(pages, items))
             pages = add_mentions(pages, job.mentions)
             writer.add(pages, pages["page_id"].to_numpy().astype(np.uint64))
     with RecordWriter(job.folder / "anchors.arrow", ANCHOR_COUNTS) as counts:
@@ -76,7 +77,7 @@ def flatten_statements(table: pa.Table) -> tuple[I64, I64, I64]:
     return np.repeat(table["item"].to_numpy(), lengths), relations.astype(np.int64), tails
 
 
-def _page_rows(
+def page_rows(
     articles: pa.Table,
     items: I64,
     codes: npt.NDArray[np.int8],
@@ -88,7 +89,7 @@ def _page_rows(
     columns = articles["links"].combine_chunks()
     flat = columns.flatten()
     targets = flat.field("target") if len(flat) else pa.array([], pa.string())
-    entities = index.find_titles(targets.to_pylist())
+    entities = _find(targets, index)
     links.update(count_without_entity(entities, kept))
     entities = np.where(are_in(entities, kept), entities, NO_ITEM)
     struct = pa.StructArray.from_arrays(
@@ -97,7 +98,7 @@ def _page_rows(
             flat.field("end"),
             targets,
             entity_names(entities),
-            pa.array(["link"] * len(flat), pa.string()),
+            pa.repeat(pa.scalar("link"), len(flat)),
         ],
         fields=list(PAGES.schema.field("links").type.value_type),
     )
@@ -107,7 +108,7 @@ def _page_rows(
             for name in ("page_id", "revision_id", "timestamp", "title", "text", "sections", "lead_end")
         },
         "entity": entity_names(items),
-        "split": pa.array([split.NAMES[code] for code in codes], pa.string()),
+        "split": pa.array(split.NAMES).take(pa.array(codes)),
         "links": pa.ListArray.from_arrays(columns.offsets, struct, type=PAGES.schema.field("links").type),
     }
     return pa.table([values[name] for name in PAGES.schema.names], schema=PAGES.schema)
@@ -122,20 +123,35 @@ def count_without_entity(found: I64, kept: I64) -> Counter[str]:
 
 def entity_names(items: npt.ArrayLike) -> pa.Array:
     """Item numbers as "Q42"; null for NO_ITEM."""
-    return pa.array([None if item == NO_ITEM else f"Q{item}" for item in np.asarray(items).tolist()], pa.string())
+    numbers = np.asarray(items, np.int64)
+    digits = pa.array(numbers, mask=numbers == NO_ITEM).cast(pa.string())
+    return pc.binary_join_element_wise(pa.scalar("Q"), digits, "")
+
+
+def _find(titles: pa.Array, index: TitleIndex) -> I64:
+    """The item or code of each title; pages of one range link to the same titles again and again."""
+    distinct = titles.dictionary_encode()
+    return index.find_titles(distinct.dictionary.to_pylist())[distinct.indices.to_numpy()]
 
 
 def _count_anchors(pages: pa.Table, anchors: Counter[tuple[str, int]]) -> None:
     """Count (surface, item) over the links of train pages, before mentions of other sources join them."""
     train = pages.filter(pc.equal(pages["split"], "train"))
-    for text, links in zip(train["text"].to_pylist(), train["links"].to_pylist(), strict=True):
-        for link in links:
-            if link["entity"] is not None:
-                anchors[text[link["start"] : link["end"]], int(link["entity"][1:])] += 1
+    rows, links = elements(train, "links")
+    items = pc.utf8_slice_codeunits(links["entity"], 1).cast(pa.int64())
+    texts = train["text"].to_pylist()
+    spans = zip(rows.tolist(), links["start"].to_pylist(), links["end"].to_pylist(), items.to_pylist(), strict=True)
+    anchors.update((texts[row][start:end], item) for row, start, end, item in spans if item is not None)
 
 
-def _add_leads(pages: pa.Table, items: I64, leads: RecordWriter) -> None:
-    columns = (pages[name].to_pylist() for name in ("page_id", "title", "text", "lead_end"))
-    for item, page_id, title, text, lead_end in zip(items.tolist(), *columns, strict=True):
-        if item != NO_ITEM:
-            leads.add({"item": item, "page_id": page_id, "page_title": title, "text": text[:lead_end].strip()})
+def _lead_rows(pages: pa.Table, items: I64) -> pa.RecordBatch:
+    """Rows of LEADS for the pages that have an item."""
+    own = pages.filter(pa.array(items != NO_ITEM))
+    ends = zip(own["text"].to_pylist(), own["lead_end"].to_pylist(), strict=True)
+    columns = {
+        "item": items[items != NO_ITEM],
+        "page_id": own["page_id"].combine_chunks(),
+        "page_title": own["title"].combine_chunks(),
+        "text": [text[:end].strip() for text, end in ends],
+    }
+    return pa.record_batch([pa.array(columns[field.name], field.type) for field in LEADS], LEADS)

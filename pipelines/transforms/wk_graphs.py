@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import sinks
+from pipelines.columns import list_column
 from pipelines.records import read_record_batches, save_array, write_json
 from pipelines.transforms.neighbourhood import Neighbourhood, ranges
 from pipelines.transforms.passages import Cutter
@@ -24,6 +25,8 @@ from schemas.wk_graphs import WK_GRAPHS
 
 I64 = npt.NDArray[np.int64]
 
+COUNTED_AT_ONCE = 1 << 18
+"""Numbers that wait in memory to be counted, about."""
 PAGE_SHIFT = 2**27
 """graph_id = page_id * 2^27 + start: pages are shorter than 64 MB, page ids below 2^36."""
 
@@ -55,15 +58,38 @@ class WkGraphJob:
         return self.folder / "done.json"
 
 
+class Counts:
+    """How often each number was added; its memory follows from how many numbers there are."""
+
+    def __init__(self) -> None:
+        self._pairs = np.empty((0, 2), np.int64)
+        self._waiting: list[I64] = []
+
+    def add(self, numbers: I64) -> None:
+        """Count some numbers."""
+        self._waiting.append(numbers)
+        if sum(map(len, self._waiting)) >= COUNTED_AT_ONCE:
+            self._pairs, self._waiting = self.pairs(), []
+
+    def pairs(self) -> I64:
+        """(number, how often), sorted by number, shape (N, 2)."""
+        values, places = np.unique(np.concatenate([self._pairs[:, 0], *self._waiting]), return_inverse=True)
+        weights = np.ones(len(places), np.int64)
+        weights[: len(self._pairs)] = self._pairs[:, 1]
+        counts = np.zeros(len(values), np.int64)
+        np.add.at(counts, places, weights)
+        return np.stack([values, counts], axis=-1)
+
+
 @dataclasses.dataclass
 class Tally:
     """What a range counts. passages = graphs + drops."""
 
     passages: int = 0
     drops: Counter[str] = dataclasses.field(default_factory=Counter)
-    entities: list[I64] = dataclasses.field(default_factory=list)
+    entities: Counts = dataclasses.field(default_factory=Counts)
     """Their indices, once for each train graph that has them as a node."""
-    relations: list[I64] = dataclasses.field(default_factory=list)
+    relations: Counts = dataclasses.field(default_factory=Counts)
     """The same of relations, once for each triple: every triple has a relation node of its own."""
 
 
@@ -96,9 +122,8 @@ def wk_graph_range(job: WkGraphJob) -> None:
             for batch in read_record_batches(run, ["page_id", "split", "text", "sections", "links"]):
                 graphs = batch_graphs(batch, neighbourhood, cutter, job.rules, tally)
                 writer.add(graphs, row_order(graphs["graph_id"].to_numpy()))
-    for name, pieces in (("nodes", tally.entities), ("edges", tally.relations)):
-        pairs = np.unique(np.concatenate([np.empty(0, np.int64), *pieces]), return_counts=True)
-        save_array(job.folder / f"{name}.npy", np.stack(pairs, axis=-1))
+    for name, counted in (("nodes", tally.entities), ("edges", tally.relations)):
+        save_array(job.folder / f"{name}.npy", counted.pairs())
     counts = {"in": tally.passages, "out": {"wk_graphs": writer.rows}, "drops": dict(tally.drops)}
     figures = {"cut_sentences": cutter.cut_sentences, "long_passages": cutter.long_passages}
     write_json(job.marker, {**counts, "figures": figures})
@@ -134,8 +159,8 @@ def batch_graphs(
     table = pa.table([pa.array(columns[field.name], field.type) for field in WK_GRAPHS.schema], WK_GRAPHS.schema)
     train = pc.equal(table["split"], "train").to_numpy()
     of_graphs = np.concatenate([graph, np.repeat(graph, counts)]), np.concatenate([mentions.entity, tails])
-    tally.entities.append(_nodes(*of_graphs, train))
-    tally.relations.append(relations[train[np.repeat(graph, counts)]])
+    tally.entities.add(_nodes(*of_graphs, train))
+    tally.relations.add(relations[train[np.repeat(graph, counts)]])
     return table
 
 
@@ -192,13 +217,7 @@ def _sample(page: I64, entity: I64, page_ids: I64, neighbourhood: Neighbourhood,
 
 def _lists(name: str, columns: tuple[I64, ...], row: I64, rows: int) -> pa.ListArray:
     """A column of lists of structs: the flat columns, and for each of their elements its row, in order."""
-    kind = WK_GRAPHS.schema.field(name).type
-    fields = list(kind.value_type)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, fields, strict=True)]
-    offsets = np.append(0, np.cumsum(np.bincount(row, minlength=rows)))
-    return pa.ListArray.from_arrays(
-        pa.array(offsets, pa.int32()), pa.StructArray.from_arrays(arrays, fields=fields), kind
-    )
+    return list_column(WK_GRAPHS.schema.field(name).type, np.bincount(row, minlength=rows), columns)
 
 
 def _nodes(graph: I64, entity: I64, train: npt.NDArray[np.bool_]) -> I64:

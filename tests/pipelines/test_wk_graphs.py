@@ -1,7 +1,9 @@
 """Word-knowledge graphs: anchors, neighbours and counts, against the rule said slowly."""
 
 import dataclasses
+import itertools
 from collections import Counter
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +16,7 @@ from pipelines.transforms.graph import Graph
 from pipelines.transforms.neighbourhood import Neighbourhood
 from pipelines.transforms.passages import Cutter
 from pipelines.transforms.sentences import make_splitter
-from pipelines.transforms.wk_graphs import GraphRules, Tally, batch_graphs
+from pipelines.transforms.wk_graphs import Counts, GraphRules, Tally, batch_graphs
 from schemas.hashing import hash_string, random_u64
 from schemas.pages import PAGES
 
@@ -161,8 +163,8 @@ def test_graphs_are_those_of_the_rule_passage_by_passage(pages, triples, neighbo
     rows, tally = graphs_of(pages, source, rules)
     expected, nodes, edges = slow_graphs(pages, source, rules)
     assert rows == expected
-    assert Counter(np.concatenate(tally.entities).tolist()) == nodes
-    assert Counter(np.concatenate(tally.relations).tolist()) == edges
+    assert dict(tally.entities.pairs().tolist()) == nodes
+    assert dict(tally.relations.pairs().tolist()) == edges
     assert tally.passages == len(rows) + tally.drops.total()
 
 
@@ -189,3 +191,12 @@ def test_samples_do_not_depend_on_how_many_are_drawn_at_a_time(monkeypatch):
 
 def test_no_page_gives_no_graph():
     assert graphs_of([], graph([(0, 0, 1)]))[0] == []
+
+
+@given(st.lists(st.lists(st.integers(0, 5), max_size=6), max_size=6), st.integers(1, 8))
+def test_counts_are_those_of_all_numbers_however_they_come(pieces, at_once):
+    counts = Counts()
+    with mock.patch("pipelines.transforms.wk_graphs.COUNTED_AT_ONCE", at_once):
+        for piece in pieces:
+            counts.add(np.array(piece, np.int64))
+    assert [tuple(pair) for pair in counts.pairs().tolist()] == sorted(Counter(itertools.chain(*pieces)).items())
