@@ -1,0 +1,192 @@
+"""What a build costs beside the bare functions that it runs, its peak memory, and the sink beside bare pyarrow.
+
+    python benchmarks/build.py [--wikipedia DUMP.xml.bz2 --wikidata DUMP.json.gz] [--rounds N]
+
+The dump's pages are repeated, with new ids and titles, to 73 and 290 MB of XML. The bare functions read, parse, align
+and cut the same pages in a plain loop: no Beam, no file written, rows passed in memory. Each run is a process of its
+own, one worker; the differences between the two sizes leave out what every start costs. The sink writes sorted shards
+of rows that come batch by batch, bare pyarrow writes the rows as they come; every text has letters of its own, else
+the copies of a text would compress by one another. Without dumps it reads those in the folder WIKILOOM_DATA, else
+examples/. Writes results/build.json.
+"""
+
+import argparse
+import bz2
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.reading import SIZES_MB, repeated
+from benchmarks.timing import best_cpu_seconds, save
+from pipelines import sinks
+from pipelines.sources.ranges import plan_ranges
+from pipelines.sources.wikidata import read_entities
+from pipelines.sources.wikipedia import RawPage, read_pages, read_siteinfo
+from pipelines.transforms.align import page_rows
+from pipelines.transforms.articles import ArticleRow, article_columns, article_row, batches, read_page
+from pipelines.transforms.neighbourhood import Neighbourhood
+from pipelines.transforms.passages import Cutter
+from pipelines.transforms.sentences import make_splitter
+from pipelines.transforms.titles import NO_ITEM, TitleIndex, are_in
+from pipelines.transforms.wk_graphs import GraphRules, Tally, batch_graphs
+from pipelines.wikitext import Article, Site
+from schemas.dataset import Dataset
+from schemas.hashing import random_u64, row_order
+from schemas.tables import TABLES
+
+ROOT = Path(__file__).parent.parent
+RULES = GraphRules(language="en", sentences="rules", passage_chars=600, neighbors=15, seed=0)
+KEEP = ("--keep", "linked")
+SUNK = {"pages": "page_id", "wk_graphs": "graph_id"}
+"""Tables that a build writes by ranges and merges, and what their keys are made from."""
+SUNK_AT_ONCE = 1_000
+
+
+class Cost(NamedTuple):
+    """Of one process."""
+
+    cpu_seconds: float
+    peak_mb: float
+
+
+def run(words: Sequence[str | Path]) -> Cost:
+    """Run a command; what it costs is what the system counted when it ended."""
+    process = subprocess.Popen([sys.executable, *map(str, words)], cwd=ROOT, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{words}: exit code {process.returncode}")
+    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def run_bare(dump: Path, wikidata: Path, work: Path) -> None:
+    """The functions of every range's stages, with the indices of the build in `work`."""
+    for piece in plan_ranges(str(wikidata)):
+        for _ in read_entities(piece, "en", Counter()):
+            pass
+    site = Site.from_siteinfo(read_siteinfo(str(dump)), "en")
+    index, kept = TitleIndex.load(work / "align/index"), np.load(work / "align/index/kept_items.npy")
+    neighbourhood = Neighbourhood.load(work / "graph/neighbourhood")
+    cutter, tally, links = Cutter(make_splitter("rules", "en"), RULES.passage_chars), Tally(), Counter[str]()
+    for piece in plan_ranges(str(dump)):
+        for rows in batches(read_articles(read_pages(piece), site)):
+            articles = pa.Table.from_batches([article_columns(rows)])
+            items = index.find_titles([row.title for row in rows])
+            items = np.where(are_in(items, kept), items, NO_ITEM)
+            pages = page_rows(articles, items, np.zeros(len(rows), np.int8), index, kept, links)
+            for batch in pages.combine_chunks().to_batches():
+                batch_graphs(batch, neighbourhood, cutter, RULES, tally)
+
+
+def read_articles(pages: Iterator[object], site: Site) -> Iterator[ArticleRow]:
+    """The articles among pages."""
+    for page in pages:
+        if isinstance(page, RawPage) and isinstance(article := read_page(page, site), Article):
+            yield article_row(page, article, site)
+
+
+def measure_builds(dump: Path, wikidata: Path, folder: Path, rounds: int) -> dict[str, float]:
+    """CPU seconds of builds and of the bare functions, best of the rounds; peak memory, greatest of the rounds."""
+    figures: dict[str, float] = {}
+    for size in SIZES_MB:
+        with bz2.open(folder / f"{size}.xml.bz2", "wb") as file:
+            file.writelines(repeated(dump, size * 10**6))
+    for number in range(rounds):
+        for size in SIZES_MB:
+            path, out = folder / f"{size}.xml.bz2", folder / f"{size}-{number}"
+            words = ["-m", "wikiloom", "build", "--wikipedia", path, "--wikidata", wikidata, *KEEP, "--out", out]
+            built = run(words)
+            bare = run([__file__, "--bare", path, wikidata, out / ".build"])
+            for name, cost in (("build", built), ("bare", bare)):
+                cpu, peak = f"{name} {size} MB CPU s", f"{name} {size} MB peak MB"
+                figures[cpu] = round(min(figures.get(cpu, cost.cpu_seconds), cost.cpu_seconds), 2)
+                figures[peak] = round(max(figures.get(peak, 0), cost.peak_mb))
+    small, large = SIZES_MB
+    slopes = [figures[f"{name} {large} MB CPU s"] - figures[f"{name} {small} MB CPU s"] for name in ("build", "bare")]
+    return {**figures, "build / bare": round(slopes[0] / slopes[1], 2)}
+
+
+def measure_sink(dataset: Path, folder: Path, rounds: int) -> dict[str, float]:
+    """Rows a CPU second of the sink as a share of bare pyarrow's."""
+    figures: dict[str, float] = {}
+    for name in SUNK:
+        rows = with_own_letters(Dataset(dataset).read(name).combine_chunks())
+        runs: dict[str, Callable[[], object]] = {
+            "pyarrow": partial(write_bare, name, rows, folder / "bare.parquet"),
+            "sink": partial(sink, name, rows, folder / name),
+            "digest": partial(sink, name, rows, folder / name, with_digest=True),
+        }
+        seconds = best_cpu_seconds(runs, rounds)
+        figures[f"{name} pyarrow rows/s"] = round(rows.num_rows / seconds["pyarrow"])
+        figures[f"{name} sink / pyarrow"] = round(seconds["pyarrow"] / seconds["sink"], 2)
+        figures[f"{name} sink and logical digest / pyarrow"] = round(seconds["pyarrow"] / seconds["digest"], 2)
+    return figures
+
+
+def with_own_letters(rows: pa.Table) -> pa.Table:
+    """Texts of the same lengths and frequencies; each has its letters exchanged in its own way."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    orders = np.argsort(random_u64(0, "letters", np.arange(rows.num_rows)[:, None], np.arange(26)), axis=1)
+    names = ["".join(letters[place] for place in order) for order in orders.tolist()]
+    texts = [
+        text.translate(str.maketrans(letters, own)) for text, own in zip(rows["text"].to_pylist(), names, strict=True)
+    ]
+    return rows.set_column(rows.schema.get_field_index("text"), rows.schema.field("text"), pa.array(texts))
+
+
+def write_bare(name: str, rows: pa.Table, path: Path) -> None:
+    """The rows as they are, with the sink's codec and row groups."""
+    table = TABLES[name]
+    with pq.ParquetWriter(path, table.schema, compression="zstd") as writer:
+        writer.write_table(rows.cast(table.schema), row_group_size=table.row_group_rows)
+
+
+def sink(name: str, rows: pa.Table, folder: Path, with_digest: bool = False) -> None:
+    """The rows as a stage gives them, batch by batch, to sorted shards."""
+    table, numbers = TABLES[name], rows[SUNK[name]].to_numpy()
+    keys = row_order(numbers) if name == "wk_graphs" else numbers.astype(np.uint64)
+    with sinks.RunWriter(folder, table) as writer:
+        for start in range(0, rows.num_rows, SUNK_AT_ONCE):
+            writer.add(rows.slice(start, SUNK_AT_ONCE), keys[start : start + SUNK_AT_ONCE])
+    jobs = sinks.plan_shards(table, sinks.runs(folder, table))
+    shards = [sinks.write_shard(table, job, folder) for job in jobs]
+    if with_digest:
+        sinks.table_entry(table, folder, shards)
+
+
+def main() -> None:
+    """Measure and print all."""
+    data = os.environ.get("WIKILOOM_DATA")
+    examples = ROOT / "examples"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--wikipedia", type=Path)
+    parser.add_argument("--wikidata", type=Path)
+    parser.add_argument("--rounds", type=int, default=2)
+    arguments = parser.parse_args()
+    dump = Path(data, "wikipedia/enwiki-sample.xml.bz2") if data else examples / "enwiki-mini.xml.bz2"
+    facts = Path(data, "wikidata/enwiki-sample-wikidata.json.gz") if data else examples / "wikidata-mini.json.gz"
+    dump, facts = arguments.wikipedia or dump, arguments.wikidata or facts
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        figures = measure_builds(dump.absolute(), facts.absolute(), folder, arguments.rounds)
+        figures |= measure_sink(folder / f"{SIZES_MB[0]}-0", folder, arguments.rounds + 1)
+    for name, value in figures.items():
+        print(f"{name}: {value:,}")
+    print(save("build", {"dumps": [dump.name, facts.name], "figures": figures}))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--bare"]:
+        run_bare(*map(Path, sys.argv[2:]))
+    else:
+        main()
