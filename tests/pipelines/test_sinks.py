@@ -1,5 +1,6 @@
 """The sink: what lands in the shards does not depend on how the rows came."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -14,6 +15,7 @@ from schemas import TABLES
 from schemas.digest import TableDigest
 
 REDIRECTS, PAGES = TABLES["redirects"], TABLES["pages"]
+SMALL_GROUPS = dataclasses.replace(PAGES, row_group_rows=5)
 
 
 def pages(ids):
@@ -43,9 +45,9 @@ def build(folder, ranges, rows_per_shard):
                 piece = ids[start : start + 30]
                 writer.add(pages(piece), np.array(piece, dtype=np.uint64))
     files = [path for part in folders for path in sinks.runs(part, PAGES)]
-    jobs = sinks.plan_shards(PAGES, files, rows_per_shard)
-    shards = [sinks.write_shard(PAGES, job, folder / "out") for job in jobs]
-    return sinks.table_entry(PAGES, folder / "out", shards)
+    jobs = sinks.plan_shards(SMALL_GROUPS, files, rows_per_shard)
+    shards = [sinks.write_shard(SMALL_GROUPS, job, folder / "out") for job in jobs]
+    return sinks.table_entry(SMALL_GROUPS, folder / "out", shards)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,7 @@ def test_digest_and_rows_do_not_depend_on_ranges_runs_or_shards(
 ):
     monkeypatch.setattr(sinks, "RUN_BYTES", run_bytes)
     monkeypatch.setattr(sinks, "RUN_BATCH_ROWS", 4)
+    monkeypatch.setattr(sinks, "MERGE_ROWS", 12)
     entry = build(tmp_path, [list(ids) for ids in ranges], rows_per_shard)
     expected = TableDigest(PAGES)
     for split in ("train", "valid", "test"):
@@ -65,6 +68,7 @@ def test_digest_and_rows_do_not_depend_on_ranges_runs_or_shards(
         expected.update(whole.filter(pa.array([s == split for s in whole["split"].to_pylist()])))
     assert entry.digest == expected.hexdigest()
     assert entry.rows == 100
+    assert sum(shard.row_groups for shard in entry.shards) >= 100 / 5
     assert len(entry.split("train")) == -(-80 // rows_per_shard)
     assert not entry.split("valid")
 
