@@ -90,8 +90,13 @@ def plan(scale: float, folder: Path) -> Figures:
         int(scale * count) for count in (synthetic.ARTICLES, synthetic.REDIRECTS, synthetic.ITEMS, synthetic.LINKS)
     )
     hashes = hash_column(pa.chunked_array([synthetic.titles(np.arange(articles))]))
-    wikidata = [folder / f"plan-{scale}/wikidata/{number}" for number in range(8)]
-    wikipedia = [folder / f"plan-{scale}/wikipedia/{number}" for number in range(4)]
+    ranges = {
+        "wikidata": int(scale * synthetic.WIKIDATA_RANGES) + 1,
+        "wikipedia": int(scale * synthetic.WIKIPEDIA_RANGES) + 1,
+    }
+    wikidata, wikipedia = (
+        [folder / f"plan-{scale}/{name}/{number}" for number in range(count)] for name, count in ranges.items()
+    )
     edges = np.linspace(0, items, len(wikidata) + 1).astype(int)
     for path, first, last in zip(wikidata, edges, edges[1:], strict=False):
         synthetic.write_items(path, int(first), int(last), articles, items)

@@ -19,6 +19,8 @@ U64 = npt.NDArray[np.uint64]
 
 ARTICLES, REDIRECTS, ITEMS, LINKS = 6_900_000, 11_000_000, 115_000_000, 200_000_000
 """What enwiki and Wikidata hold."""
+WIKIPEDIA_RANGES, WIKIDATA_RANGES = 393, 2_652
+"""Ranges of 64 MiB that their files are read in (docs/scale.md)."""
 STATEMENTS = 4
 """Statements between items that an item has; a sample of 25,030 items has 3.7."""
 RELATIONS = 800

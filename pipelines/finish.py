@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import importlib.metadata
+import itertools
 import resource
 import sys
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.card import write_card
 from pipelines.config import STAGES, Build
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from pipelines.build import Builder
 
 
+ANCHORS_AT_ONCE, ANCHORS_SAMPLED = 1 << 21, 1_000
+"""Rows of anchors that are added up in memory, about; one in so many is looked at to say where they are cut."""
 CAN_BE_CUT = {
     "wikidata": "wikidata dump",
     "wikipedia": "wikipedia dump",
@@ -52,21 +56,32 @@ def redirect_rows(index_folder: Path) -> pa.Table:
 
 def anchor_rows(align_folders: Sequence[Path], graph: Graph) -> pa.Table:
     """The anchors table: counts of all ranges added up, sorted by surface and entity."""
-    counts: Counter[tuple[bytes, int]] = Counter()
-    for folder in align_folders:
-        table = read_records(folder / "anchors.arrow")
-        indices = graph.entity_index(table["item"].to_numpy()).tolist() if table.num_rows else []
-        for surface, index, count in zip(
-            table["surface"].to_pylist(), indices, table["count"].to_pylist(), strict=True
-        ):
-            counts[surface.encode("utf-8"), index] += count
-    ordered = sorted(counts)
-    columns = {
-        "surface": [surface.decode("utf-8") for surface, _ in ordered],
-        "entity_index": [index for _, index in ordered],
-        "count": [counts[key] for key in ordered],
-    }
-    return pa.table(columns, schema=TABLES["anchors"].schema)
+    files = [folder / "anchors.arrow" for folder in align_folders]
+    schema, keys = TABLES["anchors"].schema, ["surface", "entity_index"]
+    pieces = [schema.empty_table()]
+    # Stretch by stretch of the alphabet: beside the table, memory holds the counts of one.
+    for bounds in itertools.pairwise(["", *_alphabet_cuts(files), None]):
+        rows = pa.concat_tables([_read_between(file, *bounds) for file in files])
+        indices = pa.array(graph.entity_index(rows["item"].to_numpy()), pa.int32())
+        rows = pa.table([rows["surface"], indices, rows["count"]], schema=schema)
+        added = rows.group_by(keys, use_threads=False).aggregate([("count", "sum")]).rename_columns([*keys, "count"])
+        pieces.append(added.sort_by([(name, "ascending") for name in keys]).cast(schema))
+    return pa.concat_tables(pieces)
+
+
+def _alphabet_cuts(files: Sequence[Path]) -> list[str]:
+    """Surfaces, in order, between which about ANCHORS_AT_ONCE rows lie."""
+    columns = (read_records(file, ["surface"])["surface"] for file in files)
+    sample = sorted(text for column in columns for text in column[::ANCHORS_SAMPLED].to_pylist())
+    step = ANCHORS_AT_ONCE // ANCHORS_SAMPLED
+    return sorted(set(sample[step::step]))
+
+
+def _read_between(file: Path, first: str, behind: str | None) -> pa.Table:
+    """Counts of the surfaces in [first, behind); without `behind` all the rest."""
+    rows = read_records(file)
+    inside = pc.greater_equal(rows["surface"], first)
+    return rows.filter(inside if behind is None else pc.and_(inside, pc.less(rows["surface"], behind)))
 
 
 def reject_rows(folders: Sequence[Path]) -> pa.Table:

@@ -77,10 +77,7 @@ class TableWriter:
             for number, cut in enumerate(cuts)
         ]
         run_jobs("write entities", jobs, write_entity_shard, self.options)
-        empty = (
-            sinks.write_table(TABLES["entities"], TABLES["entities"].schema.empty_table(), folder) if not cuts else []
-        )
-        self._finish("entities", [Shard(**read_json(job.marker)) for job in jobs] or empty)
+        self._finish("entities", [Shard(**read_json(job.marker)) for job in jobs])
 
     def publish(self) -> None:
         """Move the tables into the dataset. It has no manifest from here on: the caller writes the new one.

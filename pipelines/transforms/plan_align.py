@@ -22,6 +22,8 @@ from pipelines.transforms.titles import (
     RED_LINK,
     REDIRECTS,
     TitleIndex,
+    are_in,
+    distinct,
     hash_column,
     index_titles,
     join_redirects,
@@ -58,10 +60,9 @@ def plan_alignment(
 
     `wikidata` and `wikipedia` are the stages' range folders.
     """
-    items = [read_records(path / "items.arrow", ["item", "title", "relations", "tails"]) for path in wikidata]
-    plan = _Plan(items, _Pages.read(wikipedia), lists)
-    candidates = plan.kept_items(wikipedia, rules)
-    kept = plan.prune(candidates, wikipedia, rules)
+    plan = _Plan(wikidata, wikipedia, _Pages.read(wikipedia), lists)
+    candidates = plan.kept_items(rules)
+    kept = plan.prune(candidates, rules)
     codes = np.full(len(plan.kept_pages), split.TRAIN, np.int8)
     codes[plan.kept_pages] = split.pages(
         plan.pages.ids[plan.kept_pages], seed=rules.seed, valid=rules.valid_pages, test=rules.test_pages
@@ -70,7 +71,7 @@ def plan_alignment(
     plan.index.save(folder)
     for name, column in {
         "kept_items": kept,
-        "page_items": np.where(np.isin(plan.page_items, kept), plan.page_items, NO_ITEM),
+        "page_items": np.where(are_in(plan.page_items, kept), plan.page_items, NO_ITEM),
         "page_codes": codes,
         "kept_pages": plan.kept_pages,
     }.items():
@@ -123,9 +124,13 @@ class _Pages:
 
 @dataclasses.dataclass(frozen=True)
 class _Plan:
-    """What follows from items, pages and lists, before it is decided which entities are kept."""
+    """What follows from items, pages and lists, before it is decided which entities are kept.
 
-    items: Sequence[pa.Table]
+    Items and links are read file by file, as often as they are asked for: all of Wikidata's would fill the memory.
+    """
+
+    wikidata: Sequence[Path]
+    wikipedia: Sequence[Path]
     pages: _Pages
     lists: TitleLists
 
@@ -153,13 +158,13 @@ class _Plan:
         hashes, numbers = np.concatenate([articles, sources, others]), np.concatenate([ids, source_ids, other_ids])
         said = props.items_of(numbers)
         elsewhere = pages.redirects.filter(pa.array(pages.redirects["code"].to_numpy() != NO_ITEM))
-        unlisted = ~np.isin(others, sources)
+        unlisted = ~are_in(others, distinct(sources))
         known = [
             # A link to an article never means the item of a category or template, even by a redirect.
             (hash_column(elsewhere["target"]), elsewhere["code"].to_numpy()),
             # Where page_props and Wikidata differ, page_props is of the same day as the pages.
             (hashes[said != NO_ITEM], said[said != NO_ITEM]),
-            _sitelinks(self.items),
+            _sitelinks(self.wikidata),
             (articles, np.full(len(articles), NO_ITEM)),
             (others[unlisted], codes[unlisted]),
         ]
@@ -178,32 +183,38 @@ class _Plan:
         """Articles that become rows of pages."""
         return self.pages.newest & ~self._disambiguation
 
-    def kept_items(self, wikipedia: Sequence[Path], rules: AlignRules) -> I64:
+    def kept_items(self, rules: AlignRules) -> I64:
         """Sorted numbers of the items that become entities."""
         own = self.page_items[self.kept_pages]
         kept = [own[self.pages.lead_words[self.kept_pages] >= rules.min_lead_words]]
         if rules.keep != "paper":
             kept.append(own)
         if rules.keep == "all":
-            kept += [table["item"].to_numpy() for table in self.items]
+            kept += [read_records(path / "items.arrow", ["item"])["item"].to_numpy() for path in self.wikidata]
         elif rules.keep == "linked":
-            kept += [np.setdiff1d(found, self._disambiguation_items) for found in self._linked(wikipedia)]
-        numbers = np.unique(np.concatenate(kept))
+            linked = (self.index.find(distinct(hashes)) for hashes in self._targets())
+            kept += [found[~are_in(found, self._disambiguation_items)] for found in linked]
+        numbers = distinct(np.concatenate(kept))
         return numbers[numbers > NO_ITEM]
 
-    def prune(self, kept: I64, wikipedia: Sequence[Path], rules: AlignRules) -> I64:
+    def prune(self, kept: I64, rules: AlignRules) -> I64:
         """Those of the items that have enough neighbours or mentions."""
-        statements = (flatten_statements(table)[::2] for table in self.items)
+        pairs = ((heads, tails) for heads, _, tails in self._statements())
         thresholds = {"min_neighbors": rules.min_neighbors, "min_mentions": rules.min_mentions}
-        return prune(kept, statements, self._linked(wikipedia), **thresholds)
+        return prune(kept, pairs, map(self.index.find, self._targets()), **thresholds)
 
-    def _linked(self, wikipedia: Sequence[Path]) -> Iterator[I64]:
-        """For each range, the item (or code) of each title that one of its kept articles links to, once for each."""
+    def _statements(self) -> Iterator[tuple[I64, I64, I64]]:
+        """(heads, relations, tails) of each file of items."""
+        for path in self.wikidata:
+            yield flatten_statements(read_records(path / "items.arrow", ["item", "relations", "tails"]))
+
+    def _targets(self) -> Iterator[U64]:
+        """For each range, the hash of each title that one of its kept articles links to, once for each article."""
         start = 0
-        for path, count in zip(wikipedia, self.pages.counts, strict=True):
+        for path, count in zip(self.wikipedia, self.pages.counts, strict=True):
             targets = np.load(path / "targets.npy")
             of_kept = self.kept_pages[start : start + count][targets[:, 0].astype(np.int64)]
-            yield self.index.find(targets[of_kept, 1])
+            yield targets[of_kept, 1]
             start += count
 
     @cached_property
@@ -216,24 +227,23 @@ class _Plan:
     @cached_property
     def _disambiguation(self) -> Mask:
         """Articles that only tell apart others of the same name: so say a template, page_props, or the item."""
-        by_props = np.isin(self.pages.ids, self.lists.props.disambiguations)
-        return self.pages.disambiguation | by_props | np.isin(self.page_items, self._instances)
+        by_props = are_in(self.pages.ids, self.lists.props.disambiguations)
+        return self.pages.disambiguation | by_props | are_in(self.page_items, self._instances)
 
     @cached_property
     def _disambiguation_items(self) -> I64:
         """Items of disambiguation pages, in the dump or not."""
         props = self.lists.props
         own = self.page_items[self._disambiguation]
-        return np.unique(np.concatenate([self._instances, own, props.items_of(props.disambiguations)]))
+        return distinct(np.concatenate([self._instances, own, props.items_of(props.disambiguations)]))
 
     @cached_property
     def _instances(self) -> I64:
         """Items with a statement P31 to one of DISAMBIGUATION_PAGES."""
         found = [np.empty(0, np.int64)]
-        for table in self.items:
-            heads, relations, tails = flatten_statements(table)
+        for heads, relations, tails in self._statements():
             found.append(heads[(relations == INSTANCE_OF) & np.isin(tails, DISAMBIGUATION_PAGES)])
-        return np.unique(np.concatenate(found))
+        return distinct(np.concatenate(found))
 
 
 def _newest(page_ids: I64, revisions: I64) -> Mask:
@@ -245,11 +255,14 @@ def _newest(page_ids: I64, revisions: I64) -> Mask:
     return newest
 
 
-def _sitelinks(items: Sequence[pa.Table]) -> tuple[U64, I64]:
+def _sitelinks(wikidata: Sequence[Path]) -> tuple[U64, I64]:
     """(title hashes, items) of all items that have a page on this wiki."""
-    linked = [table.filter(table["title"].is_valid()) for table in items]
-    hashes = [np.empty(0, np.uint64), *(hash_column(table["title"]) for table in linked)]
-    numbers = [np.empty(0, np.int64), *(table["item"].to_numpy() for table in linked)]
+    hashes, numbers = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
+    for path in wikidata:
+        items = read_records(path / "items.arrow", ["item", "title"])
+        linked = items.filter(items["title"].is_valid())
+        hashes.append(hash_column(linked["title"]))
+        numbers.append(linked["item"].to_numpy())
     return np.concatenate(hashes), np.concatenate(numbers)
 
 

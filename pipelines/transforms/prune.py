@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.transforms.titles import are_in
+from pipelines.transforms.titles import are_in, distinct
 
 I64 = npt.NDArray[np.int64]
 Pairs = tuple[I64, I64]
@@ -37,6 +37,6 @@ def _neighbours(kept: I64, statements: Iterable[Pairs]) -> I64:
     for heads, tails in statements:
         inside = are_in(heads, kept) & are_in(tails, kept) & (heads != tails)
         ends = np.searchsorted(kept, heads[inside]), np.searchsorted(kept, tails[inside])
-        pairs.append(np.unique(np.minimum(*ends) * len(kept) + np.maximum(*ends)))
-    first, second = np.divmod(np.unique(np.concatenate(pairs)), max(len(kept), 1))
+        pairs.append(distinct(np.minimum(*ends) * len(kept) + np.maximum(*ends)))
+    first, second = np.divmod(distinct(np.concatenate(pairs)), max(len(kept), 1))
     return np.bincount(first, minlength=len(kept)) + np.bincount(second, minlength=len(kept))

@@ -17,6 +17,8 @@ from pipelines.transforms.titles import (
     RED_LINK,
     REDIRECTS,
     TitleIndex,
+    are_in,
+    distinct,
     find,
     index_titles,
     join_redirects,
@@ -107,6 +109,16 @@ def test_redirects_of_the_dump_go_before_listed_ones_and_one_row_a_title_stays()
     assert drops == {"in_dump_too": 2, "duplicate_title": 2}
     backwards = join_redirects(own.take(list(range(5))[::-1]), listed, hash_strings(["article"]), Counter())
     assert backwards == joined
+
+
+@given(st.lists(st.integers(0, 9)), st.dictionaries(st.integers(0, 9), st.integers(1, 99)))
+def test_find_gives_what_a_dictionary_gives_in_whatever_order(wanted, known):
+    keys = distinct(np.array([*known, *known], np.int64))
+    assert keys.tolist() == sorted(known)
+    values = np.array([known[key] for key in keys.tolist()], np.int64)
+    found = find(keys, values, np.array(wanted, np.int64), missing=RED_LINK)
+    assert found.tolist() == [known.get(key, RED_LINK) for key in wanted]
+    assert are_in(np.array(wanted, np.int64), keys).tolist() == [key in known for key in wanted]
 
 
 def test_find_in_nothing_finds_nothing():

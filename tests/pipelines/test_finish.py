@@ -1,0 +1,48 @@
+"""The small tables at the end of a build."""
+
+import dataclasses
+import tempfile
+from collections import Counter
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines import finish
+from pipelines.records import RecordWriter
+from pipelines.transforms.align import ANCHOR_COUNTS
+from pipelines.transforms.graph import Graph
+
+ITEMS = np.array([30, 10, 20])
+"""In the order of their indices."""
+ranges = st.lists(
+    st.dictionaries(
+        st.tuples(st.text("aä\u4e2d\U0001f600", max_size=3), st.sampled_from(ITEMS.tolist())), st.integers(1, 9)
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ranges, st.integers(1, 3))
+def test_anchors_are_added_up_and_sorted_however_they_are_cut(counts, sampled):
+    codes = ("inductive", "codes", "inductive_codes")
+    empty = {
+        field.name: np.empty(0, np.int8 if field.name in codes else np.int64) for field in dataclasses.fields(Graph)
+    }
+    graph = Graph(**{**empty, "items": ITEMS})
+    expected = Counter()
+    with tempfile.TemporaryDirectory() as name:
+        folders = [Path(name) / str(number) for number in range(len(counts))]
+        for folder, own in zip(folders, counts, strict=True):
+            with RecordWriter(folder / "anchors.arrow", ANCHOR_COUNTS) as writer:
+                for (surface, item), count in own.items():
+                    writer.add({"surface": surface, "item": item, "count": count})
+                    expected[surface.encode(), ITEMS.tolist().index(item)] += count
+        with mock.patch.multiple(finish, ANCHORS_AT_ONCE=sampled, ANCHORS_SAMPLED=sampled):
+            rows = finish.anchor_rows(folders, graph).to_pylist()
+    found = [((row["surface"].encode(), row["entity_index"]), row["count"]) for row in rows]
+    assert found == sorted(expected.items())
