@@ -33,7 +33,7 @@ from pipelines.transforms.sentences import require_splitter
 from pipelines.transforms.statements import WikidataJob, read_wikidata_range
 from pipelines.transforms.title_join import JoinTitles, TitleJob
 from pipelines.transforms.wk_graphs import WkGraphJob, wk_graph_range
-from pipelines.work import keep_only, locked
+from pipelines.work import keep_only, locked, require_ours
 from schemas.errors import DataError
 from schemas.manifest import TableEntry
 from schemas.pages import PAGES
@@ -212,7 +212,7 @@ def build(config: Build, options: Any) -> None:
     if finish.is_done(config.out, key):
         print(f"{config.out}: unchanged, nothing to do")
         return
-    _require_ours(config.out)
+    require_ours(config.out)
     builder = Builder(config, plan, digests, options)
     with locked(builder.work):
         if not _run_stages(builder):
@@ -222,7 +222,7 @@ def build(config: Build, options: Any) -> None:
         remove_unfinished(builder.work)
         if not config.parameters.keep_work:
             shutil.rmtree(builder.work)
-    finish.print_summary(config, manifest)
+    finish.print_summary(config.out, manifest, keep_work=config.parameters.keep_work)
 
 
 def _run_stages(builder: Builder) -> bool:
@@ -239,15 +239,6 @@ def _run_stages(builder: Builder) -> bool:
         if only == name:
             return False
     return True
-
-
-def _require_ours(out: Path) -> None:
-    """DataError where `out` is somebody's folder: neither empty, nor a dataset, nor one that was begun."""
-    if out.exists() and not out.is_dir():
-        raise DataError(f"{out} is a file. Give --out a folder.")
-    ours = (out / ".build/lock").is_file() or (out / "manifest.json").is_file()
-    if out.is_dir() and {entry.name for entry in out.iterdir()} - {".build"} and not ours:
-        raise DataError(f"{out} is not empty and holds no dataset. Give --out a new folder.")
 
 
 def _require_some(folders: Sequence[Path], inputs_: Sequence[Path], what: str) -> None:

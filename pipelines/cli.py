@@ -10,6 +10,7 @@ from pathlib import Path
 import tyro
 
 from pipelines.config import Build
+from pipelines.importing.config import Import
 from schemas.errors import DataError, UsageError, printable
 from wikiloom import parse
 
@@ -217,8 +218,18 @@ def _tokenize(arguments: list[str]) -> int:
     return 0
 
 
+def _import(arguments: list[str]) -> int:
+    config = parse(Import, "import", arguments)
+    logging.getLogger().setLevel(logging.ERROR)  # as in _build: the tables' writer knows Beam
+    from pipelines.importing.run import import_dataset
+
+    import_dataset(config)
+    return 0
+
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "build": _build,
+    "import": _import,
     "describe": _describe,
     "validate": _validate,
     "audit": _audit,

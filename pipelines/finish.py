@@ -7,7 +7,7 @@ import itertools
 import resource
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from pipelines.transforms.graph import Graph
 from pipelines.transforms.titles import NO_ITEM, TitleIndex, are_in, hash_column
 from schemas.digest import dataset_digest
 from schemas.errors import DataError
-from schemas.manifest import Manifest, read_manifest
+from schemas.manifest import Manifest, TableEntry, read_manifest
 from schemas.tables import TABLES
 from wikiloom import __version__
 
@@ -115,7 +115,7 @@ def write_dataset(builder: "Builder", key: str, files: list[dict]) -> Manifest:
     """Write the tables, the card and, last of all, the manifest: with it the dataset is whole."""
     out = builder.config.out
     with measured(builder.work / "tables.json", key):
-        entries = dict(sorted(builder.tables().items()))
+        entries = builder.tables()
     stages, drops = collect_counts(builder)
     rest = {
         "wikiloom": __version__,
@@ -127,8 +127,14 @@ def write_dataset(builder: "Builder", key: str, files: list[dict]) -> Manifest:
         "drops": drops,
         "graph": read_json(builder.work / "graph" / "describe.json"),
     }
-    digest = dataset_digest((name, entry.digest) for name, entry in entries.items())
-    manifest = Manifest(digest=digest, tables=entries, rest=rest)
+    return publish(out, entries, rest)
+
+
+def publish(out: Path, entries: Mapping[str, TableEntry], rest: dict[str, Any]) -> Manifest:
+    """Write the card and, last of all, the manifest; `rest` is what the manifest says beside the tables."""
+    tables = dict(sorted(entries.items()))
+    digest = dataset_digest((name, entry.digest) for name, entry in tables.items())
+    manifest = Manifest(digest=digest, tables=tables, rest=rest)
     write_card(out, manifest)
     manifest.save(out)
     return manifest
@@ -154,8 +160,8 @@ def collect_counts(builder: "Builder") -> tuple[dict[str, dict], dict[str, dict[
             for name, reasons in document.items():
                 drops.setdefault(stage if name == "drops" else name, Counter()).update(reasons)
         rows = taken["rows"] or out.total() + sum(drops.get(stage, {}).values())
-        stages[stage] = {"in": rows, "out": dict(sorted(out.items())), **figures, **_cost(work / f"{stage}.json")}
-    stages["tables"] = _cost(work / "tables.json")
+        stages[stage] = {"in": rows, "out": dict(sorted(out.items())), **figures, **cost(work / f"{stage}.json")}
+    stages["tables"] = cost(work / "tables.json")
     by_stage = {name: {reason: n for reason, n in sorted(reasons.items()) if n} for name, reasons in drops.items()}
     return stages, {name: reasons for name, reasons in sorted(by_stage.items()) if reasons}
 
@@ -170,7 +176,7 @@ def measured(path: Path, key: str) -> Iterator[None]:
     write_json(path, {"key": key, "cpu_seconds": seconds, "peak_memory_mb": peak // 1024})
 
 
-def _cost(path: Path) -> dict[str, float]:
+def cost(path: Path) -> dict[str, float]:
     document = read_json(path)
     return {name: document[name] for name in ("cpu_seconds", "peak_memory_mb")}
 
@@ -209,9 +215,8 @@ def print_plan(config: Build, plan: "inputs.Plan") -> None:
     print(f"then align, graph, wk_graphs, and {len(TABLES) - 1} tables in {config.out}. Nothing written.")
 
 
-def print_summary(config: Build, manifest: Manifest) -> None:
+def print_summary(out: Path, manifest: Manifest, *, keep_work: bool = False) -> None:
     """What was made, in a few lines; a warning for input that was cut."""
-    out = config.out
     tables = ", ".join(f"{name} {entry.rows:,}" for name, entry in manifest.tables.items())
     rows = sum(entry.rows for entry in manifest.tables.values())
     print(f"{out}: {len(manifest.tables)} tables, {rows:,} rows, digest {manifest.digest[:8]}")
@@ -223,7 +228,7 @@ def print_summary(config: Build, manifest: Manifest) -> None:
         if lost:
             message = f"warning: the {what} is cut or damaged in {lost} place{'s' * (lost > 1)}; every complete "
             print(message + "record before it was read, what follows is lost (see rejects)", file=sys.stderr)
-    if config.parameters.keep_work:
+    if keep_work:
         print(f"  {out}/.build: what a build with other parameters can go on from; remove it to save disk")
     print(f"  next: wikiloom describe {out}")
 
@@ -240,7 +245,10 @@ def graph_notes(manifest: Manifest) -> Iterator[str]:
         made = graph["split"]["triples"][name]
         if asked is not None and made < asked:
             yield f"split {name}: {made:,} of {asked:,} triples, train needs the others"
-    if graph["inductive_split"]["refused"]:
+    for what, count in graph.get("repeats", {}).items():
+        if count:
+            yield f"kept as published: {count:,} {what.replace('_', ' ')}"
+    if graph["inductive_split"]["refused"] and graph["inductive_split"].get("asked", True):
         yield f"no inductive split: {graph['inductive_split']['refused']}"
 
 

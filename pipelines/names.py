@@ -1,6 +1,7 @@
 """Names of entities and relations by index and back."""
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -9,6 +10,8 @@ from schemas.dataset import Dataset
 from schemas.hashing import hash_strings
 
 HASHED_ROWS = 100_000
+ITEM = "^[QP][1-9][0-9]{0,17}$"
+"""Names of Wikidata's, with numbers that fit 64 bits."""
 
 
 class Names:
@@ -45,10 +48,27 @@ class Names:
         """The name at each index; all must be ours."""
         return self._names.take(pa.array(indices))
 
+    def stable_ids(self) -> npt.NDArray[np.uint64]:
+        """xxh3_64 of each name, shape (N,): what is drawn by hash depends on names alone."""
+        hashes = np.empty(len(self), np.uint64)
+        hashes[self._order] = self._hashes
+        return hashes
+
     def repeated(self) -> list[str]:
         """Names that several indices have (or, once in 2^64, that share a hash)."""
         again = np.flatnonzero(self._hashes[1:] == self._hashes[:-1])
         return [self[int(self._order[place])] for place in again]
+
+
+def name_order(names: pa.Array) -> I64:
+    """The order of names whose frequency is equal: by the number of a Q or P name, before all others by their UTF-8."""
+    is_item = pc.match_substring_regex(names, ITEM).to_numpy(zero_copy_only=False)
+    numbers = np.zeros(len(names), np.int64)
+    items = names.filter(pa.array(is_item))
+    numbers[is_item] = pc.utf8_slice_codeunits(items, 1, None).cast(pa.int64()).to_numpy()
+    bytes_rank = np.empty(len(names), np.int64)
+    bytes_rank[pc.sort_indices(names.cast(pa.binary()))] = np.arange(len(names))
+    return np.lexsort((bytes_rank, numbers, ~is_item))
 
 
 def read_names(dataset: Dataset) -> tuple[Names, Names]:

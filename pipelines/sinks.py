@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import itertools
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +110,7 @@ def plan_shards(table: Table, run_files: Sequence[Path], rows_per_shard: int | N
 
 def write_shard(table: Table, job: ShardJob, folder: Path) -> Shard:
     """Merge and write one shard under `folder`/TABLE."""
-    return _write_groups(table, _merge(table, job), folder / table.folder / job.name)
+    return _write_groups(table, merge(table, job), folder / table.folder / job.name)
 
 
 def merge_shard(job: MergeJob) -> None:
@@ -120,16 +120,38 @@ def merge_shard(job: MergeJob) -> None:
 
 def write_table(table: Table, rows: pa.Table, folder: Path, rows_per_shard: int | None = None) -> list[Shard]:
     """Write a whole table that is in memory and in sort order; replaces what `folder`/TABLE held."""
+    codes = _split_codes(table, rows)
+    parts = {part: rows.filter(pa.array(codes == code)) for code, part in enumerate(table.parts)}
+    sizes = {part: of_part.num_rows for part, of_part in parts.items()}
+    return write_parts(
+        table, sizes, lambda part, start, end: parts[part].slice(start, end - start), folder, rows_per_shard
+    )
+
+
+def write_parts(
+    table: Table,
+    sizes: Mapping[str, int],
+    make_rows: Callable[[str, int, int], pa.Table],
+    folder: Path,
+    rows_per_shard: int | None = None,
+) -> list[Shard]:
+    """Write a whole table a row group at a time; replaces what `folder`/TABLE held.
+
+    `sizes` are the rows of each part; `make_rows(part, start, end)` gives rows [start, end) of one, in sort order, and
+    is called for one stretch after the other.
+    """
     rows_per_shard = rows_per_shard or ROWS_PER_SHARD.get(table.name, DEFAULT_ROWS_PER_SHARD)
     shutil.rmtree(folder / table.folder, ignore_errors=True)
-    codes = _split_codes(table, rows)
     shards: list[Shard] = []
-    for code, part in enumerate(table.parts):
-        of_part = rows.filter(pa.array(codes == code))
-        count = -(-of_part.num_rows // rows_per_shard)
-        for index, start in enumerate(_cuts(of_part.num_rows, count)):
-            slice_ = of_part.slice(start[0], start[1] - start[0])
-            shards.append(write_parquet(table, slice_, folder / table.folder / _file_name(part, index, count)))
+    for part in table.parts:
+        cuts = cut_rows(sizes.get(part, 0), rows_per_shard)
+        for index, (first, last) in enumerate(cuts):
+            groups = (
+                make_rows(part, first + start, first + end)
+                for start, end in cut_rows(last - first, table.row_group_rows)
+            )
+            path = folder / table.folder / _file_name(part, index, len(cuts))
+            shards.append(_write_groups(table, groups, path))
     if not shards:
         path = folder / table.folder / _file_name(table.parts[0], 0, 1)
         shards.append(write_parquet(table, table.schema.empty_table(), path))
@@ -253,7 +275,7 @@ def _plan_part(
         yield ShardJob(_file_name(part, index, count), slices)
 
 
-def _merge(table: Table, job: ShardJob) -> Iterator[pa.Table]:
+def merge(table: Table, job: ShardJob) -> Iterator[pa.Table]:
     """The shard's row groups, in sort order."""
     keys = [_read_slice(*piece, ["_key"])["_key"].to_numpy() for piece in job.slices]
     order = np.argsort(np.concatenate(keys), kind="stable") if keys else np.empty(0, np.int64)

@@ -43,6 +43,11 @@ class TableWriter:
             rows = make_rows()
             self._finish(name, sinks.write_table(TABLES[name], rows, self.folder / name, self._rows(name)))
 
+    def write_shards(self, name: str, write: Callable[[Path], Sequence[Shard]]) -> None:
+        """Write a table that may be larger than memory: `write` is given its folder."""
+        if not self._is_whole(name):
+            self._finish(name, write(self.folder / name))
+
     def merge(self, runs: Mapping[str, Sequence[Path]]) -> None:
         """Write tables from their sorted runs, all in one Beam job."""
         jobs = {name: self._merge_jobs(name, files) for name, files in runs.items() if not self._is_whole(name)}

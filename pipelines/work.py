@@ -40,6 +40,15 @@ def locked(work: Path) -> Iterator[None]:
         yield
 
 
+def require_ours(out: Path) -> None:
+    """DataError where `out` is somebody's folder: neither empty, nor a dataset, nor one that was begun."""
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file. Give --out a folder.")
+    ours = (out / ".build/lock").is_file() or (out / "manifest.json").is_file()
+    if out.is_dir() and {entry.name for entry in out.iterdir()} - {".build"} and not ours:
+        raise DataError(f"{out} is not empty and holds no dataset. Give --out a new folder.")
+
+
 def keep_only(folder: Path, key: str, names: Collection[str] = ()) -> None:
     """Make `folder` that of `key`: what another key left in it is removed, but for `names`."""
     if (folder / "key.json").is_file() and read_json(folder / "key.json") == key:

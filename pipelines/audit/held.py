@@ -1,8 +1,6 @@
 """The facts that training must not see: valid, test, and a list of excluded ones."""
 
 import dataclasses
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ from pipelines.facts import INDICES, TRUE_SPLITS, Facts, read_facts
 from pipelines.names import Names
 from pipelines.report.sections import inputs
 from pipelines.scan import scan, scan_places
-from pipelines.sources.lists import read_text_lines
+from pipelines.sources.lists import read_fact_lines
 from schemas.dataset import Dataset
 from schemas.errors import DataError
 
@@ -50,7 +48,7 @@ class Excluded:
 
 def read_excluded(path: Path, dataset: Dataset, names: Vocabulary) -> tuple[Facts, Excluded]:
     """The list's facts by index; DataError for a line that is not head TAB relation TAB tail."""
-    rows = set(_excluded_lines(path))
+    rows = set(read_fact_lines(path))
     columns = [pa.array(column, pa.string()) for column in zip(*sorted(rows), strict=True)] or [
         pa.array([], pa.string())
     ] * 3
@@ -107,20 +105,3 @@ def unseen(dataset: Dataset, held: dict[str, Facts], column: str, names: Vocabul
             "unseen_relations": len(np.unique(facts.relations[new_relations])),
         }
     return found
-
-
-def _excluded_lines(path: Path) -> Iterator[tuple[str, str, str]]:
-    if not path.is_file():
-        raise DataError(f"{path} is {'a folder' if path.is_dir() else 'missing'}, expected a file of facts.")
-    if not path.stat().st_size:
-        return
-    lost: Counter[str] = Counter()
-    for number, line in enumerate(read_text_lines(str(path), lost), start=1):
-        fields = tuple(line.strip().split("\t") if "\t" in line else line.split())
-        if fields in ((), ("",)):
-            continue
-        if len(fields) != 3 or not all(fields):
-            raise DataError(f"{path}, line {number}: expected head TAB relation TAB tail, found {line!r:.80}.")
-        yield fields
-    if lost:
-        raise DataError(f"{path}: cut or damaged, so it can't prove that its facts are away. Fetch it again.")

@@ -13,9 +13,8 @@ from pipelines.checks.problems import Checker, Problem, where
 from pipelines.checks.wk_graphs import PageIndex, hash_array
 from pipelines.columns import I64, lengths, numbers, values
 from pipelines.facts import INDICES, TRUE_SPLITS, read_facts
+from pipelines.names import ITEM
 from pipelines.report.sections import parameters
-
-ITEM = re.compile(r"Q[1-9][0-9]*|P[1-9][0-9]*")
 
 
 class Triples(Checker):
@@ -156,7 +155,7 @@ class Ranked:
 
 def name_order(name: str) -> tuple[int, int, bytes]:
     """Q and P numbers by their number, before all other names, which go by their UTF-8."""
-    return (0, int(name[1:]), b"") if ITEM.fullmatch(name) else (1, 0, name.encode())
+    return (0, int(name[1:]), name.encode()) if re.match(ITEM, name) else (1, 0, name.encode())
 
 
 class Entities(Checker):

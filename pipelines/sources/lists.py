@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.sources.lines import Lost, read_lines
@@ -60,6 +61,24 @@ def read_text_lines(path: str, drops: Counter[str]) -> Iterator[str]:
             continue
         decoded = line.data.decode(errors="replace").rstrip("\r")
         yield decoded if number else decoded.removeprefix("\ufeff")
+
+
+def read_fact_lines(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Facts from lines "head TAB relation TAB tail" (or with spaces, where there is no tab), plain or compressed."""
+    if not path.is_file():
+        raise DataError(f"{path} is {'a folder' if path.is_dir() else 'missing'}, expected a file of facts.")
+    if not path.stat().st_size:
+        return
+    lost: Counter[str] = Counter()
+    for number, line in enumerate(read_text_lines(str(path), lost), start=1):
+        fields = tuple(line.strip().split("\t") if "\t" in line else line.split())
+        if fields in ((), ("",)):
+            continue
+        if len(fields) != 3 or not all(fields):
+            raise DataError(f"{path}, line {number}: expected head TAB relation TAB tail, found {line!r:.80}.")
+        yield fields
+    if lost:
+        raise DataError(f"{path}: cut or damaged, so facts of it would be missed. Fetch it again.")
 
 
 def read_page_table(path: str, drops: Counter[str]) -> Iterator[PageRow]:

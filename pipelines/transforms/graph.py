@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from pipelines.transforms import split
 from pipelines.transforms.facts import Statements, Tally
-from pipelines.transforms.inductive import SIDES, Sizes, inductive
+from pipelines.transforms.inductive import SIDES, Inductive, Sizes, inductive
 from schemas.hashing import hash_strings, random_u64
 from schemas.triples import TRIPLES
 
@@ -90,26 +90,36 @@ def make_graph(triples: Statements, kept: I64, mentions: I64, rules: SplitRules)
     `kept` are the entities' item numbers, sorted; `mentions`, shape (len(kept),), how often train pages link to each.
     The most frequent come first; all counts are of train.
     """
-    codes = _transductive(triples, rules)
-    train = codes == split.TRAIN
-    heads, tails = np.searchsorted(kept, triples.heads), np.searchsorted(kept, triples.tails)
-    out_degree = np.bincount(heads[train], minlength=len(kept))
-    in_degree = np.bincount(tails[train], minlength=len(kept))
+    codes = split_triples(triples, rules)
     properties, relations = np.unique(triples.relations, return_inverse=True)
-    relation_frequency = np.bincount(relations[train], minlength=len(properties))
-    order = np.lexsort((kept, -(mentions + in_degree + out_degree)))
-    relation_order = np.lexsort((properties, -relation_frequency))
-    heads, relations, tails = np.argsort(order)[heads], np.argsort(relation_order)[relations], np.argsort(order)[tails]
-    hashes = random_u64(rules.seed, "inductive", kept[order])
-    second = inductive(heads, relations, tails, hashes, rules.inductive)
+    facts = Statements(np.searchsorted(kept, triples.heads), relations, np.searchsorted(kept, triples.tails))
+    hashes = random_u64(rules.seed, "inductive", kept)
+    second = inductive(facts.heads, facts.relations, facts.tails, hashes, rules.inductive)
+    return number(facts, kept, properties, mentions, codes, second), second.refused
+
+
+def number(facts: Statements, items: I64, properties: I64, mentions: I64, codes: I8, second: Inductive) -> Graph:
+    """The graph in its final order: the most frequent come first; all counts are of train.
+
+    `facts` point into `items`, shape (E,), and `properties`, shape (R,), which are in the order of equals. `mentions`,
+    the split `codes` and the inductive split `second` are in the same order as these and the facts.
+    """
+    train = codes == split.TRAIN
+    out_degree = np.bincount(facts.heads[train], minlength=len(items))
+    in_degree = np.bincount(facts.tails[train], minlength=len(items))
+    relation_frequency = np.bincount(facts.relations[train], minlength=len(properties))
+    order = np.argsort(-(mentions + in_degree + out_degree), kind="stable")
+    relation_order = np.argsort(-relation_frequency, kind="stable")
+    place, relation_place = np.argsort(order), np.argsort(relation_order)
+    heads, relations, tails = place[facts.heads], relation_place[facts.relations], place[facts.tails]
     rows = np.lexsort((tails, relations, heads))
-    graph = Graph(
-        items=kept[order],
+    return Graph(
+        items=items[order],
         properties=properties[relation_order],
         mention_count=mentions[order],
         in_degree=in_degree[order],
         out_degree=out_degree[order],
-        inductive=second.entities,
+        inductive=second.entities[order],
         relation_frequency=relation_frequency[relation_order],
         heads=heads[rows],
         relations=relations[rows],
@@ -117,7 +127,14 @@ def make_graph(triples: Statements, kept: I64, mentions: I64, rules: SplitRules)
         codes=codes[rows],
         inductive_codes=second.triples[rows],
     )
-    return graph, second.refused
+
+
+def split_triples(triples: Statements, rules: SplitRules) -> I8:
+    """The transductive split of the triples by stable ids; sizes that are not asked for are at most MAX_SHARE."""
+    default = min(SPLIT_TRIPLES, int(MAX_SHARE * len(triples)))
+    valid, test = (default if asked is None else asked for asked in (rules.valid, rules.test))
+    columns = (triples.heads, triples.relations, triples.tails)
+    return split.transductive(*columns, seed=rules.seed, valid=valid, test=test, together=rules.together)
 
 
 def describe_graph(graph: Graph, refused: str, rules: SplitRules, tally: Tally) -> dict[str, Any]:
@@ -165,13 +182,6 @@ def names(letter: str, numbers: I64) -> pa.Array:
 def stable_ids(letter: str, numbers: I64) -> npt.NDArray[np.uint64]:
     """xxh3_64 of the ids, shape (N,): what samples of neighbours are drawn by."""
     return hash_strings(f"{letter}{number}" for number in numbers.tolist())
-
-
-def _transductive(triples: Statements, rules: SplitRules) -> I8:
-    default = min(SPLIT_TRIPLES, int(MAX_SHARE * len(triples)))
-    valid, test = (default if asked is None else asked for asked in (rules.valid, rules.test))
-    columns = (triples.heads, triples.relations, triples.tails)
-    return split.transductive(*columns, seed=rules.seed, valid=valid, test=test, together=rules.together)
 
 
 def _count(codes: I8, names: Sequence[str]) -> dict[str, int]:

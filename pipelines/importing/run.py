@@ -1,0 +1,108 @@
+"""wikiloom import, top to bottom:
+
+published files -> the reader of their format -> a Source -> graph -> tables, manifest, card
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines import finish, sinks
+from pipelines.importing.config import Import, reader
+from pipelines.importing.graph import Imported, import_graph, resolve_split
+from pipelines.importing.options import add_options, read_excluded
+from pipelines.importing.source import Source
+from pipelines.importing.tables import relation_rows, write_entities, write_triples
+from pipelines.sources.published import Published
+from pipelines.tables import TableWriter
+from pipelines.work import locked, require_ours
+from schemas.errors import DataError
+from schemas.manifest import Manifest, TableEntry, read_manifest
+from schemas.tables import TABLES
+from wikiloom import __version__
+
+
+def import_dataset(config: Import) -> Manifest:
+    """Read a format's files and write them as a dataset; says what it made.
+
+    Raises DataError where a file is missing or is not of its format, UsageError where the options do not fit the files.
+    """
+    require_ours(config.out)
+    _require_no_other(config)
+    files = Published(config.from_)
+    work = config.out.absolute() / ".build"
+    with locked(work):
+        with finish.measured(work / "import.json", ""):
+            source = add_options(reader(config.format)(config.format, files), config)
+            config = resolve_split(source, config)
+            made = import_graph(source, config, read_excluded(config, source.ledger))
+            entries = _write_tables(source, made, config.out, work)
+        rest = _describe(config, source, made)
+        rest["stages"]["import"] = finish.cost(work / "import.json")
+        manifest = finish.publish(config.out, entries, rest)
+        shutil.rmtree(work)
+    finish.print_summary(config.out, manifest)
+    return manifest
+
+
+def _write_tables(source: Source, made: Imported, out: Path, work: Path) -> dict[str, TableEntry]:
+    """Write the tables that have rows."""
+    shutil.rmtree(work / "tables", ignore_errors=True)
+    writer = TableWriter(work / "tables", out, {f"table {name}": "" for name in TABLES}, rows_per_shard=0, options=None)
+    if len(made.entities):
+        writer.write_shards("entities", lambda folder: write_entities(source, made, folder))
+    if len(made.relations):
+        writer.write("relations", lambda: relation_rows(source, made))
+    if len(made.graph.heads) or len(made.negatives):
+        writer.write_shards("triples", lambda folder: write_triples(made, folder))
+    for name, rows in (("examples", source.examples), ("rejects", source.rejects)):
+        if rows is not None and rows.num_rows:
+            writer.write(name, lambda rows=rows, name=name: _sorted(name, rows))
+    writer.publish()
+    return writer.entries
+
+
+def _sorted(name: str, rows: pa.Table) -> pa.Table:
+    table = TABLES[name]
+    return rows.sort_by([(column, "ascending") for column in table.sort_by]).cast(table.schema)
+
+
+def _describe(config: Import, source: Source, made: Imported) -> dict[str, Any]:
+    """The manifest, without tables and digest."""
+    counts = source.ledger.counts
+    stages = {name: {"in": count.lines, "out": {count.what: count.out}} for name, count in counts.items()}
+    drops = {name: dict(count.drops) for name, count in counts.items()}
+    if made.stage["in"]:
+        stages["graph"], drops["graph"] = made.stage, made.drops
+    by_stage = {name: {reason: n for reason, n in sorted(reasons.items()) if n} for name, reasons in drops.items()}
+    inputs = [
+        {
+            "role": role.split(" ")[0],
+            "name": str(file.path.name) + (f":{file.member}" if file.member else ""),
+            "bytes": file.path.stat().st_size,
+            "sha256": sinks.file_digest(file.path),
+        }
+        for role, file in sorted(source.ledger.files.items())
+    ]
+    return {
+        "wikiloom": __version__,
+        "format": config.format,
+        "licence": source.licence,
+        "language": source.language,
+        "inputs": inputs,
+        "parameters": config.parameters,
+        "stages": stages,
+        "drops": {name: reasons for name, reasons in sorted(by_stage.items()) if reasons},
+        "graph": made.document,
+    }
+
+
+def _require_no_other(config: Import) -> None:
+    """DataError where --out holds a dataset that is no import of this format: it would be lost."""
+    if not (config.out / "manifest.json").is_file():
+        return
+    found = read_manifest(config.out).rest.get("format", "a build")
+    if found != config.format:
+        raise DataError(f"{config.out} holds another dataset ({found}). Give --out a new folder.")
