@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pipelines.checks.counts import check_counts, check_rejects
 from pipelines.checks.files import check_files, check_unlisted, read_rows
 from pipelines.checks.graph import Entities, Relations, Triples
-from pipelines.checks.known import Known
+from pipelines.checks.known import Known, may_repeat
 from pipelines.checks.pages import Anchors, Pages
 from pipelines.checks.problems import MAX_LINES, Checker, Order, Problem, where
 from pipelines.checks.small import Examples, Redirects
@@ -87,7 +87,7 @@ def _check_table(dataset: Dataset, name: str, checker: Checker) -> Iterator[str]
     table, entry = dataset.table(name), dataset.manifest.tables.get(name)
     if entry is None:
         return
-    digest, order = TableDigest(table), Order(table)
+    digest, order = TableDigest(table), Order(table, may_repeat=may_repeat(dataset, name))
     found: Counter[str] = Counter()
     with Progress(f"validate: {name}", sum(shard.row_groups for shard in entry.shards)) as progress:
         for done, (path, start, part, rows) in enumerate(_row_groups(dataset, name), start=1):

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from pipelines.columns import I64
 from pipelines.names import read_names
+from pipelines.report.sections import parameters
 from schemas.dataset import Dataset
 
 SIDES = ("train", "valid", "test", "none")
@@ -35,6 +36,16 @@ class Known:
     def fact(self, head: int | np.integer, relation: int | np.integer, tail: int | np.integer) -> str:
         """A fact by its names."""
         return f"({self.entities[head]}, {self.relations[relation]}, {self.entities[tail]})"
+
+
+def has_published_splits(dataset: Dataset) -> bool:
+    """A benchmark's published splits are what they are: only splits made here keep the rules for splits."""
+    return parameters(dataset.manifest).get("split") == "official"
+
+
+def may_repeat(dataset: Dataset, name: str) -> bool:
+    """May two rows of this table be alike?"""
+    return name == "rejects" or (name == "triples" and has_published_splits(dataset))
 
 
 def add_at(counts: npt.NDArray[np.int64], indices: I64) -> None:

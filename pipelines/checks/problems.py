@@ -70,10 +70,10 @@ def span_problems(
 
 
 class Order:
-    """Are rows in their table's sort order? Strictly, but for `rejects`, where two may be alike."""
+    """Are rows in their table's sort order? Strictly, but where two may be alike."""
 
-    def __init__(self, table: Table) -> None:
-        self._table = table
+    def __init__(self, table: Table, *, may_repeat: bool) -> None:
+        self._table, self._may_repeat = table, may_repeat
         self._last: dict[str, list[pa.Scalar]] = {}
 
     def check(self, rows: pa.Table, part: str) -> Iterator[Problem]:
@@ -89,7 +89,7 @@ class Order:
             for scalar, key in zip(first, keys, strict=True)
         ]
         self._last[part] = [key[-1] for key in keys]
-        wrong = ~_follows(keys, before, strict=self._table.name != "rejects")
+        wrong = ~_follows(keys, before, strict=not self._may_repeat)
         wrong[0] &= last is not None
         names = ", ".join(self._table.sort_by)
         yield from where(

@@ -211,7 +211,7 @@ def _repeats(graph: Graph, negatives: Triples) -> dict[str, dict[str, int]]:
     facts = Facts(*(column.astype(np.int32) for column in columns))
     true = facts.find(*_columns(negatives.facts)) >= 0
     counts = {
-        "duplicate_triples": int((same & ~other_split).sum()),
+        "duplicate_triples": int((same & ~other_split).sum()) + len(negatives) - len(_first_of_each(negatives)),
         "triples_of_two_splits": int(other_split.sum()),
         "negatives_that_are_facts": int(true.sum()),
     }

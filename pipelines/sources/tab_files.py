@@ -60,6 +60,10 @@ class Rows:
         offsets = np.append(0, np.cumsum(np.maximum(self.counts - index, 0)))
         return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), self.fields.take(pa.array(places[inside])))
 
+    def slice(self, start: int) -> "Rows":
+        """The rows from `start` on."""
+        return Rows(self.file, self.fields, self.starts[start:], self.counts[start:], self.lines[start:])
+
     def refuse(self, wrong: npt.NDArray[np.bool_], expected: str) -> None:
         """DataError that shows the first row which the mask marks, if there is one."""
         for row in np.flatnonzero(wrong)[:1].tolist():
@@ -67,19 +71,16 @@ class Rows:
             raise DataError(f"{self.file}, line {self.lines[row]}: expected {expected}, found {line!r:.80}.")
 
 
-def read_rows(file: File, count: Count, most: int | None = None, skip: int = 0) -> Iterator[Rows]:
+def read_rows(file: File, count: Count, most: int | None = None, *, spaces: bool = False) -> Iterator[Rows]:
     """The rows of a file, blank lines left out and counted; DataError for what is no UTF-8.
 
-    Of more than `most` fields the last keeps its tabs. `skip` lines at the beginning are not read.
+    Of more than `most` fields the last keeps its tabs. With `spaces` a space is a tab.
     """
     number = 1
     for block in _whole_lines(file):
         _require_text(file, block, number)
+        yield _parse(file, block.replace(b" ", b"\t") if spaces else block, number, count, most)
         lines = block.count(b"\n")
-        for _ in range(min(skip, lines)):
-            block, skip, lines, number = block.partition(b"\n")[2], skip - 1, lines - 1, number + 1
-        if lines:
-            yield _parse(file, block, number, count, most)
         count.lines += lines
         number += lines
 
