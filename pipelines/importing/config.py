@@ -18,6 +18,7 @@ FORMATS = {
     "umls": "benchmarks",
     "wn11": "benchmarks",
     "wn18rr": "benchmarks",
+    "wordnet": "wordnet",
 }
 """Format -> the module of pipelines.sources whose `read(format, files)` returns what is in its files (a Source)."""
 
