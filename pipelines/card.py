@@ -7,6 +7,10 @@ from schemas.table import Table, column_docs
 from schemas.tables import TABLES
 
 
+LICENCES = {"unknown": "the files name none", "other": "it is beside the files"}
+"""What the Hub's names say of a licence, where they don't name one."""
+
+
 def write_card(folder: Path, manifest: Manifest) -> None:
     """Write FOLDER/README.md: configs and splits, counts, a line per column, queries."""
     text = "\n".join([*_front_matter(manifest), *_head(manifest), *_columns(manifest), *_queries(manifest)])
@@ -14,10 +18,13 @@ def write_card(folder: Path, manifest: Manifest) -> None:
 
 
 def _front_matter(manifest: Manifest) -> list[str]:
+    licence = manifest.rest.get("licence", "[cc-by-sa-4.0, cc0-1.0]")
     # Quoted, for a bare no (Norwegian) is false in YAML.
-    lines = ["---", "license: [cc-by-sa-4.0, cc0-1.0]", f'language: ["{manifest.rest["language"]}"]', "configs:"]
-    for name, entry in _with_rows(manifest):
-        lines += [f"- config_name: {name}", *(["  default: true"] if name == "pages" else []), "  data_files:"]
+    lines = ["---", f"license: {licence}", f'language: ["{manifest.rest["language"]}"]', "configs:"]
+    shown = dict(_with_rows(manifest))
+    default = next((name for name in ("pages", "triples", *shown) if name in shown), None)
+    for name, entry in shown.items():
+        lines += [f"- config_name: {name}", *(["  default: true"] if name == default else []), "  data_files:"]
         for split, pattern in _splits(TABLES[name], entry):
             lines += [f"  - split: {split}", f'    path: "{pattern}"']
     return [*lines, "---", ""]
@@ -42,13 +49,7 @@ def _head(manifest: Manifest) -> list[str]:
     ]
     settings = ", ".join(f"{key} {value}" for key, value in rest["parameters"].items())
     return [
-        "# Text woven with a knowledge graph",
-        "",
-        f"Wikipedia ({rest['language']}) and Wikidata, aligned link by link. Made by wikiloom {rest['wikiloom']}; "
-        f"digest `{manifest.digest}`.",
-        "",
-        "Text is from Wikipedia (CC BY-SA 4.0), facts are from Wikidata (CC0 1.0). Made from:",
-        "",
+        *(_import_heading(manifest) if "format" in rest else _build_heading(manifest)),
         *sources,
         "",
         f"Parameters: {settings}.",
@@ -68,6 +69,30 @@ def _head(manifest: Manifest) -> list[str]:
             f"- {stage}: " + ", ".join(f"{reason} {n:,}" for reason, n in reasons.items())
             for stage, reasons in rest["drops"].items()
         ),
+        "",
+    ]
+
+
+def _build_heading(manifest: Manifest) -> list[str]:
+    rest = manifest.rest
+    return [
+        "# Text woven with a knowledge graph",
+        "",
+        f"Wikipedia ({rest['language']}) and Wikidata, aligned link by link. Made by wikiloom {rest['wikiloom']}; "
+        f"digest `{manifest.digest}`.",
+        "",
+        "Text is from Wikipedia (CC BY-SA 4.0), facts are from Wikidata (CC0 1.0). Made from:",
+        "",
+    ]
+
+
+def _import_heading(manifest: Manifest) -> list[str]:
+    rest = manifest.rest
+    return [
+        f"# {rest['format']} as tables",
+        "",
+        f"Imported by wikiloom {rest['wikiloom']} from files that others published; digest `{manifest.digest}`. Their "
+        f"licence holds for what is in them: {LICENCES.get(rest['licence'], rest['licence'])}. Made from:",
         "",
     ]
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import importlib
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -71,6 +73,15 @@ class Import:
         names = ("format", "split", "valid", "test", "train_fraction")
         told = {name: getattr(self, name) for name in names}
         return {name: value for name, value in told.items() if value is not None}
+
+
+def import_command(parameters: Mapping[str, Any]) -> str:
+    """The command line that makes a dataset with these parameters again."""
+    words = [f"wikiloom import {shlex.quote(str(parameters.get('format')))} --from PATH --out DATASET"]
+    for name, value in parameters.items():
+        if name != "format" and (name, value) != ("train_fraction", 1.0):
+            words.append(f"--{name.replace('_', '-')} {shlex.quote(str(value))}")
+    return " ".join(words)
 
 
 def reader(name: str) -> Any:

@@ -13,7 +13,7 @@ from pipelines.facts import Facts
 from pipelines.importing.config import Import
 from pipelines.importing.source import FACTS, NAME, PARTS, Source
 from pipelines.names import Names, name_order
-from pipelines.transforms.facts import Statements, Tally
+from pipelines.transforms.facts import Numbers, Statements, Tally
 from pipelines.transforms.graph import Graph, SplitRules, describe_graph, number, split_triples
 from pipelines.transforms.inductive import NONE, Inductive, Sizes, inductive
 from pipelines.transforms.split import DROPPED, TRAIN
@@ -22,9 +22,11 @@ from schemas.hashing import below, random_u64
 
 I64 = npt.NDArray[np.int64]
 I8 = npt.NDArray[np.int8]
+I32 = npt.NDArray[np.int32]
 
 SEED = 0
 FIRST_NEGATIVE = PARTS.index("valid_negatives")
+FIND_ROWS = 1 << 20
 MAX_DROPPED = (0.05, 0.2, 0.5)
 """Shares of the triples that a new inductive split may lose; the first with which there is one is taken."""
 
@@ -68,35 +70,32 @@ def import_graph(source: Source, config: Import, excluded: Sequence[tuple[str, s
     """
     (entities, relations), triples, published = _by_index(source)
     taken, tally, drops = len(triples), Tally(), Counter[str]()
-    listed = _listed(excluded, entities, relations)
-    found = listed.find(triples.facts.heads, triples.facts.relations, triples.facts.tails)
+    found = _find(_listed(excluded, entities, relations), triples.facts)
     tally.excluded.update(listed=len(set(excluded)), found=len(np.unique(found[found >= 0])))
     tally.excluded["removed"] = drops["excluded"] = int((found >= 0).sum())
-    triples = triples.where(found < 0)
+    if drops["excluded"]:
+        triples = triples.where(found < 0)
     if config.split != "official":
         once = _first_of_each(triples)
         drops["duplicate_triple"] = len(triples) - len(once)
         triples = triples.where(once)
     true = triples.parts < FIRST_NEGATIVE
-    negatives, triples = triples.where(~true), triples.where(true)
+    negatives = triples.where(~true)
+    if len(negatives):
+        triples = triples.where(true)
     rules = _rules(config)
-    ids = _stable(triples.facts, entities, relations)
     codes = triples.parts
     if config.split == "transductive" or not source.has_splits:
-        codes = split_triples(ids, rules)
+        codes = split_triples(_stable(triples.facts, entities, relations), rules)
     second = _inductive(triples.facts, published, entities, config)
     train = (codes if config.split != "inductive" else second.triples) == TRAIN
-    kept = ~train | _share(ids, config.train_fraction)
-    drops["train_fraction"] = int((~kept).sum())
-    second = dataclasses.replace(second, triples=second.triples[kept])
-    graph = number(
-        triples.facts.where(kept),
-        np.arange(len(entities)),
-        np.arange(len(relations)),
-        np.zeros(len(entities), np.int64),
-        codes[kept],
-        second,
-    )
+    if config.train_fraction < 1:
+        kept = ~train | _share(_stable(triples.facts, entities, relations), config.train_fraction)
+        drops["train_fraction"] = int((~kept).sum())
+        triples, codes = triples.where(kept), codes[kept]
+        second = dataclasses.replace(second, triples=second.triples[kept])
+    names = np.arange(len(entities)), np.arange(len(relations))
+    graph = number(triples.facts, *names, np.zeros(len(entities), np.int64), codes, second)
     negatives = _place(negatives, graph)
     document = {**describe_graph(graph, second.refused, rules, tally), **_repeats(graph, negatives)}
     document["inductive_split"]["asked"] = config.split == "inductive" or published is not None
@@ -116,22 +115,23 @@ def _by_index(source: Source) -> tuple[tuple[Names, Names], Triples, tuple[Facts
     columns = (others[0], of_tables[1], others[1])
     order = np.lexsort((parts[1], *columns[::-1]))
     second = Triples(Statements(*columns), parts[1]).where(order)
-    facts = Facts(*(column.astype(np.int32) for column in _columns(second.facts)))
+    facts = Facts(*_columns(second.facts))
     # A fact of the inductive files alone is in the same split of the other setting.
-    mine = Facts.of(*_columns(triples.facts)).find(*_columns(second.facts)) < 0
-    alone = second.where(mine)
+    alone = second.where(_find(Facts.of(*_columns(triples.facts)), second.facts) < 0)
+    if not len(alone):
+        return (entities, relations), triples, (facts, second.parts)
     whole = Statements(*map(np.concatenate, zip(_columns(triples.facts), _columns(alone.facts), strict=True)))
     return (entities, relations), Triples(whole, np.concatenate([triples.parts, alone.parts])), (facts, second.parts)
 
 
-def _vocabulary(columns: Sequence[pa.ChunkedArray], listed: Sequence[pa.Array]) -> tuple[Names, list[I64]]:
+def _vocabulary(columns: Sequence[pa.ChunkedArray], listed: Sequence[pa.Array]) -> tuple[Names, list[I32]]:
     """(distinct names in the order of equals, for each column the indices into them)."""
     chunks = [chunk for column in columns for chunk in column.chunks]
     chunks += [ids.dictionary_encode().cast(NAME) for ids in listed]
     whole = pa.chunked_array(chunks, NAME).unify_dictionaries()
     names = whole.chunk(0).dictionary if whole.num_chunks else pa.array([], pa.string())
     order = name_order(names)
-    place = np.argsort(order)
+    place = np.argsort(order).astype(np.int32)
     codes = np.concatenate([np.empty(0, np.int32), *(chunk.indices.to_numpy() for chunk in whole.chunks)])
     ends = np.cumsum([len(column) for column in columns])
     sorted_names = pa.chunked_array([names.take(pa.array(order))])
@@ -144,6 +144,13 @@ def _listed(excluded: Sequence[tuple[str, str, str]], entities: Names, relations
     indices = [names.index(own) for names, own in zip((entities, relations, entities), columns, strict=True)]
     known = np.minimum(np.minimum(indices[0], indices[1]), indices[2]) >= 0
     return Facts.of(*(index[known] for index in indices))
+
+
+def _find(facts: Facts, wanted: Statements) -> I64:
+    """Facts.find, FIND_ROWS at a time: its searches take a hundred bytes for each row."""
+    starts = range(0, len(wanted) if len(facts) else 0, FIND_ROWS)
+    rows = [facts.find(*(column[start : start + FIND_ROWS] for column in _columns(wanted))) for start in starts]
+    return np.concatenate(rows) if rows else np.full(len(wanted), -1, np.int64)
 
 
 def _first_of_each(triples: Triples) -> I64:
@@ -179,7 +186,7 @@ def _inductive(facts: Statements, published: tuple[Facts, I8] | None, entities: 
         sides = np.full(len(entities), NONE, np.int8)
         sides[facts.heads] = sides[facts.tails] = TRAIN
         return Inductive(sides, np.zeros(len(facts), np.int8), "not asked for, --split inductive makes one")
-    found_rows = published[0].find(*_columns(facts))
+    found_rows = _find(published[0], facts)
     codes = np.where(found_rows >= 0, published[1][found_rows], DROPPED).astype(np.int8)
     sides = np.full(len(entities), NONE, np.int8)
     for column in (facts.heads, facts.tails):
@@ -189,8 +196,6 @@ def _inductive(facts: Statements, published: tuple[Facts, I8] | None, entities: 
 
 
 def _share(ids: Statements, fraction: float) -> npt.NDArray[np.bool_]:
-    if fraction == 1:
-        return np.ones(len(ids), bool)
     return random_u64(SEED, "train_fraction", *_columns(ids)) < below(fraction)
 
 
@@ -202,16 +207,22 @@ def _stable(facts: Statements, entities: Names, relations: Names) -> Statements:
 
 def _repeats(graph: Graph, negatives: Triples) -> dict[str, dict[str, int]]:
     """What published splits hold and one of our own never would; it stays, for results on them count it."""
-    rows = np.lexsort((graph.codes, graph.tails, graph.relations, graph.heads))
-    columns = (graph.heads[rows], graph.relations[rows], graph.tails[rows])
-    same = np.ones(max(len(rows) - 1, 0), bool)
+    columns = (graph.heads, graph.relations, graph.tails)
+    same = np.ones(max(len(graph.heads) - 1, 0), bool)
     for column in columns:
         same &= column[1:] == column[:-1]
-    other_split = same & (np.diff(graph.codes[rows]) != 0)
-    facts = Facts(*(column.astype(np.int32) for column in columns))
-    true = facts.find(*_columns(negatives.facts)) >= 0
+    several = np.flatnonzero(np.append(same, False) | np.append(False, same)) if len(same) else np.empty(0, np.int64)
+    # Few facts stand there twice, so only they are sorted by split.
+    rows = several[np.lexsort((graph.codes[several], *(column[several] for column in columns[::-1])))]
+    again = np.ones(max(len(rows) - 1, 0), bool)
+    for column in columns:
+        again &= column[rows][1:] == column[rows][:-1]
+    other_split = again & (np.diff(graph.codes[rows]) != 0)
+    true = np.empty(0, bool)
+    if len(negatives):
+        true = _find(Facts(*(column.astype(np.int32) for column in columns)), negatives.facts) >= 0
     counts = {
-        "duplicate_triples": int((same & ~other_split).sum()) + len(negatives) - len(_first_of_each(negatives)),
+        "duplicate_triples": int((again & ~other_split).sum()) + len(negatives) - len(_first_of_each(negatives)),
         "triples_of_two_splits": int(other_split.sum()),
         "negatives_that_are_facts": int(true.sum()),
     }
@@ -226,7 +237,7 @@ def _place(negatives: Triples, graph: Graph) -> Triples:
     return Triples(placed, negatives.parts).where(np.lexsort((*_columns(placed)[::-1], negatives.parts)))
 
 
-def _columns(facts: Statements) -> tuple[I64, I64, I64]:
+def _columns(facts: Statements) -> tuple[Numbers, Numbers, Numbers]:
     return facts.heads, facts.relations, facts.tails
 
 

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pipelines.config import Parameters
+from pipelines.importing.config import import_command
 from pipelines.report import plots, summary
 from pipelines.report.drawing import draw_graph
 from pipelines.report.funnel import Stage, draw_funnel, share
@@ -46,6 +47,8 @@ HEADLINES = {"Pages": "pages", "Entities": "entities", "Triples": "triples", "Wo
 def title(manifest: Manifest) -> str:
     """What the dataset is, in a few words."""
     language = manifest.rest.get("language")
+    if "format" in manifest.rest:
+        return f"{manifest.rest['format']} as tables"
     return "Text woven with a knowledge graph" + (f" ({language})" if language else "")
 
 
@@ -332,9 +335,8 @@ def commands(dataset: Dataset) -> str:
     """The build's command, and queries for readers that never import this project."""
     manifest = dataset.manifest
     present = {name for name, entry in manifest.tables.items() if entry.rows}
-    known = (
-        [element("h3", "Build it again") + element("pre", text(build_command(manifest)))] if inputs(manifest) else []
-    )
+    command = import_command(parameters(manifest)) if "format" in manifest.rest else build_command(manifest)
+    known = [element("h3", "Make it again") + element("pre", text(command))] if inputs(manifest) else []
     queries = [(name, query) for name, needed, query in QUERIES if needed <= present]
     notes = "Run in the dataset's folder. Offsets count Unicode code points, half-open; SQL's substr counts from one."
     shown = "".join(f"{element('h3', text(name))}{element('pre', text(query))}" for name, query in queries)

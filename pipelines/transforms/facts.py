@@ -17,6 +17,7 @@ from pipelines.transforms.titles import are_in
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
+Numbers = npt.NDArray[np.int64] | npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -24,9 +25,9 @@ Mask = npt.NDArray[np.bool_]
 class Statements:
     """Triples by item and property numbers, shape (N,) each."""
 
-    heads: I64
-    relations: I64
-    tails: I64
+    heads: Numbers
+    relations: Numbers
+    tails: Numbers
 
     def where(self, rows: Mask | I64) -> "Statements":
         """The triples that a mask keeps, or those of the row numbers."""
