@@ -63,7 +63,7 @@ def _head(manifest: Manifest) -> list[str]:
             if entry.split(part)
         ),
         "",
-        "What was dropped, and why:",
+        "What was dropped, and why:" if rest["drops"] else "Nothing was dropped.",
         "",
         *(
             f"- {stage}: " + ", ".join(f"{reason} {n:,}" for reason, n in reasons.items())

@@ -176,9 +176,9 @@ def _inductive(facts: Statements, published: tuple[Facts, I8] | None, entities: 
     """The inductive split that is asked for, else the published one, else none: all of it is train."""
     if config.split == "inductive":
         hashes = random_u64(SEED, "inductive", entities.stable_ids())
+        columns = [column.astype(np.int64) for column in _columns(facts)]
         for share in MAX_DROPPED:
-            sizes = Sizes(config.valid, config.test, share)
-            found = inductive(facts.heads, facts.relations, facts.tails, hashes, sizes)
+            found = inductive(*columns, hashes, Sizes(config.valid, config.test, share))
             if not found.refused:
                 return found
         raise DataError(f"No inductive split: {found.refused}. Ask for fewer entities with --valid and --test.")

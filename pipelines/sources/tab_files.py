@@ -112,13 +112,13 @@ def _whole_lines(file: File) -> Iterator[bytes]:
         pieces.append(block)
         size += len(block)
         if size >= BLOCK:
-            whole, _, left = b"".join(pieces).rpartition(b"\n")
+            whole, newline, left = b"".join(pieces).rpartition(b"\n")
             if len(left) > MAX_LINE:
                 raise DataError(f"{file}: a line of more than {MAX_LINE} bytes; expected one record a line.")
-            if whole:
+            if newline:
                 yield _clean(whole, first)
                 first = False
-            pieces, size = [left], len(left) if whole else 0
+            pieces, size = [left], len(left) if newline else 0
     if last := b"".join(pieces):
         yield _clean(last.removesuffix(b"\n"), first)
 
