@@ -3,6 +3,7 @@
 published files -> the reader of their format -> a Source -> graph -> tables, manifest, card
 """
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from pipelines import finish, sinks
 from pipelines.importing.config import Import, reader
 from pipelines.importing.graph import Imported, import_graph, resolve_split
 from pipelines.importing.options import add_options, read_excluded
-from pipelines.importing.source import Source
+from pipelines.importing.source import FACTS, Source
 from pipelines.importing.tables import relation_rows, write_entities, write_triples
 from pipelines.sources.published import Published
 from pipelines.tables import TableWriter
@@ -36,8 +37,11 @@ def import_dataset(config: Import) -> Manifest:
     with locked(work):
         with finish.measured(work / "import.json", ""):
             source = add_options(reader(config.format)(config.format, files), config)
+            _require_triples(source)
             config = resolve_split(source, config)
             made = import_graph(source, config, read_excluded(config, source.ledger))
+            # By now they are in `made`; of Wikidata5M they are half a gigabyte.
+            source = dataclasses.replace(source, facts=FACTS.empty_table(), inductive=None)
             entries = _write_tables(source, made, config.out, work)
         rest = _describe(config, source, made)
         rest["stages"]["import"] = finish.cost(work / "import.json")
@@ -45,6 +49,13 @@ def import_dataset(config: Import) -> Manifest:
         shutil.rmtree(work)
     finish.print_summary(config.out, manifest)
     return manifest
+
+
+def _require_triples(source: Source) -> None:
+    """DataError for an empty file of triples: it was not downloaded to its end, or is the wrong one."""
+    for role, file in source.ledger.files.items():
+        if role.startswith("triples ") and not source.ledger.counts[role.partition(" ")[2]].out:
+            raise DataError(f"{file}: expected triples, found no line. Fetch it again.")
 
 
 def _write_tables(source: Source, made: Imported, out: Path, work: Path) -> dict[str, TableEntry]:

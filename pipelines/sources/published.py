@@ -63,17 +63,21 @@ class Published:
         self.source = source
         self._found: dict[str, list[File]] = {}
         self._archives: dict[str, list[File]] | None = None
-        for path in sorted(source.iterdir()) if source.is_dir() else []:
+        paths = [path for path in source.iterdir() if path.is_file()] if source.is_dir() else []
+        for path in sorted(paths, key=lambda path: (len(path.name), path.name)):
             self._found.setdefault(_bare(path.name), []).append(File(_bare(path.name), path))
 
     def find(self, *names: str) -> File | None:
-        """The file with the first of these names that is there; DataError where several files have it."""
+        """The file with the first of these names that is there, the plain one before those that are compressed.
+
+        Archives are looked into for what does not lie beside them; DataError where two of them have it.
+        """
         for name in names:
-            files = [file for file in self._found.get(name, []) if file.path.is_file()] or self._in_archives(name)
+            if here := self._found.get(name):
+                return here[0]
+            files = self._in_archives(name)
             if len(files) > 1:
-                raise DataError(
-                    f"{self.source}: {name} is there {len(files)} times ({files[0]}; {files[1]}). Keep one."
-                )
+                raise DataError(f"{self.source}: {name} is in two archives ({files[0]}; {files[1]}). Keep one.")
             if files:
                 return files[0]
         return None

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.validate import validate
+from schemas.dataset import Dataset
+from tests.conftest import wikiloom
 from tests.pipelines.imports.made import facts, imported, write
 
 FOLDER = Path(os.environ.get("WIKILOOM_WORDNET", "/usr/share/wordnet"))
@@ -65,7 +67,9 @@ def wordnet(tmp_path_factory):
     """WordNet 3.0 as Debian's wordnet-base has it."""
     if not (FOLDER / "data.noun").is_file():
         pytest.skip(f"{FOLDER} is not there: the test needs Debian's package wordnet-base")
-    return imported("wordnet", FOLDER, tmp_path_factory.mktemp("wordnet") / "out")
+    out = tmp_path_factory.mktemp("wordnet") / "out"
+    wikiloom("import", "wordnet", "--from", FOLDER, "--out", out)
+    return Dataset(out)
 
 
 def test_counts_of_wordnet_3(wordnet):
