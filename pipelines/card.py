@@ -6,7 +6,6 @@ from schemas.manifest import Manifest, TableEntry
 from schemas.table import Table, column_docs
 from schemas.tables import TABLES
 
-
 LICENCES = {"unknown": "the files name none", "other": "it is beside the files"}
 """What the Hub's names say of a licence, where they don't name one."""
 

@@ -53,6 +53,9 @@ class Import:
     text: Path | None = None
     """Longer descriptions: lines "id TAB text"; they win over the files' own."""
 
+    download: bool = False
+    """First fetch the published files that --from does not have, each checked; docs/imports.md says from where."""
+
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             known = sorted(FORMATS)

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pipelines import finish, sinks
 from pipelines.importing.config import Import, reader
+from pipelines.importing.download import download
 from pipelines.importing.graph import Imported, import_graph, resolve_split
 from pipelines.importing.options import add_options, read_excluded
 from pipelines.importing.source import FACTS, Source
@@ -32,6 +33,8 @@ def import_dataset(config: Import) -> Manifest:
     """
     require_ours(config.out)
     _require_no_other(config)
+    if config.download:
+        download(config.format, config.from_)
     files = Published(config.from_)
     work = config.out.absolute() / ".build"
     with locked(work):

@@ -146,15 +146,15 @@ def read_names(file: File, ledger: Ledger, role: str) -> Told:
 
 
 def _read_described(file: File, layout: Layout, ledger: Ledger) -> tuple[Told, Texts]:
-    """Labels and descriptions from lines that hold both; where nothing stands between them all is description."""
+    """Labels and descriptions from lines that hold both; where nothing stands between them all is name."""
     count = ledger.open(file, "texts", "texts")
     ids, whole = _read_pairs(file, count)
     pieces = pc.split_pattern(whole, layout.between, max_splits=1)
     is_both = pc.equal(pc.list_value_length(pieces), 2)
-    nothing = pa.scalar(None, pa.string())
-    labels = pc.if_else(is_both, pc.list_element(pieces, 0), nothing)
-    texts = whole if layout.with_name else pc.if_else(is_both, pc.list_slice(pieces, 1), pieces)
-    texts = texts if layout.with_name else pc.list_element(texts, 0)
+    labels, texts = pc.list_element(pieces, 0), whole
+    if not layout.with_name:
+        with_two = pc.split_pattern(pc.if_else(is_both, whole, layout.between), layout.between, max_splits=1)
+        texts = pc.list_element(with_two, 1)
     # The line is used for its name also where a longer text replaces its description, so it is counted there.
     return Told("label", ids, labels, count), Texts(zip(ids.chunks, texts.chunks, strict=True), Count("texts"))
 

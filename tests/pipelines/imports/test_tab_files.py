@@ -65,10 +65,9 @@ def test_columns_and_what_follows_them(tmp_path):
 
 
 def test_plain_and_compressed_files_are_the_same(tmp_path):
-    content = "a\tb\nc\td\n".encode()
+    content = b"a\tb\nc\td\n"
     plain = read(tmp_path / "plain", content)[0]
     write(tmp_path / "gz", {"f.txt.gz": gzip.compress(content)})
     file = Published(tmp_path / "gz").require("f.txt")
-    assert [f for rows in read_rows(file, Count("rows")) for f in rows.fields.to_pylist()] == sum(
-        (f for _, f in plain), []
-    )
+    found = [field for rows in read_rows(file, Count("rows")) for field in rows.fields.to_pylist()]
+    assert found == [field for _, fields in plain for field in fields]

@@ -167,7 +167,7 @@ def test_another_dataset_is_not_overwritten_and_the_same_import_is_repeated(tmp_
     source = write(tmp_path / "in", {"triples.tsv": "a\tr\tb\n"})
     one = imported("tsv", source, tmp_path / "out").digest
     assert imported("tsv", source, tmp_path / "out").digest == one
-    write(tmp_path / "umls", {name: "a\tr\tb\n" for name in ("train.tsv", "dev.tsv", "test.tsv")})
+    write(tmp_path / "umls", dict.fromkeys(("train.tsv", "dev.tsv", "test.tsv"), "a\tr\tb\n"))
     with pytest.raises(DataError, match=r"holds another dataset \(tsv\)"):
         imported("umls", tmp_path / "umls", tmp_path / "out")
 
