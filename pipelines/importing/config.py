@@ -3,7 +3,7 @@
 import dataclasses
 import importlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -52,7 +52,6 @@ class Import:
     """Categories of entities: CoDEx's entity2types.json, or lines "id TAB type"."""
     text: Path | None = None
     """Longer descriptions: lines "id TAB text"; they win over the files' own."""
-
     download: bool = False
     """First fetch the published files that --from does not have, each checked; docs/imports.md says from where."""
 
@@ -78,13 +77,14 @@ class Import:
         return {name: value for name, value in told.items() if value is not None}
 
 
-def import_command(parameters: Mapping[str, Any]) -> str:
-    """The command line that makes a dataset with these parameters again."""
+def import_command(parameters: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> str:
+    """The command line that makes a dataset with these parameters from these inputs again."""
     words = [f"wikiloom import {shlex.quote(str(parameters.get('format')))} --from PATH --out DATASET"]
     for name, value in parameters.items():
         if name != "format" and (name, value) != ("train_fraction", 1.0):
             words.append(f"--{name.replace('_', '-')} {shlex.quote(str(value))}")
-    return " ".join(words)
+    options = [file for file in inputs if str(file.get("role")).startswith("--")]
+    return " ".join([*words, *(f"{file['role']} {shlex.quote(str(file.get('name')))}" for file in options)])
 
 
 def reader(name: str) -> Any:

@@ -248,4 +248,6 @@ def resolve_split(source: Source, config: Import) -> Import:
             f"--split official: the files of {config.format} have no split. Leave it out, or ask for another."
         )
     split = config.split or ("official" if source.has_splits else "transductive")
+    if split == "official" and (config.valid, config.test) != (None, None):
+        raise UsageError("--valid, --test: the files have splits. Ask for new ones: --split transductive or inductive.")
     return dataclasses.replace(config, split=split)

@@ -23,8 +23,8 @@ _JSON = b"{"
 def add_options(source: Source, config: Import) -> Source:
     """The source with what --types and --text say before what its own files say."""
     ledger = source.ledger
-    types = [read_types(_given(config.types), ledger, "types")] if config.types else []
-    texts = [read_texts(_given(config.text), ledger, "text")] if config.text else []
+    types = [read_types(_given(config.types), ledger, "--types")] if config.types else []
+    texts = [read_texts(_given(config.text), ledger, "--text")] if config.text else []
     return dataclasses.replace(source, entities=[*types, *source.entities], texts=[*texts, *source.texts])
 
 
@@ -33,7 +33,7 @@ def read_excluded(config: Import, ledger: Ledger) -> list[tuple[str, str, str]]:
     if config.exclude_triples is None:
         return []
     facts = list(read_fact_lines(config.exclude_triples))
-    ledger.files[f"exclude {config.exclude_triples.name}"] = _given(config.exclude_triples)
+    ledger.files[f"--exclude-triples {config.exclude_triples.name}"] = _given(config.exclude_triples)
     return facts
 
 

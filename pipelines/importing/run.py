@@ -1,6 +1,8 @@
 """wikiloom import, top to bottom:
 
-published files -> the reader of their format -> a Source -> graph -> tables, manifest, card
+    published files -> the reader of their format -> a Source -> graph -> tables, manifest, card
+
+Nothing is written before all triples are read and split.
 """
 
 import dataclasses
@@ -37,19 +39,19 @@ def import_dataset(config: Import) -> Manifest:
         download(config.format, config.from_)
     files = Published(config.from_)
     work = config.out.absolute() / ".build"
-    with locked(work):
-        with finish.measured(work / "import.json", ""):
-            source = add_options(reader(config.format)(config.format, files), config)
-            _require_triples(source)
-            config = resolve_split(source, config)
-            made = import_graph(source, config, read_excluded(config, source.ledger))
-            # By now they are in `made`; of Wikidata5M they are half a gigabyte.
-            source = dataclasses.replace(source, facts=FACTS.empty_table(), inductive=None)
+    with finish.measured(work / "import.json", ""):
+        source = add_options(reader(config.format)(config.format, files), config)
+        _require_triples(source)
+        config = resolve_split(source, config)
+        made = import_graph(source, config, read_excluded(config, source.ledger))
+        # By now they are in `made`; of Wikidata5M they are half a gigabyte.
+        source = dataclasses.replace(source, facts=FACTS.empty_table(), inductive=None)
+        with locked(work):
             entries = _write_tables(source, made, config.out, work)
-        rest = _describe(config, source, made)
-        rest["stages"]["import"] = finish.cost(work / "import.json")
-        manifest = finish.publish(config.out, entries, rest)
-        shutil.rmtree(work)
+    rest = _describe(config, source, made)
+    rest["stages"]["import"] = finish.cost(work / "import.json")
+    manifest = finish.publish(config.out, entries, rest)
+    shutil.rmtree(work)
     finish.print_summary(config.out, manifest)
     return manifest
 
@@ -91,12 +93,13 @@ def _describe(config: Import, source: Source, made: Imported) -> dict[str, Any]:
     if made.stage["in"]:
         stages["graph"], drops["graph"] = made.stage, made.drops
     by_stage = {name: {reason: n for reason, n in sorted(reasons.items()) if n} for name, reasons in drops.items()}
+    digests = {path: sinks.file_digest(path) for path in {file.path for file in source.ledger.files.values()}}
     inputs = [
         {
             "role": role.split(" ")[0],
             "name": str(file.path.name) + (f":{file.member}" if file.member else ""),
             "bytes": file.path.stat().st_size,
-            "sha256": sinks.file_digest(file.path),
+            "sha256": digests[file.path],
         }
         for role, file in sorted(source.ledger.files.items())
     ]

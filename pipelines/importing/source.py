@@ -38,9 +38,13 @@ class Ledger:
     """Role and name of each, "triples train.tsv" -> the file."""
 
     def open(self, file: File, role: str, what: str, name: str = "") -> Count:
-        """Take down a file that is read for `role`; `what` a line of it gives. `name` if the file's is not its own."""
-        self.files[f"{role} {name or file.name}"] = file
-        return self.counts.setdefault(name or file.name, Count(what))
+        """Take down a file that is read for `role`, where a line of it gives a `what`.
+
+        `name` is its own, if that of the file is not. An option's file may bear the name of a published one.
+        """
+        name = name or (f"{role} {file.name}" if role.startswith("--") else file.name)
+        self.files[f"{role} {name}"] = file
+        return self.counts.setdefault(name, Count(what))
 
 
 class Told(NamedTuple):

@@ -335,7 +335,9 @@ def commands(dataset: Dataset) -> str:
     """The build's command, and queries for readers that never import this project."""
     manifest = dataset.manifest
     present = {name for name, entry in manifest.tables.items() if entry.rows}
-    command = import_command(parameters(manifest)) if "format" in manifest.rest else build_command(manifest)
+    command = (
+        import_command(parameters(manifest), inputs(manifest)) if "format" in manifest.rest else build_command(manifest)
+    )
     known = [element("h3", "Make it again") + element("pre", text(command))] if inputs(manifest) else []
     queries = [(name, query) for name, needed, query in QUERIES if needed <= present]
     notes = "Run in the dataset's folder. Offsets count Unicode code points, half-open; SQL's substr counts from one."

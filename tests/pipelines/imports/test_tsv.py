@@ -88,8 +88,8 @@ def test_labels_descriptions_and_longer_texts(tmp_path):
     relations = {row["relation"]: (row["label"], row["description"]) for row in made.read("relations").to_pylist()}
     assert relations == {"r": ("is with", "of two people"), "unused": ("no one", None)}
     drops = made.manifest.rest["drops"]
-    assert drops["long.tsv"] == {"empty": 1, "not_in_graph": 1}
-    assert drops["types.tsv"] == {"duplicate_line": 1, "not_in_graph": 1}
+    assert drops["--text long.tsv"] == {"empty": 1, "not_in_graph": 1}
+    assert drops["--types types.tsv"] == {"duplicate_line": 1, "not_in_graph": 1}
 
 
 def test_official_splits_keep_what_is_there_twice_and_new_ones_do_not(tmp_path):
@@ -182,6 +182,10 @@ def test_wrong_options_are_one_line(tmp_path):
     ):
         with pytest.raises(UsageError, match=words):
             imported("tsv", source, tmp_path / "out", **options)
+    split = write(tmp_path / "split", {"triples.tsv": "a\tr\tb\ttrain\n"})
+    with pytest.raises(UsageError, match="the files have splits"):
+        imported("tsv", split, tmp_path / "out", test=3)
+    assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match="Did you mean wn18rr"):
         imported("wn18r", source, tmp_path / "out")
     with pytest.raises(DataError, match="No inductive split"):
