@@ -239,7 +239,7 @@ def graph_notes(manifest: Manifest) -> Iterator[str]:
     excluded = graph["excluded_triples"]
     if excluded["listed"]:
         yield "excluded triples: " + ", ".join(f"{name} {excluded[name]:,}" for name in ("listed", "found", "removed"))
-    if not manifest.tables["triples"].rows and drops.get("relation_without_label"):
+    if drops.get("relation_without_label") and not manifest.tables["triples"].rows:
         yield "no triple: no relation has a label, the Wikidata dump holds no properties. --keep all needs none"
     for name, asked in graph["split"]["asked"].items():
         made = graph["split"]["triples"][name]

@@ -13,10 +13,16 @@ from schemas.errors import UsageError, nearest
 
 FORMATS = {
     "codex": "benchmarks",
+    "elevant": "elevant",
     "fb13": "benchmarks",
     "fb15k-237": "benchmarks",
+    "fewrel": "fewrel",
     "kinships": "benchmarks",
+    "lama": "lama",
+    "metaqa": "metaqa",
     "nations": "benchmarks",
+    "open-entity": "open_entity",
+    "tacred": "tacred",
     "tsv": "tsv",
     "umls": "benchmarks",
     "wikidata5m": "wikidata5m",

@@ -94,6 +94,10 @@ class Published:
             )
         return found
 
+    def all(self) -> list[File]:
+        """Every file of the folder, by name."""
+        return [file for _, files in sorted(self._found.items()) for file in files if file.path.is_file()]
+
     def _in_archives(self, name: str) -> list[File]:
         if self._archives is None:
             self._archives = {}

@@ -1,0 +1,115 @@
+"""MetaQA: the movie graph and its questions, in both layouts."""
+
+import pytest
+
+from schemas.errors import DataError
+from tests.pipelines.imports.reading import Read, surfaces
+
+
+def write(folder, files):
+    for name, lines in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("".join(f"{line}\n" for line in lines))
+
+
+BY_ID = {
+    "train.tsv": ["0\t0\t1", "0\t1\t2", "0\t0\t1"],
+    "dev.tsv": ["0\t0\t1"],
+    "test.tsv": ["3\t0\t1"],
+    "entity2text.txt": ["0\tKismet", "1\tWilliam Dieterle", "2\t1944", "3\tOther Film", "4\tAlone"],
+    "relation2text.txt": ["0\tdirected by", "1\trelease year"],
+    "1-hop/dev.txt": ["who directed [Kismet]\tWilliam Dieterle"],
+    "2-hop/test.txt": ["films by the director of [Kismet] ?\tOther Film|Kismet|Nobody|Kismet", "[Nobody]\tNobody"],
+}
+PUBLISHED = {
+    "kb.txt": ["Kismet|directed_by|William Dieterle", "Kismet|release_year|1944"],
+    "1-hop/vanilla/qa_train.txt": ["who directed [Kismet]\tWilliam Dieterle"],
+    "3-hop/vanilla/qa_dev.txt": ["who knows [Somebody]\t1944"],
+}
+
+
+def facts(found):
+    return [(row["head"], row["relation"], row["tail"], row["part"]) for row in found.source.facts.to_pylist()]
+
+
+def test_by_ids_every_triple_is_train_once_and_names_become_entities(tmp_path):
+    write(tmp_path, BY_ID)
+    found = Read("metaqa", tmp_path)
+    assert facts(found) == [("0", "0", "1", 0), ("0", "1", "2", 0), ("3", "0", "1", 0)]
+    assert found.counts["train.tsv"] == (3, {"duplicate_triple": 1})
+    assert found.counts["dev.tsv"] == (1, {"duplicate_triple": 1})
+    assert found.told("entities", "label")["4"] == "Alone", "also one without a triple"
+    assert found.told("relations", "label") == {"0": "directed by", "1": "release year"}
+    one, two = found.rows
+    assert (one["task"], one["group"], one["split"], one["text"]) == ("kgqa", "1-hop", "valid", "who directed Kismet")
+    assert (one["answers"], surfaces(one)) == (["1"], [("topic", "0", "Kismet")])
+    assert (two["group"], two["split"], two["answers"]) == ("2-hop", "test", ["3", "0"])
+    assert two["text"] == "films by the director of Kismet ?"
+    assert found.counts["answers"] == (6, {"not_in_graph": 2, "repeated": 1})
+    assert found.rejects == [("2-hop test", "2-hop/test/000001", "no_answer_in_graph")]
+
+
+def test_as_published_names_are_the_entities_and_a_topic_that_the_graph_lacks_has_none(tmp_path):
+    write(tmp_path, PUBLISHED)
+    found = Read("metaqa", tmp_path)
+    assert facts(found)[0] == ("Kismet", "directed_by", "William Dieterle", 0)
+    train, valid = found.rows
+    assert (train["split"], train["answers"], surfaces(train)) == (
+        "train",
+        ["William Dieterle"],
+        [("topic", "Kismet", "Kismet")],
+    )
+    assert (valid["group"], valid["split"], surfaces(valid)) == ("3-hop", "valid", [("topic", None, "Somebody")])
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "message"),
+    [
+        ("dev.tsv", "0\t0", "dev.tsv, line 2: expected head TAB relation TAB tail"),
+        ("entity2text.txt", "5", "entity2text.txt, line 6: expected id TAB name"),
+        ("1-hop/dev.txt", "who directed Kismet\tWilliam", r"dev.txt, line 2: expected words \[topic\] words TAB"),
+        ("1-hop/dev.txt", "who directed [Kismet]", r"line 2: expected words"),
+    ],
+)
+def test_a_line_of_another_form_is_one_clear_line(tmp_path, name, line, message):
+    write(tmp_path, {**BY_ID, name: [*BY_ID[name], line]})
+    with pytest.raises(DataError, match=message):
+        Read("metaqa", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"), [("test.tsv", "expected test.tsv"), ("entity2text.txt", "expected entity2text.txt")]
+)
+def test_a_file_that_is_missing_is_named(tmp_path, missing, message):
+    write(tmp_path, {name: lines for name, lines in BY_ID.items() if name != missing})
+    with pytest.raises(DataError, match=message):
+        Read("metaqa", tmp_path)
+
+
+def test_the_graph_alone_is_no_metaqa(tmp_path):
+    write(tmp_path, {name: lines for name, lines in BY_ID.items() if "hop" not in name})
+    with pytest.raises(DataError, match="no questions of MetaQA"):
+        Read("metaqa", tmp_path)
+
+
+def test_the_real_files_give_their_distinct_triples_and_all_questions(real_data):
+    found = Read("metaqa", real_data / "kg/metaqa")
+    lines = {name: found.counts[name][0] for name in ("train.tsv", "dev.tsv", "test.tsv")}
+    assert (sum(lines.values()), found.source.facts.num_rows) == (149_344, 129_235)
+    assert (found.read, found.out) == (9_992 + 9_947 + 2 * 14_872, 49_683)
+    answers, lost = found.counts["answers"]
+    # entity2text.txt gives the id 29 to two names, so the second, entity 22446's, stands for none: KNOWN in docs.
+    assert found.counts["entity2text.txt"] == (43_234, {"duplicate_id": 1})
+    assert (len(found.source.listed[0]), answers, lost) == (43_234, 224_552, {"not_in_graph": 3})
+    labels = found.told("entities", "label")
+    assert labels["22446"] is None
+    by_name = {label: entity for entity, label in labels.items() if label}
+    rows = {row["example_id"]: row for row in found.rows}
+    for hops, name, split in (("1-hop", "dev", "valid"), ("2-hop", "test", "test")):
+        for number, line in enumerate((real_data / f"kg/metaqa/{hops}/{name}.txt").read_text().splitlines()):
+            row, (question, listed) = rows[f"{hops}/{split}/{number:06d}"], line.split("\t")
+            (mention,) = row["mentions"]
+            text = row["text"]
+            assert f"{text[: mention['start']]}[{surfaces(row)[0][2]}]{text[mention['end'] :]}" == question
+            assert mention["entity"] == by_name[surfaces(row)[0][2]]
+            assert row["answers"] == [by_name[answer] for answer in listed.split("|") if answer in by_name]
