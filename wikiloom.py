@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 COMMANDS = {
     "build": ("pipelines", "dumps of Wikipedia and Wikidata -> a dataset of Parquet tables"),
     "import": ("pipelines", "a benchmark's published files, or your own knowledge graph -> the same tables"),
+    "weave": ("pipelines", "one graph from several datasets, woven with the texts of another"),
     "describe": ("pipelines", "what is in a dataset: counts, drops, splits"),
     "validate": ("pipelines", "check a dataset: schemas, digests, offsets, references, splits"),
     "audit": ("pipelines", "leaks: held-out facts in graphs, inverse relations, texts that tell"),

@@ -11,6 +11,7 @@ import tyro
 
 from pipelines.config import Build
 from pipelines.importing.config import Import
+from pipelines.weaving.config import Weave
 from schemas.errors import DataError, UsageError, printable
 from wikiloom import parse
 
@@ -227,9 +228,23 @@ def _import(arguments: list[str]) -> int:
     return 0
 
 
+def _weave(arguments: list[str]) -> int:
+    config = parse(Weave, "weave", arguments)
+    logging.getLogger().setLevel(logging.ERROR)  # as in _build
+    from pipelines.runner import beam_options
+    from pipelines.stopping import stoppable
+    from pipelines.weaving.run import weave
+
+    options = beam_options([], config.workers, [])
+    with stoppable("run the same command again to go on"):
+        weave(config, options)
+    return 0
+
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "build": _build,
     "import": _import,
+    "weave": _weave,
     "describe": _describe,
     "validate": _validate,
     "audit": _audit,

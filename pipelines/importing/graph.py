@@ -70,7 +70,7 @@ def import_graph(source: Source, config: Import, excluded: Sequence[tuple[str, s
     """
     (entities, relations), triples, published = _by_index(source)
     taken, tally, drops = len(triples), Tally(), Counter[str]()
-    found = _find(_listed(excluded, entities, relations), triples.facts)
+    found = find_facts(listed_facts(excluded, entities, relations), triples.facts)
     tally.excluded.update(listed=len(set(excluded)), found=len(np.unique(found[found >= 0])))
     tally.excluded["removed"] = drops["excluded"] = int((found >= 0).sum())
     if drops["excluded"]:
@@ -96,7 +96,7 @@ def import_graph(source: Source, config: Import, excluded: Sequence[tuple[str, s
         second = dataclasses.replace(second, triples=second.triples[kept])
     names = np.arange(len(entities)), np.arange(len(relations))
     graph = number(triples.facts, *names, np.zeros(len(entities), np.int64), codes, second)
-    negatives = _place(negatives, graph)
+    negatives = place_negatives(negatives, graph)
     document = {**describe_graph(graph, second.refused, rules, tally), **_repeats(graph, negatives)}
     document["inductive_split"]["asked"] = config.split == "inductive" or published is not None
     stage = {"in": taken, "out": {"triples": len(graph.heads) + len(negatives)}}
@@ -115,12 +115,12 @@ def _by_index(source: Source) -> tuple[tuple[Names, Names], Triples, tuple[Facts
     columns = (others[0], of_tables[1], others[1])
     order = np.lexsort((parts[1], *columns[::-1]))
     second = Triples(Statements(*columns), parts[1]).where(order)
-    facts = Facts(*_columns(second.facts))
+    facts = Facts(*columns_of(second.facts))
     # A fact of the inductive files alone is in the same split of the other setting.
-    alone = second.where(_find(Facts.of(*_columns(triples.facts)), second.facts) < 0)
+    alone = second.where(find_facts(Facts.of(*columns_of(triples.facts)), second.facts) < 0)
     if not len(alone):
         return (entities, relations), triples, (facts, second.parts)
-    whole = Statements(*map(np.concatenate, zip(_columns(triples.facts), _columns(alone.facts), strict=True)))
+    whole = Statements(*map(np.concatenate, zip(columns_of(triples.facts), columns_of(alone.facts), strict=True)))
     return (entities, relations), Triples(whole, np.concatenate([triples.parts, alone.parts])), (facts, second.parts)
 
 
@@ -138,7 +138,7 @@ def _vocabulary(columns: Sequence[pa.ChunkedArray], listed: Sequence[pa.Array]) 
     return Names(sorted_names), [place[own] for own in np.split(codes, ends)[: len(columns)]]
 
 
-def _listed(excluded: Sequence[tuple[str, str, str]], entities: Names, relations: Names) -> Facts:
+def listed_facts(excluded: Sequence[tuple[str, str, str]], entities: Names, relations: Names) -> Facts:
     """The facts to leave out that have names of ours."""
     columns = [pa.array([row[i] for row in sorted(set(excluded))], pa.string()) for i in range(3)]
     indices = [names.index(own) for names, own in zip((entities, relations, entities), columns, strict=True)]
@@ -146,17 +146,17 @@ def _listed(excluded: Sequence[tuple[str, str, str]], entities: Names, relations
     return Facts.of(*(index[known] for index in indices))
 
 
-def _find(facts: Facts, wanted: Statements) -> I64:
+def find_facts(facts: Facts, wanted: Statements) -> I64:
     """Facts.find, FIND_ROWS at a time: its searches take a hundred bytes for each row."""
     starts = range(0, len(wanted) if len(facts) else 0, FIND_ROWS)
-    rows = [facts.find(*(column[start : start + FIND_ROWS] for column in _columns(wanted))) for start in starts]
+    rows = [facts.find(*(column[start : start + FIND_ROWS] for column in columns_of(wanted))) for start in starts]
     return np.concatenate(rows) if rows else np.full(len(wanted), -1, np.int64)
 
 
 def _first_of_each(triples: Triples) -> I64:
     """Rows of distinct triples, in the order of the first split that has each; negatives are told apart by split."""
     group = np.where(triples.parts < FIRST_NEGATIVE, 0, triples.parts)
-    columns = (group, *_columns(triples.facts))
+    columns = (group, *columns_of(triples.facts))
     order = np.lexsort((triples.parts, *columns[::-1]))
     new = np.zeros(len(order), bool)
     new[:1] = True
@@ -176,7 +176,7 @@ def _inductive(facts: Statements, published: tuple[Facts, I8] | None, entities: 
     """The inductive split that is asked for, else the published one, else none: all of it is train."""
     if config.split == "inductive":
         hashes = random_u64(SEED, "inductive", entities.stable_ids())
-        columns = [column.astype(np.int64) for column in _columns(facts)]
+        columns = [column.astype(np.int64) for column in columns_of(facts)]
         for share in MAX_DROPPED:
             found = inductive(*columns, hashes, Sizes(config.valid, config.test, share))
             if not found.refused:
@@ -186,7 +186,7 @@ def _inductive(facts: Statements, published: tuple[Facts, I8] | None, entities: 
         sides = np.full(len(entities), NONE, np.int8)
         sides[facts.heads] = sides[facts.tails] = TRAIN
         return Inductive(sides, np.zeros(len(facts), np.int8), "not asked for, --split inductive makes one")
-    found_rows = _find(published[0], facts)
+    found_rows = find_facts(published[0], facts)
     codes = np.where(found_rows >= 0, published[1][found_rows], DROPPED).astype(np.int8)
     sides = np.full(len(entities), NONE, np.int8)
     for column in (facts.heads, facts.tails):
@@ -196,7 +196,7 @@ def _inductive(facts: Statements, published: tuple[Facts, I8] | None, entities: 
 
 
 def _share(ids: Statements, fraction: float) -> npt.NDArray[np.bool_]:
-    return random_u64(SEED, "train_fraction", *_columns(ids)) < below(fraction)
+    return random_u64(SEED, "train_fraction", *columns_of(ids)) < below(fraction)
 
 
 def _stable(facts: Statements, entities: Names, relations: Names) -> Statements:
@@ -220,7 +220,7 @@ def _repeats(graph: Graph, negatives: Triples) -> dict[str, dict[str, int]]:
     other_split = again & (np.diff(graph.codes[rows]) != 0)
     true = np.empty(0, bool)
     if len(negatives):
-        true = _find(Facts(*(column.astype(np.int32) for column in columns)), negatives.facts) >= 0
+        true = find_facts(Facts(*(column.astype(np.int32) for column in columns)), negatives.facts) >= 0
     counts = {
         "duplicate_triples": int((again & ~other_split).sum()) + len(negatives) - len(_first_of_each(negatives)),
         "triples_of_two_splits": int(other_split.sum()),
@@ -229,15 +229,15 @@ def _repeats(graph: Graph, negatives: Triples) -> dict[str, dict[str, int]]:
     return {"repeats": counts}
 
 
-def _place(negatives: Triples, graph: Graph) -> Triples:
+def place_negatives(negatives: Triples, graph: Graph) -> Triples:
     """By final index, sorted split by split."""
     place, relation_place = np.argsort(graph.items), np.argsort(graph.properties)
     facts = negatives.facts
     placed = Statements(place[facts.heads], relation_place[facts.relations], place[facts.tails])
-    return Triples(placed, negatives.parts).where(np.lexsort((*_columns(placed)[::-1], negatives.parts)))
+    return Triples(placed, negatives.parts).where(np.lexsort((*columns_of(placed)[::-1], negatives.parts)))
 
 
-def _columns(facts: Statements) -> tuple[Numbers, Numbers, Numbers]:
+def columns_of(facts: Statements) -> tuple[Numbers, Numbers, Numbers]:
     return facts.heads, facts.relations, facts.tails
 
 

@@ -2,13 +2,16 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.transforms import split
 from pipelines.transforms.graph import Graph, load_columns, save_columns, stable_ids
-from schemas.hashing import random_u64
+from schemas.hashing import hash_strings, random_u64
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
@@ -21,8 +24,8 @@ CANDIDATES = 2**20
 class Neighbourhood:
     """Train triples by head as a CSR, and the stable ids that samples are drawn by. E entities, T train triples."""
 
-    items: I64
-    """Item numbers, sorted, shape (E,)."""
+    keys: npt.NDArray[Any]
+    """What entities are found by, sorted, shape (E,): item numbers, or hashes of their ids (uint64)."""
     index: I64
     """Entity index of each of them."""
     entity_ids: U64
@@ -34,15 +37,22 @@ class Neighbourhood:
 
     @classmethod
     def of(cls, graph: Graph) -> "Neighbourhood":
-        """The train triples of a graph."""
-        train = graph.codes == split.TRAIN
-        order = np.argsort(graph.items, kind="stable")
+        """The train triples of a graph of items."""
+        ids = stable_ids("Q", graph.items), stable_ids("P", graph.properties)
+        return cls.of_train(graph, graph.codes == split.TRAIN, graph.items, *ids)
+
+    @classmethod
+    def of_train(
+        cls, graph: Graph, train: npt.NDArray[np.bool_], keys: npt.NDArray[Any], entity_ids: U64, relation_ids: U64
+    ) -> "Neighbourhood":
+        """Some triples of a graph; `keys` are those of its entities by index."""
+        order = np.argsort(keys, kind="stable")
         return cls(
-            items=graph.items[order],
+            keys=keys[order],
             index=order,
-            entity_ids=stable_ids("Q", graph.items),
-            relation_ids=stable_ids("P", graph.properties),
-            offsets=np.searchsorted(graph.heads[train], np.arange(len(graph.items) + 1)),
+            entity_ids=entity_ids,
+            relation_ids=relation_ids,
+            offsets=np.searchsorted(graph.heads[train], np.arange(len(entity_ids) + 1)),
             relations=graph.relations[train],
             tails=graph.tails[train],
         )
@@ -56,9 +66,19 @@ class Neighbourhood:
         """Memory-mapped."""
         return cls(**load_columns(cls, folder))
 
-    def find(self, items: I64) -> I64:
-        """Item numbers -> entity indices; every item must be an entity."""
-        return self.index[np.searchsorted(self.items, items)]
+    def find(self, names: pa.Array) -> I64:
+        """Ids of entities -> indices, -1 for those that are none of ours, and for null."""
+        if not len(self.keys):
+            return np.full(len(names), -1, np.int64)
+        if self.keys.dtype == np.uint64:
+            distinct = names.dictionary_encode()
+            found = hash_strings(distinct.dictionary.to_pylist())
+            keys = np.append(found, np.uint64(0))[pc.fill_null(distinct.indices, len(found)).to_numpy()]
+        else:
+            keys = pc.fill_null(pc.utf8_slice_codeunits(names, 1).cast(pa.int64()), -1).to_numpy()
+        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        known = (self.keys[places] == keys) & names.is_valid().to_numpy(zero_copy_only=False)
+        return np.where(known, self.index[places], -1)
 
     def sample(self, page_ids: I64, anchors: I64, seed: int, most: int) -> tuple[I64, I64]:
         """At most `most` triples of each (page, anchor), shape (P,): the smallest hashes of (seed, page, anchor,

@@ -193,10 +193,9 @@ def _first_mentions(pages: pa.RecordBatch, passages: _Passages, neighbourhood: N
     inside = np.flatnonzero(passage < len(last))
     passage, start, end = passage[inside], start[inside], end[inside]
     start, end = np.maximum(start, first[passage]), np.minimum(end, last[passage])
-    items = pc.utf8_slice_codeunits(links.field("entity"), 1).cast(pa.int64()).to_numpy()
-    entity = neighbourhood.find(items)[inside]
+    entity = neighbourhood.find(links.field("entity"))[inside]
     found = np.flatnonzero(start < end)
-    _, earliest = np.unique(passage[found] * len(neighbourhood.items) + entity[found], return_index=True)
+    _, earliest = np.unique(passage[found] * len(neighbourhood.keys) + entity[found], return_index=True)
     kept = found[np.sort(earliest)]
     passage = passage[kept]
     return _Mentions(passage, start[kept] - first[passage], end[kept] - first[passage], entity[kept])
@@ -207,7 +206,7 @@ def _sample(page: I64, entity: I64, page_ids: I64, neighbourhood: Neighbourhood,
 
     An entity has the same triples in every passage of a page, so they are drawn once.
     """
-    entities = len(neighbourhood.items)
+    entities = len(neighbourhood.keys)
     pairs, pair = np.unique(page * entities + entity, return_inverse=True)
     of_page, of_entity = np.divmod(pairs, max(entities, 1))
     counts, rows = neighbourhood.sample(page_ids[of_page], of_entity, rules.seed, rules.neighbors)

@@ -1,0 +1,1 @@
+"""wikiloom weave: one knowledge graph from several datasets, with the texts of another."""
