@@ -23,16 +23,20 @@ GRAPH_TRIPLE = pa.struct(
 
 WK_GRAPHS = Table(
     name="wk_graphs",
-    version=1,
+    version=2,
     doc="One row per word-knowledge graph, sorted by a hash of its id, so any stretch of rows is a random sample.",
     sort_by=["hash(graph_id)"],
     splits=("train", "valid", "test"),
     row_group_rows=1_024,
     columns=[
         column("graph_id", pa.int64(), "page_id * 2^27 + start"),
-        column("page_id", pa.int64(), "page that the passage is from"),
-        column("split", pa.string(), "the page's: train | valid | test"),
-        column("start", pa.int32(), "first code point of the passage in pages.text"),
+        column(
+            "page_id",
+            pa.int64(),
+            "page that the passage is from; in a dataset woven from examples a number made of example_id",
+        ),
+        column("split", pa.string(), "the page's or example's: train | valid | test"),
+        column("start", pa.int32(), "first code point of the passage in pages.text, or examples.text"),
         column("end", pa.int32(), "one past the last"),
         column("text", pa.string(), "the passage"),
         column("mentions", list_of(MENTION), "anchors in text order"),
