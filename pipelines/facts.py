@@ -61,13 +61,23 @@ class Facts:
 
 def graph_split(dataset: Dataset) -> str:
     """The column of `triples` whose train facts the graphs may hold: split, or inductive_split."""
+    return _told_of_graphs(dataset, "split_column", ("split", "inductive_split"))
+
+
+def graph_texts(dataset: Dataset) -> str:
+    """The table whose texts the graphs are cut from: pages, or examples."""
+    return _told_of_graphs(dataset, "texts", ("pages", "examples"))
+
+
+def _told_of_graphs(dataset: Dataset, name: str, known: tuple[str, str]) -> str:
+    """What the manifest says of the graphs under `name`; the first of `known` where it says nothing."""
     found: Any = dataset.manifest.rest
-    for name in ("graph", "wk_graphs", "split_column"):
-        found = found.get(name, {}) if isinstance(found, dict) else {}
-    if found not in ({}, "split", "inductive_split"):
+    for key in ("graph", "wk_graphs", name):
+        found = found.get(key, {}) if isinstance(found, dict) else {}
+    if found not in ({}, *known):
         path = dataset.folder / "manifest.json"
-        raise DataError(f"{path}: graph.wk_graphs.split_column {found!r}, expected split or inductive_split.")
-    return found or "split"
+        raise DataError(f"{path}: graph.wk_graphs.{name} {found!r}, expected {known[0]} or {known[1]}.")
+    return found or known[0]
 
 
 def read_facts(dataset: Dataset, wanted: Sequence[str], column: str = "split") -> Facts:

@@ -13,15 +13,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.checks.counts import check_counts, check_rejects
+from pipelines.checks.examples import Examples
 from pipelines.checks.files import check_files, check_unlisted, read_rows
 from pipelines.checks.graph import Entities, Relations, Triples
+from pipelines.checks.graph_texts import GraphTexts
 from pipelines.checks.known import Known, may_repeat
 from pipelines.checks.pages import Anchors, Pages
 from pipelines.checks.problems import MAX_LINES, Checker, Order, Problem, where
-from pipelines.checks.small import Examples, Redirects
+from pipelines.checks.redirects import Redirects
 from pipelines.checks.tokens import TokenRows, check_tokens
 from pipelines.checks.wk_graphs import PageIndex, WkGraphs
 from pipelines.columns import values
+from pipelines.facts import graph_texts
 from pipelines.progress import Progress
 from schemas.dataset import Dataset
 from schemas.digest import TableDigest, dataset_digest
@@ -54,11 +57,13 @@ def _check_rows(dataset: Dataset) -> Iterator[str]:
     yield from _check_table(dataset, "rejects", Checker())
     yield from check_rejects(dataset)
     yield from _check_table(dataset, "redirects", Redirects(known))
-    yield from _check_table(dataset, "examples", Examples())
     yield from _check_table(dataset, "triples", Triples(known))
     graphs = WkGraphs(known)
     yield from _check_table(dataset, "wk_graphs", graphs)
-    yield from _check_table(dataset, "pages", Pages(known, graphs.passages(), index))
+    table = graph_texts(dataset)
+    texts = GraphTexts(known, graphs.passages(), table)
+    yield from _check_table(dataset, "examples", Examples(known, texts if table == "examples" else None))
+    yield from _check_table(dataset, "pages", Pages(known, texts if table == "pages" else None, index))
     index.close()
     yield from _check_table(dataset, "anchors", Anchors(known))
     yield from _check_table(dataset, "entities", Entities(known, index))

@@ -1,4 +1,4 @@
-"""Checks of pages, their graphs against them, and of anchors."""
+"""Checks of pages and of anchors."""
 
 from collections.abc import Iterator
 
@@ -6,21 +6,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.checks.graph_texts import GraphTexts
 from pipelines.checks.known import Known, add_at
 from pipelines.checks.problems import MAX_LINES, Checker, Problem, span_problems, where
-from pipelines.checks.wk_graphs import MAX_PAGE_ID, PAGE_SHIFT, U64, PageIndex, Passages, hash_array
+from pipelines.checks.wk_graphs import MAX_PAGE_ID, PageIndex, hash_array
 from pipelines.columns import I64, elements, lengths, numbers, values
-from pipelines.scan import scan_places
-from schemas.hashing import hash_strings, random_u64
+from schemas.hashing import hash_strings
 
 
 class Pages(Checker):
     """Offsets and references of pages; what their graphs hold; counts links of train pages."""
 
-    def __init__(self, known: Known, passages: Passages, index: PageIndex) -> None:
-        self._known, self._passages, self.index = known, passages, index
-        self._seen = np.zeros(len(passages.ids), bool)
-        self._wrong: dict[int, str] = {}
+    def __init__(self, known: Known, graphs: GraphTexts | None, index: PageIndex) -> None:
+        self._known, self._graph_texts, self.index = known, graphs, index
         self._splits = known.dataset.table("pages").splits
 
     def check(self, rows: pa.Table, part: str) -> Iterator[Problem]:
@@ -58,9 +56,8 @@ class Pages(Checker):
         """Pages with one id; graphs that no page bears out, with their places."""
         for again in self.index.repeated()[:1]:
             yield f"page_id {again} has two rows"
-        for graph in np.flatnonzero(~self._seen)[:MAX_LINES].tolist():
-            self._wrong[int(self._passages.ids[graph])] = "its page is not in table pages"
-        yield from self._placed(self._wrong)
+        if self._graph_texts is not None:
+            yield from self._graph_texts.finish()
 
     def _links(self, rows: pa.Table, texts: list[str], limits: I64, ids: I64, part: str) -> Iterator[Problem]:
         links = elements(rows, "links")
@@ -90,41 +87,9 @@ class Pages(Checker):
                 self._known.surfaces, entities[own], hash_strings(texts[row][start:end] for row, start, end in spans)
             )
         linked = entities >= 0
-        self._graphs(texts, ids, (links.rows[linked], starts[linked], ends[linked], entities[linked]), part)
-
-    def _graphs(self, texts: list[str], ids: I64, links: tuple[I64, I64, I64, I64], part: str) -> None:
-        """Compare the graphs of these pages with their texts and links."""
-        ours = self._passages
-        low, high = (np.searchsorted(ours.ids, np.clip(ids + more, 0, MAX_PAGE_ID) << PAGE_SHIFT) for more in (0, 1))
-        rows = np.repeat(np.arange(len(ids)), high - low)
-        graphs = np.concatenate(
-            [np.empty(0, np.int64), *(np.arange(a, b) for a, b in zip(low, high, strict=True))]
-        ).astype(np.int64)
-        self._seen[graphs] = True
-        starts, ends = ours.ids[graphs] & (2**PAGE_SHIFT - 1), ours.ends[graphs].astype(np.int64)
-        spans = zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True)
-        passages = hash_strings(texts[row][start:end] for row, start, end in spans)
-        checks = (
-            (ours.parts[graphs] == self._splits.index(part), f"its page is in split {part}"),
-            (
-                ours.mentions[graphs] == _first_mentions(rows, starts, ends, links),
-                "its mentions are not the first links of their entities in the passage",
-            ),
-            (ours.texts[graphs] == passages, "its text is not that of its page at start and end"),
-        )
-        for right, text in checks:
-            for graph in graphs[~right].tolist():
-                if len(self._wrong) < 10 * MAX_LINES or int(ours.ids[graph]) in self._wrong:
-                    self._wrong[int(ours.ids[graph])] = text
-
-    def _placed(self, graphs: dict[int, str]) -> Iterator[str]:
-        if not graphs:
-            return
-        wanted = np.array(sorted(graphs), np.int64)
-        for path, start, rows in scan_places(self._known.dataset, "wk_graphs", ["graph_id"]):
-            ids = rows["graph_id"].to_numpy()
-            for row in np.flatnonzero(np.isin(ids, wanted)).tolist():
-                yield f"{path}, row {start + row}: graph {ids[row]}: {graphs[int(ids[row])]}"
+        if self._graph_texts is not None:
+            found = links.rows[linked], starts[linked], ends[linked], entities[linked]
+            self._graph_texts.compare(texts, ids, found, part)
 
 
 class Anchors(Checker):
@@ -156,18 +121,3 @@ class Anchors(Checker):
         other = (self._counts == links) & (self._surfaces != self._known.surfaces)
         for entity in np.flatnonzero(other)[:MAX_LINES].tolist():
             yield f"surfaces of {self._known.entities[entity]} are not the texts of the links to it in train pages"
-
-
-def _first_mentions(rows: I64, starts: I64, ends: I64, links: tuple[I64, I64, I64, I64]) -> U64:
-    """For each passage [start, end) of a page (row), the sum of its mentions' hashes: the first link of each entity."""
-    link_rows, link_starts, link_ends, entities = links
-    sums = np.zeros(len(rows), np.uint64)
-    if not len(rows):
-        return sums
-    graph = np.searchsorted((rows << 32) | starts, (link_rows << 32) | link_starts, side="right") - 1
-    inside = (graph >= 0) & (rows[graph] == link_rows) & (link_ends <= ends[graph])
-    graph, link_starts, link_ends, entities = (c[inside] for c in (graph, link_starts, link_ends, entities))
-    _, first = np.unique(graph * 2**31 + entities, return_index=True)  # both are below 2^31
-    graph, link_starts, link_ends, entities = (c[first] for c in (graph, link_starts, link_ends, entities))
-    np.add.at(sums, graph, random_u64(0, "mention", link_starts - starts[graph], link_ends - starts[graph], entities))
-    return sums
