@@ -183,10 +183,10 @@ class Weaver:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the dataset depends on beside its inputs. Splits are those of the graphs, so official for validate."""
+        """What the dataset depends on beside its inputs. Its splits are those of the graphs."""
         rules = dataclasses.asdict(self.rules)
         return {
-            "split": "official",
+            "split": "woven",
             **{name: rules[name] for name in ("neighbors", "seed", "sentences", "passage_chars")},
         }
 

@@ -75,7 +75,7 @@ def unite(
     every = (np.arange(len(vocabulary.names)) for vocabulary in vocabularies)
     graph = number(triples.facts, *every, mentions, triples.parts, second)
     refused = "" if (second.entities % NONE != TRAIN).any() else "none of the graphs has one"
-    rules = SplitRules(seed=0, valid=None, test=None, together=False, inductive=Sizes(None, None, 0))
+    rules = SplitRules(seed=0, valid=None, test=None, together=False, inductive=Sizes(None, None, 0.0))
     return Imported(
         entities.names,
         relations.names,
@@ -89,14 +89,14 @@ def unite(
 
 def _read_triples(datasets: Sequence[Dataset], entities: Vocabulary, relations: Vocabulary) -> Triples:
     """The triples of all datasets, one after the other, by place in the vocabularies."""
-    columns: list[list[np.ndarray]] = [[np.empty(0, np.int32)] for _ in INDICES]
+    columns: list[list[np.ndarray]] = [[np.empty(0, np.int64)] for _ in INDICES]
     parts = [np.empty(0, np.int8)]
     for at, dataset in enumerate(datasets):
         own = entities.places[at], relations.places[at], entities.places[at]
         for code, part in enumerate(PARTS):
             for rows in scan(dataset, "triples", INDICES, split=part):
                 for column, name, place in zip(columns, INDICES, own, strict=True):
-                    column.append(place[rows[name].to_numpy()].astype(np.int32))
+                    column.append(place[rows[name].to_numpy()])
                 parts.append(np.full(rows.num_rows, code, np.int8))
     return Triples(Statements(*(np.concatenate(column) for column in columns)), np.concatenate(parts))
 
@@ -121,7 +121,7 @@ def _sides(datasets: Sequence[Dataset], entities: Vocabulary) -> I8:
     strength = np.zeros(len(entities.names), np.int8)
     for dataset, places in zip(datasets, entities.places, strict=True):
         column = dataset.read("entities", columns=["inductive_split"])["inductive_split"]
-        own = SIDE_STRENGTH[pc.index_in(column, pa.array(SIDES)).to_numpy()]
+        own = SIDE_STRENGTH[pc.fill_null(pc.index_in(column, pa.array(SIDES)), NONE).to_numpy()]
         strength[places] = np.maximum(strength[places], own)
     return np.array([NONE, TRAIN, VALID, TEST], np.int8)[strength]
 
