@@ -56,7 +56,7 @@ def _add(tasks: Tasks, benchmark: str, document: _Document) -> None:
         start, end = label.span
         inside = first <= start < end <= last
         lost = "literal" if label.entity_id in LITERALS else "" if inside else "outside_evaluation_span"
-        tasks.count("labels", "mentions", lost)
+        tasks.count("labels", "mentions", [lost])
         if not lost:
             entity = label.entity_id if ITEM.fullmatch(label.entity_id) else None
             mentions.append(mention((start - first, end - first), entity, "target"))

@@ -30,10 +30,9 @@ def read(format: str, files: Published) -> Source:
     """Task kgqa: group = hops, mentions = [the topic], answers = entities. Every triple is in train."""
     tasks = Tasks("kgqa")
     facts = list(_read_facts(files, tasks))
-    for head, relation, tail in facts:
-        for entity in (head, tail):
-            tasks.name(entity, "")
-        tasks.relations.setdefault(relation, (None, None))
+    for entity in dict.fromkeys(entity for head, _, tail in facts for entity in (head, tail)):
+        tasks.name(entity, "")
+    tasks.relations = {relation: (None, None) for _, relation, _ in facts}
     known = {entity: entity for entity in tasks.entities}
     if not files.find(BY_NAME):
         known = _name_entities(files.require("entity2text.txt"), tasks)
@@ -124,15 +123,15 @@ def _add(tasks: Tasks, stage: str, file: File, number: int, line: str, known: di
     if match is None:
         raise DataError(f"{file}, line {number}: expected words [topic] words TAB answer|answer, found {line!r:.80}.")
     before, topic, after, listed = match.groups()
-    answers: dict[str, None] = {}
-    for answer in listed.split("|"):
-        entity = known.get(answer)
-        tasks.count("answers", "answers", "not_in_graph" if entity is None else "repeated" if entity in answers else "")
-        answers.update({} if entity is None else {entity: None})
+    found = [known.get(answer) for answer in listed.split("|")]
+    answers = list(dict.fromkeys(entity for entity in found if entity is not None))
+    lost = ["not_in_graph"] * found.count(None)
+    repeated = ["repeated"] * (len(found) - len(lost) - len(answers))
+    tasks.count("answers", "answers", [*lost, *repeated, *[""] * len(answers)])
     group, split = stage.split(" ")
     example_id = f"{group}/{split}/{number - 1:06d}"
     if not answers:
         tasks.reject(stage, example_id, "no_answer_in_graph", listed[:100])
         return
     mentions = [mention((len(before), len(before) + len(topic)), known.get(topic), "topic")]
-    tasks.add(stage, example_id, split, group, before + topic + after, mentions=mentions, answers=list(answers))
+    tasks.add(stage, example_id, split, group, before + topic + after, mentions=mentions, answers=answers)

@@ -65,11 +65,11 @@ class Tasks:
         self.ledger.counts.setdefault(stage, Count("examples"))
         return stage
 
-    def count(self, stage: str, what: str, lost: str = "") -> None:
-        """Count a part of an example (a mention, an answer), and why it is not in the row, if it is not."""
+    def count(self, stage: str, what: str, lost: Sequence[str]) -> None:
+        """Count parts of an example (mentions, answers): for each why it is not in the row, "" for one that is."""
         count = self.ledger.counts.setdefault(stage, Count(what))
-        count.lines += 1
-        count.drops.update([lost] if lost else [])
+        count.lines += len(lost)
+        count.drops.update(filter(None, lost))
 
     def add(self, stage: str, example_id: str, split: str, group: str, text: str, **columns: Any) -> None:
         """One example; the columns that are not named are empty. Rejected where its id or a mention is impossible."""
@@ -93,7 +93,7 @@ class Tasks:
 
     def reject(self, stage: str, example_id: str, reason: str, detail: str) -> None:
         """An example that can't be a row."""
-        self.count(stage, "examples", reason)
+        self.count(stage, "examples", [reason])
         self.rejects.append({"stage": stage, "key": example_id, "reason": reason, "detail": detail})
 
     def name(self, entity: str, name: str, categories: Iterable[str] = ()) -> None:
