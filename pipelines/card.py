@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+from pipelines.weaving.config import is_woven
 from schemas.manifest import Manifest, TableEntry
 from schemas.table import Table, column_docs
 from schemas.tables import TABLES
 
+BUILT = "[cc-by-sa-4.0, cc0-1.0]"
+"""Licences of what is built from Wikipedia and Wikidata."""
 LICENCES = {"unknown": "the files name none", "other": "it is beside the files"}
 """What the Hub's names say of a licence, where they don't name one."""
 
@@ -17,7 +20,7 @@ def write_card(folder: Path, manifest: Manifest) -> None:
 
 
 def _front_matter(manifest: Manifest) -> list[str]:
-    licence = manifest.rest.get("licence", "[cc-by-sa-4.0, cc0-1.0]")
+    licence = manifest.rest.get("licence", BUILT)
     # Quoted, for a bare no (Norwegian) is false in YAML.
     lines = ["---", f"license: {licence}", f'language: ["{manifest.rest["language"]}"]', "configs:"]
     shown = dict(_with_rows(manifest))
@@ -48,7 +51,7 @@ def _head(manifest: Manifest) -> list[str]:
     ]
     settings = ", ".join(f"{key} {value}" for key, value in rest["parameters"].items())
     return [
-        *(_import_heading(manifest) if "format" in rest else _build_heading(manifest)),
+        *_heading(manifest),
         *sources,
         "",
         f"Parameters: {settings}.",
@@ -68,6 +71,29 @@ def _head(manifest: Manifest) -> list[str]:
             f"- {stage}: " + ", ".join(f"{reason} {n:,}" for reason, n in reasons.items())
             for stage, reasons in rest["drops"].items()
         ),
+        "",
+    ]
+
+
+def licences(manifest: Manifest) -> list[str]:
+    """The licences of a dataset, as the Hub names them."""
+    return str(manifest.rest.get("licence", BUILT)).strip("[]").split(", ")
+
+
+def _heading(manifest: Manifest) -> list[str]:
+    if "format" in manifest.rest:
+        return _import_heading(manifest)
+    return _woven_heading(manifest) if is_woven(manifest.rest["parameters"]) else _build_heading(manifest)
+
+
+def _woven_heading(manifest: Manifest) -> list[str]:
+    rest = manifest.rest
+    return [
+        "# Text woven with a knowledge graph",
+        "",
+        f"The texts of one dataset and the graphs of others, woven by wikiloom {rest['wikiloom']}; digest "
+        f"`{manifest.digest}`. Their licences hold for what is from them: {', '.join(licences(manifest))}. Made from "
+        "these datasets (sha256 is their digest):",
         "",
     ]
 

@@ -8,12 +8,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.checks.known import SIDES, Known, add_at, has_published_splits, is_woven
+from pipelines.checks.known import SIDES, Known, add_at, has_published_splits
 from pipelines.checks.problems import Checker, Problem, where
 from pipelines.checks.wk_graphs import PageIndex, hash_array
 from pipelines.columns import I64, lengths, numbers, values
 from pipelines.facts import INDICES, TRUE_SPLITS, read_facts
 from pipelines.names import ITEM
+from pipelines.report.sections import parameters
+from pipelines.weaving.config import is_woven
 
 
 class Triples(Checker):
@@ -23,7 +25,8 @@ class Triples(Checker):
         self._known = known
         self._held = {split: read_facts(known.dataset, [split]) for split in TRUE_SPLITS[1:]}
         self._inductive_relations = np.zeros((len(SIDES), len(known.relations)), bool)
-        self._published, self._woven = has_published_splits(known.dataset), is_woven(known.dataset)
+        self._published = has_published_splits(known.dataset)
+        self._woven = is_woven(parameters(known.dataset.manifest))
 
     def check(self, rows: pa.Table, part: str) -> Iterator[Problem]:
         """Names fit indices; labels, splits and sides fit each other; no fact is in two splits."""
@@ -239,7 +242,7 @@ class Entities(Checker):
         )
         other = there & (self._pages.titles[place] != hash_array(titles))
         yield from where(other, "page_title", lambda i: f"page_title {titles[i]} is not the title of page {ids[i]}")
-        if is_woven(self._known.dataset):
+        if is_woven(parameters(self._known.dataset.manifest)):
             return  # a lead may be that of another dump
         lead = there & pc.equal(values(rows, "text_source"), "lead").to_numpy(zero_copy_only=False)
         other = lead & (self._pages.leads[place] != hash_array(values(rows, "text")))

@@ -43,11 +43,6 @@ def has_published_splits(dataset: Dataset) -> bool:
     return parameters(dataset.manifest).get("split") == "official"
 
 
-def is_woven(dataset: Dataset) -> bool:
-    """Were its splits, and its entities' texts, taken over from other datasets?"""
-    return parameters(dataset.manifest).get("split") == "woven"
-
-
 def may_repeat(dataset: Dataset, name: str) -> bool:
     """May two rows of this table be alike?"""
     return name == "rejects" or (name == "triples" and has_published_splits(dataset))

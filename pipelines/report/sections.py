@@ -13,6 +13,7 @@ from pipelines.report import plots, summary
 from pipelines.report.drawing import draw_graph
 from pipelines.report.funnel import Stage, draw_funnel, share
 from pipelines.report.markup import Figure, Markup, bar_table, details, element, side_by_side, table, text
+from pipelines.weaving.config import weave_command
 from schemas.dataset import Dataset
 from schemas.manifest import Manifest
 from schemas.table import column_docs
@@ -335,9 +336,9 @@ def commands(dataset: Dataset) -> str:
     """The build's command, and queries for readers that never import this project."""
     manifest = dataset.manifest
     present = {name for name, entry in manifest.tables.items() if entry.rows}
-    command = (
-        import_command(parameters(manifest), inputs(manifest)) if "format" in manifest.rest else build_command(manifest)
-    )
+    command = weave_command(inputs(manifest), parameters(manifest)) or build_command(manifest)
+    if "format" in manifest.rest:
+        command = import_command(parameters(manifest), inputs(manifest))
     known = [element("h3", "Make it again") + element("pre", text(command))] if inputs(manifest) else []
     queries = [(name, query) for name, needed, query in QUERIES if needed <= present]
     notes = "Run in the dataset's folder. Offsets count Unicode code points, half-open; SQL's substr counts from one."

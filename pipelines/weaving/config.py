@@ -1,12 +1,17 @@
 """What a weaving is told."""
 
 import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from schemas.errors import UsageError
+
+WOVEN = "woven"
+"""Value of the manifest's parameter `split`: each fact's is that of the dataset which holds it out furthest."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,3 +40,18 @@ class Weave:
             raise UsageError(f"--neighbors {self.neighbors}: expected 0 to 1000.")
         if not 1 <= self.workers <= 1_024:
             raise UsageError(f"--workers {self.workers}: expected 1 to 1024.")
+
+
+def is_woven(parameters: Mapping[str, Any]) -> bool:
+    """Were the splits of a dataset with these parameters, and its entities' texts, taken over from others?"""
+    return parameters.get("split") == WOVEN
+
+
+def weave_command(inputs: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]) -> str:
+    """The command line that wove a dataset of these inputs and parameters; empty for one that was not woven."""
+    if not is_woven(parameters):
+        return ""
+    flags = {"text": "--text", "graph": "--graph", "list": "--exclude-triples"}
+    words = [f"{flags[file['role']]} {shlex.quote(str(file['name']))}" for file in inputs]
+    words += [f"--{name} {parameters[name]}" for name in ("neighbors", "seed")]
+    return " \\\n  ".join(["wikiloom weave", *words, "--out DATASET"])

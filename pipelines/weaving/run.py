@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import finish, sinks
+from pipelines.card import licences
 from pipelines.columns import values
 from pipelines.config import Parameters
 from pipelines.facts import graph_split
@@ -34,7 +35,7 @@ from pipelines.transforms.neighbourhood import Neighbourhood
 from pipelines.transforms.sentences import require_splitter
 from pipelines.transforms.split import TRAIN
 from pipelines.transforms.wk_graphs import GraphRules
-from pipelines.weaving.config import Weave
+from pipelines.weaving.config import WOVEN, Weave
 from pipelines.weaving.entities import Told, entity_rows, relation_rows, set_articles, spool_entities
 from pipelines.weaving.texts import ARTICLES, TextJob, resolve, weave_texts
 from pipelines.weaving.union import Vocabulary, unite
@@ -115,9 +116,11 @@ class Weaver:
             lost.update(counts["link_entities"])
         reasons = {"graph": made.drops, "wk_graphs": drops, "link_entities": lost}
         by_name = {name: {reason: n for reason, n in sorted(own.items()) if n} for name, own in sorted(reasons.items())}
+        names = {name for dataset in (self.text, *self.graphs) for name in licences(dataset.manifest)}
         wk_graphs = {"split_column": self.split_column, "texts": self.texts}
         return {
             "wikiloom": __version__,
+            "licence": f"[{', '.join(sorted(names))}]",
             "language": self.rules.language,
             "inputs": self.inputs,
             "parameters": self.parameters,
@@ -186,7 +189,7 @@ class Weaver:
         """What the dataset depends on beside its inputs. Its splits are those of the graphs."""
         rules = dataclasses.asdict(self.rules)
         return {
-            "split": "woven",
+            "split": WOVEN,
             **{name: rules[name] for name in ("neighbors", "seed", "sentences", "passage_chars")},
         }
 

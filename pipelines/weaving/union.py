@@ -10,7 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.facts import INDICES
-from pipelines.importing.graph import FIRST_NEGATIVE, Imported, Triples, columns_of, listed_facts, place_negatives
+from pipelines.importing.graph import (
+    FIRST_NEGATIVE,
+    Imported,
+    Triples,
+    columns_of,
+    find_facts,
+    listed_facts,
+    place_negatives,
+)
 from pipelines.importing.source import PARTS
 from pipelines.names import Names, name_order
 from pipelines.scan import scan
@@ -61,8 +69,7 @@ def unite(
     (entities, relations), tally = vocabularies, Tally()
     triples = _read_triples(datasets, entities, relations)
     taken = len(triples)
-    listed = listed_facts(excluded, entities.names, relations.names)
-    found = listed.find(*columns_of(triples.facts))
+    found = find_facts(listed_facts(excluded, entities.names, relations.names), triples.facts)
     tally.excluded.update(listed=len(set(excluded)), found=len(np.unique(found[found >= 0])))
     tally.excluded["removed"] = tally.drops["excluded"] = int((found >= 0).sum())
     triples = _once(triples.where(found < 0), tally.drops)
@@ -89,14 +96,14 @@ def unite(
 
 def _read_triples(datasets: Sequence[Dataset], entities: Vocabulary, relations: Vocabulary) -> Triples:
     """The triples of all datasets, one after the other, by place in the vocabularies."""
-    columns: list[list[np.ndarray]] = [[np.empty(0, np.int64)] for _ in INDICES]
+    columns: list[list[np.ndarray]] = [[np.empty(0, np.int32)] for _ in INDICES]
     parts = [np.empty(0, np.int8)]
     for at, dataset in enumerate(datasets):
         own = entities.places[at], relations.places[at], entities.places[at]
         for code, part in enumerate(PARTS):
             for rows in scan(dataset, "triples", INDICES, split=part):
                 for column, name, place in zip(columns, INDICES, own, strict=True):
-                    column.append(place[rows[name].to_numpy()])
+                    column.append(place[rows[name].to_numpy()].astype(np.int32))
                 parts.append(np.full(rows.num_rows, code, np.int8))
     return Triples(Statements(*(np.concatenate(column) for column in columns)), np.concatenate(parts))
 
