@@ -96,7 +96,7 @@ class Weaver:
             ),
         )
         edges = finish.add_counts(folders, "edges.npy", len(made.graph.properties))
-        writer.write("relations", lambda: relation_rows(self.graphs, self.relations.places, made.graph, edges))
+        writer.write("relations", lambda: relation_rows(self.related, self.relations.places, made.graph, edges))
         writer.write_shards("triples", lambda folder: write_triples(made, folder))
         for name, rows in (("redirects", self._redirects), ("anchors", self._anchors), ("examples", self._examples)):
             if self.text.rows(name):
@@ -141,8 +141,13 @@ class Weaver:
 
     @cached_property
     def relations(self) -> Vocabulary:
-        """Ids of the relations of all graphs."""
-        return Vocabulary.of([graph.read("relations", columns=["relation"])["relation"] for graph in self.graphs])
+        """Ids of the relations of all graphs, and of those that the examples name."""
+        return Vocabulary.of([told.read("relations", columns=["relation"])["relation"] for told in self.related])
+
+    @property
+    def related(self) -> Sequence[Dataset]:
+        """The datasets whose relations are taken: a task's classes stay, also those that no graph has."""
+        return [*self.graphs, self.text] if self.texts == "examples" else self.graphs
 
     @cached_property
     def made(self) -> Imported:

@@ -117,6 +117,54 @@ def test_every_table_and_split_reads_with_the_rows_of_the_manifest(reader, which
         assert anchors == sorted(p["text"][link["start"] : link["end"]] for p in pages for link in p["links"])
 
 
+@pytest.fixture(scope="module")
+def task_folders(tmp_path_factory):
+    """Imports of text tasks, and one of them woven with a graph."""
+    folder = tmp_path_factory.mktemp("tasks")
+    (folder / "fewrel").mkdir()
+    sentence = {"tokens": ["Ada", "met", "Bob"], "h": ["ada", "Q7259", [[0]]], "t": ["bob", "Q46633", [[2]]]}
+    odd = {**sentence, "h": ["ada", "Q7259", []]}
+    (folder / "fewrel/train_wiki.json").write_text(json.dumps({"P26": [sentence]}))
+    (folder / "fewrel/val_wiki.json").write_text(
+        json.dumps({"P40": [sentence, {**sentence, "h": ["ada", "Q7259", []]}]})
+    )
+    (folder / "metaqa/1-hop").mkdir(parents=True)
+    (folder / "metaqa/kb.txt").write_text("Kismet|directed_by|William Dieterle\n")
+    for name in ("train", "dev", "test"):
+        (folder / f"metaqa/1-hop/{name}.txt").write_text("who directed [Kismet]\tWilliam Dieterle\n")
+    for name in ("fewrel", "metaqa"):
+        wikiloom("import", name, "--from", folder / name, "--out", folder / f"{name}-tables")
+    tables = folder / "metaqa-tables"
+    wikiloom("weave", "--text", tables, "--graph", tables, "--out", folder / "woven")
+    return [folder / "fewrel-tables", tables, folder / "woven"]
+
+
+def test_every_table_and_split_of_text_tasks_loads_by_its_name(task_folders, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("loading")
+    python = make_environment(folder, READERS["datasets"])
+    for data in task_folders:
+        dataset = Dataset(data)
+        expected = {
+            f"{table}/{part if TABLES[table].splits else 'train'}": dataset.rows(table, part)
+            for table in dataset.manifest.tables
+            for part in TABLES[table].parts
+            if dataset.rows(table, part)
+        }
+        assert "examples/train" in expected
+        assert run_python(python, SCRIPTS["datasets"], [data], folder) == expected
+
+
+def test_the_facts_of_fewrel_are_written_by_the_documented_query(task_folders, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("duckdb")
+    python = make_environment(folder, READERS["duckdb"])
+    (query,) = re.findall(r"```sql\n(copy .*?)```", (ROOT / "docs/imports.md").read_text(encoding="utf-8"), re.S)
+    script = f"import os, duckdb\nos.chdir({str(task_folders[0])!r})\nduckdb.sql({query!r})\nprint('{{}}')"
+    run_python(python, script, [], folder)
+    facts = sorted((task_folders[0] / "facts.tsv").read_text().splitlines())
+    (task_folders[0] / "facts.tsv").unlink()
+    assert facts == ["Q7259\tP26\tQ46633", "Q7259\tP40\tQ46633"]
+
+
 def test_the_cards_queries_run(reader, demo_dataset, tmp_path):
     name, python = reader
     card = (demo_dataset / "README.md").read_text()

@@ -52,10 +52,11 @@ def sentences(tmp_path):
         example(0, "Ada met Bob.", (0, 3, "Q0", "head"), (8, 11, "Q1", "tail")),
         example(1, "Cy met Ada. Ada left.", (0, 2, "Q9", "head"), (7, 10, "Q0", "tail"), (12, 15, "Q0", "tail")),
         example(2, "Nobody came.", (0, 6, None, "target")),
-        example(3, "Bob is out.", (0, 3, "Q1", "target"), split="test"),
+        example(3, "Bob is out.", (0, 3, "Q1", "target"), split="test", label="P7", relation="P7"),
     ]
     rows = [{"labels": [], "answers": [], "options": [], **row} for row in rows]
-    return new_dataset(tmp_path / "text", {"examples": rows}, language="en").folder
+    relations = [{"relation": "P7", "relation_index": 0, "label": "is out of"}]
+    return new_dataset(tmp_path / "text", {"examples": rows, "relations": relations}, language="en").folder
 
 
 def test_a_dataset_woven_with_itself_has_the_same_tables(demo_dataset, tmp_path):
@@ -90,6 +91,8 @@ def test_sentences_of_examples_become_graphs_with_the_train_facts_of_their_menti
         "wk_graphs": {"no_linked_entity": 1},
     }
     assert made.manifest.rest["graph"]["wk_graphs"] == {"split_column": "split", "texts": "examples"}
+    relations = {row["relation"]: (row["label"], row["frequency"]) for row in made.read("relations").to_pylist()}
+    assert relations == {"P0": (None, 2), "P7": ("is out of", 0)}, "the task's classes stay"
 
 
 def test_a_fact_that_is_train_in_one_and_test_in_another_is_test_and_in_no_graph(sentences, tmp_path):
