@@ -90,26 +90,3 @@ def test_the_graph_alone_is_no_metaqa(tmp_path):
     write(tmp_path, {name: lines for name, lines in BY_ID.items() if "hop" not in name})
     with pytest.raises(DataError, match="no questions of MetaQA"):
         Read("metaqa", tmp_path)
-
-
-def test_the_real_files_give_their_distinct_triples_and_all_questions(real_data):
-    found = Read("metaqa", real_data / "kg/metaqa")
-    lines = {name: found.counts[name][0] for name in ("train.tsv", "dev.tsv", "test.tsv")}
-    assert (sum(lines.values()), found.source.facts.num_rows) == (149_344, 129_235)
-    assert (found.read, found.out) == (9_992 + 9_947 + 2 * 14_872, 49_683)
-    answers, lost = found.counts["answers"]
-    # entity2text.txt gives the id 29 to two names, so the second, entity 22446's, stands for none: KNOWN in docs.
-    assert found.counts["entity2text.txt"] == (43_234, {"duplicate_id": 1})
-    assert (len(found.source.listed[0]), answers, lost) == (43_234, 224_552, {"not_in_graph": 3})
-    labels = found.told("entities", "label")
-    assert labels["22446"] is None
-    by_name = {label: entity for entity, label in labels.items() if label}
-    rows = {row["example_id"]: row for row in found.rows}
-    for hops, name, split in (("1-hop", "dev", "valid"), ("2-hop", "test", "test")):
-        for number, line in enumerate((real_data / f"kg/metaqa/{hops}/{name}.txt").read_text().splitlines()):
-            row, (question, listed) = rows[f"{hops}/{split}/{number:06d}"], line.split("\t")
-            (mention,) = row["mentions"]
-            text = row["text"]
-            assert f"{text[: mention['start']]}[{surfaces(row)[0][2]}]{text[mention['end'] :]}" == question
-            assert mention["entity"] == by_name[surfaces(row)[0][2]]
-            assert row["answers"] == [by_name[answer] for answer in listed.split("|") if answer in by_name]
