@@ -34,8 +34,8 @@ ROLES = ("head", "tail")
 
 class _Instance(msgspec.Struct):
     tokens: list[str]
-    h: tuple[str, str, list[list[int]]]
-    t: tuple[str, str, list[list[int]]]
+    h: tuple[str, str | None, list[list[int]]]
+    t: tuple[str, str | None, list[list[int]]]
 
 
 class _Sentence(msgspec.Struct):
@@ -73,10 +73,11 @@ def _read_few_shot(file: File, split: str, tasks: Tasks) -> None:
             text, spans = join_tokens(instance.tokens)
             mentions, broken = [], []
             for role, (name, entity, places) in zip(ROLES, (instance.h, instance.t), strict=True):
-                tasks.name(entity, name)
+                if entity:
+                    tasks.name(entity, name)
                 ranges = [_range(indices, spans) for indices in places] or [None]
                 broken += [places for range_ in ranges if range_ is None]
-                mentions += [mention(range_, entity, role) for range_ in ranges if range_]
+                mentions += [mention(range_, entity or None, role) for range_ in ranges if range_]
             if broken:
                 detail = f"tokens {broken[0]} of {len(spans)}, expected numbers that follow one another"
                 tasks.reject(group, example_id, "broken_mention", detail)

@@ -1,9 +1,9 @@
 """LAMA (Petroni et al., EMNLP 2019): sentences with one masked word, which is the object of a fact.
 
 A folder for each subset: TREx/P19.jsonl, Google_RE/place_of_birth_test.jsonl, ConceptNet/test.jsonl, Squad/test.jsonl,
-and TREx_UHN, Google_RE_UHN; folders may lie between (TREx/high_ranked/P19.jsonl). relations.jsonl beside them has
-T-REx's templates. A record that has `masked_sentences` is read as it stands; one of T-REx that has evidence instead,
-and one of Google-RE that was judged, gets the relation's template, as LAMA's own code does.
+and TREx_UHN, Google_RE_UHN; folders may lie between (TREx/high_ranked/P19.jsonl). As LAMA's own code does, a fact of
+T-REx gets the template of relations.jsonl, which lies beside the folders, and one of Google-RE that was judged that of
+the code; other records, and T-REx's without that file, are read as their `masked_sentences` stand.
 """
 
 import re
@@ -74,8 +74,9 @@ def read(format: str, files: Published) -> Source:
 
 def _probe_files(folder: Path) -> Iterator[tuple[str, File]]:
     """(subset, file) of all subsets."""
-    found = sorted(path for path in folder.rglob("*.jsonl*") if path.name.endswith((".jsonl", ".jsonl.gz")))
-    files = [File(path.name.removesuffix(".gz"), path) for path in found if path.name.partition(".")[0] != "relations"]
+    folders = [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())] if folder.is_dir() else []
+    files = [file for own in folders for file in Published(own).all() if file.name.endswith(".jsonl")]
+    files = [file for file in files if file.name != RELATIONS]
     if not files:
         raise DataError(f"{folder}: no file of LAMA in it, expected TREx/P19.jsonl and the like. Check --from.")
     for file in files:
@@ -101,13 +102,13 @@ def _add(tasks: Tasks, subset: str, stem: str, number: int, probe: _Probe, relat
     example_id = f"{subset}/{stem}/{number - 1:06d}"
     subject = probe.sub_label or probe.sub
     judged = [judgment.judgment == "yes" for judgment in probe.judgments or ()]
-    if probe.masked_sentences is not None and probe.judgments is None:
+    if template is not None and (relation == stem or judged):
+        text = template.replace("[X]", subject).replace("[Y]", MASK)
+    elif probe.masked_sentences is not None:
         text = " ".join(probe.masked_sentences)
-    elif template is None:
+    else:
         tasks.reject(subset, example_id, "no_template", f"relation {relation!r} is not in {RELATIONS}")
         return
-    else:
-        text = template.replace("[X]", subject).replace("[Y]", MASK)
     if judged.count(False) > judged.count(True):
         tasks.reject(subset, example_id, "judged_wrong", f"{judged.count(True)} yes, {judged.count(False)} no")
     elif text.count(MASK) != 1:

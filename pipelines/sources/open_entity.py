@@ -11,7 +11,7 @@ from msgspec.json import Decoder
 from pipelines.importing.options import read_json
 from pipelines.importing.source import Source
 from pipelines.sources.published import File, Published
-from pipelines.sources.tasks import Tasks, find_files, mention, read_json_lines, read_lines
+from pipelines.sources.tasks import Tasks, find_files, mention, read_json_lines
 
 FILES = {"train.json": "train", "dev.json": "valid", "test.json": "test"}
 
@@ -41,8 +41,7 @@ def read(format: str, files: Published) -> Source:
 
 
 def _read_split(file: File, split: str, tasks: Tasks) -> None:
-    _, first = next(read_lines(file), (0, ""))
-    if first.lstrip().startswith("["):
+    if next(file.blocks(), b"").lstrip().startswith(b"["):
         expected = '[{"sent": ..., "start": ..., "end": ..., "labels": ...}]'
         for number, row in enumerate(read_json(file, list[_Arranged], expected)):
             _add(tasks, f"{split}/{number:06d}", split, row.sent, (row.start, row.end), row.labels)

@@ -35,7 +35,7 @@ from pipelines.transforms.neighbourhood import Neighbourhood
 from pipelines.transforms.sentences import require_splitter
 from pipelines.transforms.split import TRAIN
 from pipelines.transforms.wk_graphs import GraphRules
-from pipelines.weaving.config import WOVEN, Weave
+from pipelines.weaving.config import WOVEN, Weave, is_woven
 from pipelines.weaving.entities import Told, entity_rows, relation_rows, set_articles, spool_entities
 from pipelines.weaving.texts import ARTICLES, TextJob, resolve, weave_texts
 from pipelines.weaving.union import Vocabulary, unite
@@ -43,7 +43,7 @@ from pipelines.work import keep_only, locked, require_ours
 from schemas.dataset import Dataset
 from schemas.entities import ENTITIES
 from schemas.errors import DataError
-from schemas.manifest import Manifest, TableEntry
+from schemas.manifest import Manifest, TableEntry, read_manifest
 from schemas.pages import PAGES
 from schemas.tables import TABLES
 from schemas.wk_graphs import WK_GRAPHS
@@ -114,7 +114,9 @@ class Weaver:
             stage["out"].update(counts["out"])
             drops.update(counts["drops"])
             lost.update(counts["link_entities"])
-        reasons = {"graph": made.drops, "wk_graphs": drops, "link_entities": lost}
+        before, after = self.text.read("redirects")["entity"].null_count, self._redirects()["entity"].null_count
+        titles = {"entity_not_in_graph": after - before}
+        reasons = {"graph": made.drops, "wk_graphs": drops, "link_entities": lost, "redirect_entities": titles}
         by_name = {name: {reason: n for reason, n in sorted(own.items()) if n} for name, own in sorted(reasons.items())}
         names = {name for dataset in (self.text, *self.graphs) for name in licences(dataset.manifest)}
         wk_graphs = {"split_column": self.split_column, "texts": self.texts}
@@ -271,6 +273,7 @@ def weave(config: Weave, options: Any) -> Manifest | None:
         print(f"{config.out}: unchanged, nothing to do")
         return None
     require_ours(config.out)
+    _require_no_other(config)
     with locked(config.out.absolute() / ".build"):
         keep_only(weaver.work, weaver.key)
         with finish.measured(weaver.work / "weave.json", weaver.key):
@@ -279,3 +282,12 @@ def weave(config: Weave, options: Any) -> Manifest | None:
         shutil.rmtree(weaver.work.parent)
     finish.print_summary(config.out, manifest)
     return manifest
+
+
+def _require_no_other(config: Weave) -> None:
+    """DataError where --out holds a dataset that is woven from, or one that was not woven: it would be lost."""
+    read = [folder.resolve() for folder in (config.text, *config.graph)]
+    if config.out.resolve() in read:
+        raise DataError(f"{config.out} is one of the datasets that are woven. Give --out a new folder.")
+    if (config.out / "manifest.json").is_file() and not is_woven(parameters(read_manifest(config.out))):
+        raise DataError(f"{config.out} holds another dataset, which was not woven. Give --out a new folder.")

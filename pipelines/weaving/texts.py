@@ -68,7 +68,7 @@ def weave_texts(job: TextJob) -> None:
     for name, counted in (("nodes", tally.entities), ("edges", tally.relations)):
         save_array(job.folder / f"{name}.npy", counted.pairs())
     counts = {"in": tally.passages, "out": {"wk_graphs": graphs.rows}, "drops": dict(tally.drops)}
-    write_json(job.marker, {**counts, "rows": pages.rows, "link_entities": dict(lost)})
+    write_json(job.marker, {**counts, "link_entities": dict(lost)})
 
 
 def resolve(rows: pa.Table, column: str, neighbourhood: Neighbourhood, lost: Counter[str]) -> pa.Table:

@@ -42,6 +42,16 @@ def test_relations_have_the_names_of_pid2name_and_entities_their_most_frequent_n
     assert found.source.listed[0].to_pylist() == ["Q1", "Q2"]
 
 
+@pytest.mark.parametrize("entity", [None, ""])
+def test_an_end_without_an_id_is_a_mention_without_an_entity(tmp_path, entity):
+    (tmp_path / "val_semeval.json").write_text(
+        json.dumps({"cause": [{**BRIDGE, "h": ["long bridge", entity, [[1, 2]]]}]})
+    )
+    found = Read("fewrel", tmp_path)
+    assert [(row["group"], surfaces(row)[0]) for row in found.rows] == [("val_semeval", ("head", None, "Long Bridge"))]
+    assert found.told("entities", "label") == {"Q2": "elbe"}
+
+
 @pytest.mark.parametrize("places", [[[10, 11]], [[2, 4]], [[]], [], [[-1]]])
 def test_tokens_that_are_no_place_in_the_text_reject_the_instance(tmp_path, places):
     broken = {**BRIDGE, "h": ["long bridge", "Q1", places]}

@@ -1,5 +1,6 @@
 """LAMA: probes in the published layouts -> examples."""
 
+import gzip
 import json
 
 import pytest
@@ -73,6 +74,15 @@ def test_folders_may_lie_between_and_a_probe_that_is_masked_already_stays_as_it_
     write(tmp_path / "GoogleRE/high_ranked/date_of_birth.jsonl", {**SQUAD, "sub_label": "Ada", "uuid": 3})
     (row,) = Read("lama", tmp_path).rows
     assert (row["group"], row["relation"], row["text"]) == ("Google-RE", "P569", "Steam is from [MASK].")
+
+
+def test_facts_of_trex_without_templates_are_their_masked_sentences_also_compressed(tmp_path):
+    (tmp_path / "TREx").mkdir()
+    record = {**TREX, "masked_sentences": ["He died in [MASK]."]}
+    (tmp_path / "TREx/P20.jsonl.gz").write_bytes(gzip.compress(json.dumps(record).encode()))
+    assert [row["text"] for row in Read("lama", tmp_path).rows] == ["He died in [MASK]."]
+    write(tmp_path / "relations.jsonl", TEMPLATE)
+    assert [row["text"] for row in Read("lama", tmp_path).rows] == ["Mozart died in [MASK] ."]
 
 
 def test_the_subsets_own_folder_can_be_given(tmp_path):

@@ -202,6 +202,11 @@ def test_what_can_not_be_woven_is_one_clear_line(sentences, demo_dataset, tmp_pa
         woven(tmp_path / "d", sentences, graph, other.folder)
     with pytest.raises(DataError, match="is not a dataset"):
         woven(tmp_path / "d", tmp_path, graph)
+    with pytest.raises(DataError, match="is one of the datasets that are woven"):
+        woven(graph, sentences, graph)
+    with pytest.raises(DataError, match="holds another dataset"):
+        woven(bare, sentences, graph)
+    assert Dataset(graph).rows("triples") == 1
     with pytest.raises(UsageError, match="--graph: expected one dataset or several"):
         Weave(text=sentences, graph=(), out=tmp_path / "d")
     assert not (tmp_path / "d" / "manifest.json").exists()
