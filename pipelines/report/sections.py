@@ -334,11 +334,10 @@ def _type(field: Any) -> str:
 
 def commands(dataset: Dataset) -> str:
     """The build's command, and queries for readers that never import this project."""
-    manifest = dataset.manifest
+    manifest, told = dataset.manifest, parameters(dataset.manifest)
     present = {name for name, entry in manifest.tables.items() if entry.rows}
-    command = weave_command(inputs(manifest), parameters(manifest)) or build_command(manifest)
-    if "format" in manifest.rest:
-        command = import_command(parameters(manifest), inputs(manifest))
+    command = weave_command(inputs(manifest), told) or build_command(manifest)
+    command = import_command(told, inputs(manifest)) if "format" in manifest.rest else command
     known = [element("h3", "Make it again") + element("pre", text(command))] if inputs(manifest) else []
     queries = [(name, query) for name, needed, query in QUERIES if needed <= present]
     notes = "Run in the dataset's folder. Offsets count Unicode code points, half-open; SQL's substr counts from one."
