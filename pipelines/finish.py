@@ -30,7 +30,6 @@ from schemas.tables import TABLES
 from wikiloom import __version__
 
 if TYPE_CHECKING:
-    from pipelines import inputs
     from pipelines.build import Builder
 
 
@@ -200,13 +199,6 @@ def is_done(out: Path, key: str) -> bool:
         raise DataError(
             f"{out}/manifest.json is not that of a whole dataset. Remove {out}, or give --out a new folder."
         ) from error
-
-
-def print_plan(config: Build, plan: "inputs.Plan") -> None:
-    """--dry-run: stages, ranges and bytes."""
-    for name, ranges in (("wikidata", plan.wikidata), ("wikipedia", plan.wikipedia)):
-        print(f"{name}: {len(ranges)} ranges, {sum(r.end - r.start for r in ranges) / 1e6:,.1f} MB compressed")
-    print(f"then align, graph, wk_graphs, and {len(TABLES) - 1} tables in {config.out}. Nothing written.")
 
 
 def print_summary(config: Build, manifest: Manifest) -> None:
