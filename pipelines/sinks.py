@@ -31,7 +31,7 @@ ROW_GROUP_BYTES = 64 * 2**20
 """Bytes of a row group in memory, at most; and of the rows that are merged at once."""
 RUN_BYTES = 32 * 2**20
 """Rows that are sorted in memory, about."""
-RUN_BATCH_ROWS = 250
+RUN_BATCH_ROWS = 500
 """Rows of a run that are read at once."""
 DIGEST_BYTES = 8 * 2**20
 """Rows of a Parquet file that are read at once for the digest, about."""
