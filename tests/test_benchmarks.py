@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from benchmarks.scale import RISKS
-from pipelines.estimate import RATES
 from pipelines.config import Build
+from pipelines.estimate import RATES
 from pipelines.runner import beam_options
 from tests.conftest import ROOT
 from wikiloom import parse
