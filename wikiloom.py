@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 COMMANDS = {
     "build": ("pipelines", "dumps of Wikipedia and Wikidata -> a dataset of Parquet tables"),
     "describe": ("pipelines", "what is in a dataset: counts, drops, splits"),
+    "show": ("pipelines", "one word-knowledge graph: its passage and facts, as text and as a drawing"),
     "validate": ("pipelines", "check a dataset: schemas, digests, offsets, references, splits"),
     "audit": ("pipelines", "leaks: held-out facts in graphs, inverse relations, texts that tell"),
     "diff": ("pipelines", "what differs in two datasets: inputs, parameters, counts, rows"),

@@ -1,120 +1,148 @@
 """The dataset card: README.md with the front matter that `datasets` and the Hub read."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from schemas.manifest import Manifest, TableEntry
-from schemas.table import Table, column_docs
+from pipelines.queries import UPLOAD, filled_splits, queries
+from pipelines.report.about import inputs, parameters, title
+from schemas.manifest import Manifest
+from schemas.table import column_docs
 from schemas.tables import TABLES
+
+LICENCES = {"wikipedia": "cc-by-sa-4.0", "wikidata": "cc0-1.0"}
+"""What a dump is published under, by its role, as the Hub spells it."""
+DEFAULTS = ("pages", "triples", "examples")
+"""The configuration that `load_dataset` takes when none is named: the first that has rows."""
 
 
 def write_card(folder: Path, manifest: Manifest) -> None:
-    """Write FOLDER/README.md: configs and splits, counts, a line per column, queries."""
-    text = "\n".join([*_front_matter(manifest), *_head(manifest), *_columns(manifest), *_queries(manifest)])
-    (folder / "README.md").write_text(text + "\n", encoding="utf-8")
+    """Write FOLDER/README.md: configs and splits, sources, counts, a line per column, queries.
+
+    A manifest without some of its parts (language, inputs, parameters, drops) gives a card without them.
+    """
+    parts = (_front_matter, _head, _counts, _drops, _columns, _queries, _sharing)
+    lines = [line for part in parts for line in part(manifest)]
+    (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _front_matter(manifest: Manifest) -> list[str]:
-    # Quoted, for a bare no (Norwegian) is false in YAML.
-    lines = ["---", "license: [cc-by-sa-4.0, cc0-1.0]", f'language: ["{manifest.rest["language"]}"]', "configs:"]
-    for name, entry in _with_rows(manifest):
-        lines += [f"- config_name: {name}", *(["  default: true"] if name == "pages" else []), "  data_files:"]
-        for split, pattern in _splits(TABLES[name], entry):
-            lines += [f"  - split: {split}", f'    path: "{pattern}"']
-    return [*lines, "---", ""]
+def _front_matter(manifest: Manifest) -> Iterator[str]:
+    found = {name: filled_splits(manifest, name) for name in manifest.tables}
+    # A table without rows can't be loaded eagerly, so the card does not list it.
+    configs = {name: splits for name, splits in found.items() if splits}
+    default = next((name for name in DEFAULTS if name in configs), None)
+    yield "---"
+    yield f"license: {json.dumps(_licences(manifest))}"
+    if "language" in manifest.rest:
+        # Quoted, for a bare no (Norwegian) is false in YAML.
+        yield f"language: {json.dumps([str(manifest.rest['language'])])}"
+    yield f"pretty_name: {json.dumps(title(manifest))}"
+    yield "configs:" if configs else "configs: []"
+    for name, splits in configs.items():
+        yield f"- config_name: {name}"
+        if name == default:
+            yield "  default: true"
+        yield "  data_files:"
+        for split, pattern in splits.items():
+            yield from (f"  - split: {split}", f'    path: "{pattern}"')
+    yield from ("---", "")
 
 
-def _splits(table: Table, entry: TableEntry) -> list[tuple[str, str]]:
-    """(split, glob) of the parts that have rows; `datasets` calls the one part of an unsplit table train."""
-    parts = [part for part in table.parts if any(shard.rows for shard in entry.split(part))]
-    return [(part if table.splits else "train", f"{table.folder}/{part}-*.parquet") for part in parts]
+def _licences(manifest: Manifest) -> list[str]:
+    roles = {file.get("role") for file in inputs(manifest)}
+    return [licence for role, licence in LICENCES.items() if role in roles] or ["unknown"]
 
 
-def _with_rows(manifest: Manifest) -> list[tuple[str, TableEntry]]:
-    """A table without rows can't be loaded eagerly, so the card does not list it."""
-    return [(name, entry) for name, entry in manifest.tables.items() if entry.rows]
-
-
-def _head(manifest: Manifest) -> list[str]:
+def _head(manifest: Manifest) -> Iterator[str]:
     rest = manifest.rest
-    sources = [
-        f"- {file['name']} ({file['role']}, {file['bytes']:,} bytes, sha256 {file['sha256'][:16]})"
-        for file in rest["inputs"]
-    ]
-    settings = ", ".join(f"{key} {value}" for key, value in rest["parameters"].items())
-    return [
-        "# Text woven with a knowledge graph",
-        "",
-        f"Wikipedia ({rest['language']}) and Wikidata, aligned link by link. Made by wikiloom {rest['wikiloom']}; "
-        f"digest `{manifest.digest}`.",
-        "",
-        "Text is from Wikipedia (CC BY-SA 4.0), facts are from Wikidata (CC0 1.0). Made from:",
-        "",
-        *sources,
-        "",
-        f"Parameters: {settings}.",
-        "",
-        "| table | split | rows |",
-        "|---|---|---|",
-        *(
-            f"| {name} | {part if TABLES[name].splits else ''} | {sum(shard.rows for shard in entry.split(part)):,} |"
-            for name, entry in manifest.tables.items()
-            for part in TABLES[name].parts
-            if entry.split(part)
-        ),
-        "",
-        "What was dropped, and why:",
-        "",
-        *(
-            f"- {stage}: " + ", ".join(f"{reason} {n:,}" for reason, n in reasons.items())
-            for stage, reasons in rest["drops"].items()
-        ),
-        "",
-    ]
+    yield from (f"# {title(manifest)}", "")
+    yield f"Made by wikiloom {rest.get('wikiloom', '(version unknown)')}; digest `{manifest.digest}`."
+    yield "The same inputs and parameters give the same digest, on any machine."
+    yield ""
+    yield _licence_line(manifest)
+    if inputs(manifest):
+        yield from ("", "| input | role | bytes | sha256 |", "|---|---|---|---|")
+    for file in inputs(manifest):
+        size = file.get("bytes")
+        shown = f"{size:,}" if isinstance(size, int) else ""
+        yield f"| {_cell(file.get('name'))} | {_cell(file.get('role'))} | {shown} | `{_cell(file.get('sha256'))}` |"
+    if parameters(manifest):
+        settings = ", ".join(f"{_cell(key)} {_cell(value)}" for key, value in parameters(manifest).items())
+        yield from ("", f"Parameters: {settings}.")
+    yield ""
 
 
-def _columns(manifest: Manifest) -> list[str]:
-    lines = ["## Columns", ""]
+def _licence_line(manifest: Manifest) -> str:
+    said = manifest.rest.get("licence")
+    if said:
+        return f"Licence: {said}"
+    found = _licences(manifest)
+    words = {
+        "cc-by-sa-4.0": "text is from Wikipedia (CC BY-SA 4.0: name its authors, share alike)",
+        "cc0-1.0": "facts and labels are from Wikidata (CC0 1.0)",
+    }
+    known = "; ".join(words[name] for name in found if name in words)
+    return f"Licences: {known}." if known else "Licence: that of the files it was made from; see what they say."
+
+
+def _counts(manifest: Manifest) -> Iterator[str]:
+    yield from ("## Tables", "", "| table | split | rows | files | MB |", "|---|---|---|---|---|")
+    for name, entry in manifest.tables.items():
+        table = TABLES[name]
+        for part in table.parts:
+            shards = entry.split(part)
+            if shards:
+                rows, size = sum(shard.rows for shard in shards), sum(shard.bytes for shard in shards)
+                split = part if table.splits else ""
+                yield f"| {name} | {split} | {rows:,} | {len(shards)} | {size / 1e6:,.2f} |"
+    yield ""
+
+
+def _drops(manifest: Manifest) -> Iterator[str]:
+    drops = manifest.rest.get("drops")
+    if not isinstance(drops, dict) or not drops:
+        return
+    yield from ("## What was dropped, and why", "")
+    for stage, reasons in drops.items():
+        yield f"- {stage}: " + ", ".join(f"{reason} {n:,}" for reason, n in reasons.items())
+    yield ""
+
+
+def _columns(manifest: Manifest) -> Iterator[str]:
+    yield from ("## Columns", "")
     for name in manifest.tables:
         table = TABLES[name]
-        lines += [f"### {name}", "", table.doc, ""]
-        lines += [f"- `{path}`: {doc}" for path, doc in column_docs(table.columns)]
-        lines += [""]
-    return lines
+        yield from (f"### {name}", "", table.doc, "")
+        yield from (f"- `{path}`: {doc}" for path, doc in column_docs(table.columns))
+        yield ""
 
 
-def _queries(manifest: Manifest) -> list[str]:
-    present = {name for name, _ in _with_rows(manifest)}
-    lines = [
-        "## Queries",
+def _queries(manifest: Manifest) -> Iterator[str]:
+    yield from ("## Queries", "")
+    yield "They run in the dataset's folder. Offsets count Unicode code points, half-open: `text[start:end]` in Python,"
+    yield "`substr(text, start + 1, end - start)` in DuckDB (not `substring_grapheme`), `str.slice(start, end - start)`"
+    yield "in Polars. `load_dataset` takes a folder, or the name of a repository on the Hub."
+    for query in queries(manifest):
+        yield from ("", f"{query.title}:", "", f"```{query.language}", query.text, "```")
+    yield ""
+
+
+def _sharing(manifest: Manifest) -> Iterator[str]:
+    names = ", ".join(_cell(file.get("name")) for file in inputs(manifest)) or "its sources"
+    version = manifest.rest.get("wikiloom", "(version unknown)")
+    yield from (
+        "## Sharing and citing",
         "",
-        "Offsets count Unicode code points, half-open. DuckDB counts from one: `substr(text, start + 1, end - start)`",
-        "(not `substring_grapheme`). Run these in the dataset's folder; eager `load_dataset` writes a second copy, so",
-        "large tables are better streamed.",
+        "```",
+        "hf upload USER/NAME . " + UPLOAD,
+        "```",
         "",
-    ]
-    if "pages" in present:
-        lines += [
-            "```sql",
-            'select title, link.target, link.entity, substr(text, link.start + 1, link."end" - link.start) as anchor',
-            "from (select title, text, unnest(links) as link from 'pages/*.parquet') limit 5;",
-            "```",
-            "",
-        ]
-    if "triples" in present:
-        lines += [
-            "```sql",
-            "select h.label as head, r.label as relation, t.label as tail from 'triples/train-*.parquet' x",
-            "join 'entities/*.parquet' h on x.head_index = h.entity_index",
-            "join 'relations/*.parquet' r on x.relation_index = r.relation_index",
-            "join 'entities/*.parquet' t on x.tail_index = t.entity_index limit 5;",
-            "```",
-            "",
-            "```python",
-            "import os",
-            "from datasets import load_dataset",
-            'triples = load_dataset(os.getcwd(), "triples", split="train", streaming=True)',
-            "print(next(iter(triples)))",
-            "```",
-            "",
-        ]
-    return lines
+    )
+    yield "Say which dataset it was by its digest, which any copy of it has:"
+    yield ""
+    yield f"> {title(manifest)}, digest {manifest.digest[:16]}, made by wikiloom {version} from {names}."
+
+
+def _cell(value: object) -> str:
+    """Text for a table or a line: neither ends the line nor a column."""
+    return " ".join(str(value).split()).replace("|", "\\|")

@@ -25,6 +25,18 @@ class Describe:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Show:
+    """Show one word-knowledge graph: its passage with the anchors marked, and its facts by label."""
+
+    data: tyro.conf.Positional[Path]
+    """The dataset's folder."""
+    graph: str
+    """A graph_id of wk_graphs; wikiloom describe shows some."""
+    svg: Path | None = None
+    """Also draw it into this file."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Validate:
     """Check a dataset: files, schemas, digests, offsets, references, splits."""
 
@@ -133,6 +145,14 @@ def _describe(arguments: list[str]) -> int:
     return 0
 
 
+def _show(arguments: list[str]) -> int:
+    config = parse(Show, "show", arguments)
+    from pipelines.show import show_graph
+
+    show_graph(config.data, config.graph, config.svg)
+    return 0
+
+
 def _validate(arguments: list[str]) -> int:
     config = parse(Validate, "validate", arguments)
     from pipelines.validate import validate
@@ -220,6 +240,7 @@ def _tokenize(arguments: list[str]) -> int:
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "build": _build,
     "describe": _describe,
+    "show": _show,
     "validate": _validate,
     "audit": _audit,
     "diff": _diff,

@@ -13,7 +13,7 @@ from pipelines.checks.problems import Checker, Problem, where
 from pipelines.checks.wk_graphs import PageIndex, hash_array
 from pipelines.columns import I64, lengths, numbers, values
 from pipelines.facts import INDICES, TRUE_SPLITS, read_facts
-from pipelines.report.sections import parameters
+from pipelines.report.about import parameters
 
 ITEM = re.compile(r"Q[1-9][0-9]*|P[1-9][0-9]*")
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import sinks
-from pipelines.report import describe_terminal, plots, summary, write_html
+from pipelines.report import describe_terminal, picks, plots, summary, write_html
 from pipelines.report.markup import STYLE
 from schemas import TABLES
 from schemas.dataset import Dataset
@@ -359,7 +359,7 @@ def test_a_sample_of_row_groups_is_spread_over_all(tmp_path, monkeypatch):
     Manifest(digest="", tables={"anchors": entry}, rest={}).save(tmp_path)
     parts = list(summary.scan(Dataset(tmp_path), "anchors", ["count"], limit=2))
     assert [part["count"][0].as_py() for part in parts] == [0, 50]
-    assert len(summary.sample_rows(Dataset(tmp_path), "anchors", 5)) == 5
+    assert len(picks.sample_rows(Dataset(tmp_path), "anchors", 5)) == 5
 
 
 def test_a_damaged_shard_is_one_line(tmp_path):
