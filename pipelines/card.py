@@ -1,11 +1,14 @@
 """The dataset card: README.md with the front matter that `datasets` and the Hub read."""
 
+import html
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.queries import UPLOAD, filled_splits, queries
 from pipelines.report.about import inputs, parameters, title
+from pipelines.report.funnel import by_count, read_drops
+from pipelines.report.markup import visible
 from schemas.manifest import Manifest
 from schemas.table import column_docs
 from schemas.tables import TABLES
@@ -55,8 +58,8 @@ def _licences(manifest: Manifest) -> list[str]:
 
 def _head(manifest: Manifest) -> Iterator[str]:
     rest = manifest.rest
-    yield from (f"# {title(manifest)}", "")
-    yield f"Made by wikiloom {rest.get('wikiloom', '(version unknown)')}; digest `{manifest.digest}`."
+    yield from (f"# {_cell(title(manifest))}", "")
+    yield f"Made by wikiloom {_cell(rest.get('wikiloom', '(version unknown)'))}; digest `{manifest.digest}`."
     yield "The same inputs and parameters give the same digest, on any machine."
     yield ""
     yield _licence_line(manifest)
@@ -75,7 +78,7 @@ def _head(manifest: Manifest) -> Iterator[str]:
 def _licence_line(manifest: Manifest) -> str:
     said = manifest.rest.get("licence")
     if said:
-        return f"Licence: {said}"
+        return f"Licence: {_cell(said)}"
     found = _licences(manifest)
     words = {
         "cc-by-sa-4.0": "text is from Wikipedia (CC BY-SA 4.0: name its authors, share alike)",
@@ -99,13 +102,12 @@ def _counts(manifest: Manifest) -> Iterator[str]:
 
 
 def _drops(manifest: Manifest) -> Iterator[str]:
-    drops = manifest.rest.get("drops")
-    if not isinstance(drops, dict) or not drops:
-        return
-    yield from ("## What was dropped, and why", "")
-    for stage, reasons in drops.items():
-        yield f"- {stage}: " + ", ".join(f"{reason} {n:,}" for reason, n in reasons.items())
-    yield ""
+    drops = read_drops(manifest)
+    if drops:
+        yield from ("## What was dropped, and why", "")
+        for stage, reasons in drops.items():
+            yield f"- {_cell(stage)}: " + ", ".join(f"{_cell(reason)} {n:,}" for reason, n in by_count(reasons))
+        yield ""
 
 
 def _columns(manifest: Manifest) -> Iterator[str]:
@@ -140,9 +142,9 @@ def _sharing(manifest: Manifest) -> Iterator[str]:
     )
     yield "Say which dataset it was by its digest, which any copy of it has:"
     yield ""
-    yield f"> {title(manifest)}, digest {manifest.digest[:16]}, made by wikiloom {version} from {names}."
+    yield f"> {_cell(title(manifest))}, digest {manifest.digest[:16]}, made by wikiloom {_cell(version)} from {names}."
 
 
 def _cell(value: object) -> str:
-    """Text for a table or a line: neither ends the line nor a column."""
-    return " ".join(str(value).split()).replace("|", "\\|")
+    """Text for a line or a table: no markup, and no end of either."""
+    return html.escape(" ".join(visible(value).split()), quote=False).replace("|", "\\|").replace("`", "'")
