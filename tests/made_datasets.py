@@ -1,5 +1,7 @@
 """Datasets written row by row: a hostile one with every table, and parts of it, as imports write them."""
 
+import json
+
 import pyarrow as pa
 
 from pipelines import sinks
@@ -163,3 +165,27 @@ GRAPH_ONLY = {name: ROWS[name] for name in ("entities", "relations")} | {
 }
 """A knowledge graph with given negatives and no page, as an import writes it."""
 EXAMPLES_ONLY = {"examples": ROWS["examples"]}
+
+
+def write_run(folder, digest, metrics=None):
+    """Write a run folder with a config, curves and one result; returns it."""
+    (folder / "results").mkdir(parents=True)
+    (folder / "config.toml").write_text(
+        f'recipe = "kepler-tiny"\n[data]\nfolder = "/home/somebody/data"\ndigest = "{digest}"\n[train]\nsteps = 20\n'
+    )
+    lines = [{"step": 0, "valid/mlm": 8.5}, *({"step": i, "train/mlm": 8 - i / 10, "lr": 0.1} for i in range(1, 21))]
+    lines += [{"step": 20, "valid/mlm": 6.25, "valid/ke": float("nan")}]
+    whole = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "metrics.jsonl").write_text(whole + '{"step": 30, "tr')
+    rows = {"both": {"mrr": 0.4321, "mr": 7.0}, "relations": {"P1": {"mrr": 0.25, "triples": 2}}}
+    result = {
+        "task": "link-prediction",
+        "system": "kepler-tiny",
+        "metrics": metrics or rows,
+        "protocol": {"split": "test", "filtered": True, "filter_splits": ["train", "valid"]},
+        "digest": digest,
+        "seconds": 1.5,
+        "baselines": {"frequency": {"both": {"mrr": 0.5432, "mr": 3.0}}},
+    }
+    (folder / "results" / "link-prediction-test-00000000.json").write_text(json.dumps(result))
+    return folder

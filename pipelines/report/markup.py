@@ -75,8 +75,9 @@ summary { cursor: pointer; color: var(--quiet); font-size: .875rem; }
   th, td { padding-right: .9rem; } }
 @media print { @page { size: A4; margin: 16mm; } body { font-size: 11px; padding: 0; max-width: none; }
   h2 { margin-top: 2rem; } h2, h3 { break-after: avoid; } figure, tr, pre, .graph { break-inside: avoid; }
-  nav { display: none; } .plots { grid-template-columns: repeat(3, 1fr); gap: 1rem; }
-  .columns { grid-template-columns: 1fr 1fr; } .wide { overflow: visible; } }
+  nav { display: none; } .plots { grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 1rem; }
+  .columns { grid-template-columns: 1fr; } .wide { overflow: visible; } th, td { padding: .2rem .6rem .2rem 0;
+  overflow-wrap: anywhere; min-width: 0; } th, th.n { white-space: normal; } }
 """
 
 # What XML forbids, what a terminal obeys, and what reorders the text around it.

@@ -181,6 +181,8 @@ def _plain_attributes(node: ET.Element, name: str, used: set[str]) -> None:
     own = node.attrib.pop("id", None)
     if own is not None and (own in used or node.tag == f"{{{SVG}}}clipPath"):
         node.set("id", f"{name}-{own}")
+        # A marker takes its colours from its <use>: a page's style sheet does not reach into what that copies.
+        node.attrib.pop("fill", None), node.attrib.pop("stroke", None)
     if "d" in node.attrib:
         node.set("d", " ".join(node.attrib["d"].split()))
 

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import re
 import shutil
 
@@ -20,35 +19,12 @@ from schemas import TABLES
 from schemas.dataset import Dataset
 from schemas.errors import DataError
 from schemas.manifest import Manifest
-from tests.made_datasets import EXAMPLES_ONLY, GRAPH_ONLY, REST, ROWS, write_dataset
+from tests.made_datasets import EXAMPLES_ONLY, GRAPH_ONLY, REST, ROWS, write_dataset, write_run
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     return write_dataset(tmp_path_factory.mktemp("report") / "dataset", ROWS, REST)
-
-
-def write_run(folder, digest, metrics=None):
-    (folder / "results").mkdir(parents=True)
-    (folder / "config.toml").write_text(
-        f'recipe = "kepler-tiny"\n[data]\nfolder = "/home/somebody/data"\ndigest = "{digest}"\n[train]\nsteps = 20\n'
-    )
-    lines = [{"step": 0, "valid/mlm": 8.5}, *({"step": i, "train/mlm": 8 - i / 10, "lr": 0.1} for i in range(1, 21))]
-    lines += [{"step": 20, "valid/mlm": 6.25, "valid/ke": float("nan")}]
-    whole = "".join(json.dumps(line) + "\n" for line in lines)
-    (folder / "metrics.jsonl").write_text(whole + '{"step": 30, "tr')
-    rows = {"both": {"mrr": 0.4321, "mr": 7.0}, "relations": {"P1": {"mrr": 0.25, "triples": 2}}}
-    result = {
-        "task": "link-prediction",
-        "system": "kepler-tiny",
-        "metrics": metrics or rows,
-        "protocol": {"split": "test", "filtered": True, "filter_splits": ["train", "valid"]},
-        "digest": digest,
-        "seconds": 1.5,
-        "baselines": {"frequency": {"both": {"mrr": 0.5432, "mr": 3.0}}},
-    }
-    (folder / "results" / "link-prediction-test-00000000.json").write_text(json.dumps(result))
-    return folder
 
 
 @pytest.fixture(scope="module")
