@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import subprocess
 
@@ -139,7 +140,8 @@ def reader(request, tmp_path_factory):
     """(name, python of an environment that holds this reader and nothing of ours)."""
     folder = tmp_path_factory.mktemp(request.param)
     python = make_environment(folder, READERS[request.param])
-    missing = subprocess.run([python, "-c", "import wikiloom"], cwd=folder, capture_output=True, check=False)
+    bare = {**os.environ, "PYTHONPATH": ""}
+    missing = subprocess.run([python, "-c", "import wikiloom"], cwd=folder, env=bare, capture_output=True, check=False)
     assert missing.returncode, "the environment must not hold our code"
     return request.param, python
 
@@ -167,13 +169,14 @@ def test_every_table_and_split_reads_with_the_rows_of_the_manifest(reader, which
 def test_the_cards_queries_run(reader, which, request, tmp_path):
     name, python = reader
     folder = request.getfixturevalue(which)
-    found = 0
-    for language, block in re.findall(r"```(sql|python)\n(.*?)```", (folder / "README.md").read_text(), re.S):
-        script = block if language == "python" else f"import duckdb\nassert duckdb.sql({block!r}).fetchall()"
-        if re.search(rf"^(import|from) {name}\b", script, re.M):
-            run_python(python, f"import os\nos.chdir({str(folder)!r})\n{script}\nprint('{{}}')", [], tmp_path)
-            found += 1
-    assert found or name not in ("datasets", "duckdb")
+    blocks = re.findall(r"```(sql|python)\n(.*?)```", (folder / "README.md").read_text(), re.S)
+    scripts = [
+        block if language == "python" else f"import duckdb\nassert duckdb.sql({block!r}).fetchall()"
+        for language, block in blocks
+    ]
+    own = [script for script in scripts if re.search(rf"^(import|from) {name}\b", script, re.M)]
+    assert own or name not in ("datasets", "duckdb")
+    run_python(python, "\n".join(["import os", f"os.chdir({str(folder)!r})", *own, "print('{}')"]), [], tmp_path)
 
 
 def test_the_readmes_recipes_run(reader, demo_dataset, tmp_path):
