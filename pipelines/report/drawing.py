@@ -180,9 +180,10 @@ class _Run:
 
 @dataclasses.dataclass
 class _Line:
-    """Runs of the passage with their places, and the places of the columns beneath."""
+    """Runs of the passage with their distance from where the line begins, and the places of the columns beneath."""
 
     width: int
+    from_right: bool
     runs: list[tuple[float, _Run]] = dataclasses.field(default_factory=list)
     places: dict[int, float] = dataclasses.field(default_factory=dict)
 
@@ -190,12 +191,18 @@ class _Line:
     def end(self) -> float:
         return self.runs[-1][0] + self.runs[-1][1].width if self.runs else 0.0
 
+    def left(self, x: float, width: float) -> float:
+        """The left edge of what begins x into the line."""
+        return self.width - x - width if self.from_right else x
+
     def add(self, run: _Run, columns: Sequence[_Column]) -> bool:
         """Put the run at the end; False where it, or the facts beneath it, would not fit."""
         x = self.end + (text_width(" ", SENTENCE) if run.space and self.runs else 0.0) + 2 * (run.anchor is not None)
         places = self.places
         if run.anchor is not None and columns[run.anchor].facts:
-            places = _settle({**self.places, run.anchor: x + 10}, columns, self.width)
+            wanted = {**self.places, run.anchor: self.left(x, run.width) + 10}
+            # The columns stand as their anchors do: the one that is read last leftmost, in some scripts.
+            places = _settle(dict(sorted(wanted.items(), reverse=self.from_right)), columns, self.width)
         if self.runs and (x + run.width > self.width - 6 or min(places.values(), default=4.0) < 4.0):
             return False
         self.runs.append((x, run))
@@ -209,16 +216,23 @@ class _Line:
     def draw(self, top: float, columns: Sequence[_Column], scene: _Scene) -> str:
         base = top + SENTENCE
         below = top + LINE - 2
-        parts = [_words(words, base) for words in _joined(self.runs)]
-        for x, run in self.runs:
+        parts = [self._words(words, base) for words in _joined(self.runs)]
+        for start, run in self.runs:
             if run.anchor is None:
                 continue
+            x = self.left(start, run.width)
             parts.append(_anchor(x, base, run, scene.entity(scene.anchors[run.anchor])))
             if run.anchor in self.places:
                 place, first = self.places[run.anchor], below + DROP
                 parts.append(_hang(min(x + 10, x + run.width / 2), below, place, first))
                 parts.append(columns[run.anchor].draw(place, first, scene))
         return "".join(parts)
+
+    def _words(self, words: Sequence[tuple[float, _Run]], base: float) -> str:
+        string = "".join(" " * (run.space and i > 0) + run.string for i, (_, run) in enumerate(words))
+        x = self.width - words[0][0] if self.from_right else words[0][0]
+        way = {"direction": "rtl"} if self.from_right else {}
+        return label(string, x, base, SENTENCE, **way, class_="wk-ink", fill=INK)
 
 
 def _column(position: int, row: Mapping, scene: _Scene) -> _Column:
@@ -230,10 +244,11 @@ def _column(position: int, row: Mapping, scene: _Scene) -> _Column:
 
 def _lines(row: Mapping, columns: Sequence[_Column], width: int) -> list[_Line]:
     """Break the passage where a word, or the facts of an anchor, would not fit."""
-    lines = [_Line(width)]
+    from_right = _reads_from_right(row["text"])
+    lines = [_Line(width, from_right)]
     for run in _runs(row, width - 40):
         if not lines[-1].add(run, columns):
-            lines.append(_Line(width))
+            lines.append(_Line(width, from_right))
             lines[-1].add(run, columns)
     return lines
 
@@ -295,9 +310,10 @@ def _joined(runs: Sequence[tuple[float, _Run]]) -> Iterator[list[tuple[float, _R
         yield words
 
 
-def _words(words: Sequence[tuple[float, _Run]], base: float) -> str:
-    string = "".join(" " * (run.space and i > 0) + run.string for i, (_, run) in enumerate(words))
-    return label(string, words[0][0], base, SENTENCE, class_="wk-ink", fill=INK)
+def _reads_from_right(passage: str) -> bool:
+    """Whether the first letter with a direction is of a script that is written from right to left."""
+    kinds = (unicodedata.bidirectional(char) for char in passage)
+    return next((kind in ("R", "AL") for kind in kinds if kind in ("L", "R", "AL")), False)
 
 
 def _anchor(x: float, base: float, run: _Run, entity: str) -> str:

@@ -53,8 +53,8 @@ figcaption { font-size: .875rem; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 0 3rem; }
 .columns > div { min-width: 0; }
 .graph { border: 1px solid var(--line); border-radius: 8px; padding: 1.2rem 1.4rem .4rem; margin-bottom: .5rem; }
-.excerpt { border-left: 3px solid var(--line); padding: .1rem 0 .1rem 1rem; margin: .8rem 0 1.4rem;
-  white-space: pre-line; overflow-wrap: anywhere; max-width: 46rem; }
+.excerpt { border-inline-start: 3px solid var(--line); padding-block: .1rem; padding-inline: 1rem 0;
+  margin: .8rem 0 1.4rem; white-space: pre-line; overflow-wrap: anywhere; max-width: 46rem; }
 mark { background: var(--tint); color: var(--accent); border-radius: 3px; padding: 0 .12em; }
 mark.unlinked { background: none; color: inherit; border-bottom: 1px dotted var(--quiet); border-radius: 0; }
 details { margin: .2rem 0 1rem; font-size: .9rem; } .plots + details { margin-top: 1rem; }

@@ -26,7 +26,7 @@ def graphs(rows: Sequence[tuple[Mapping, Mapping | None]], names: summary.Names,
 
 def _graph(row: Mapping, page: Mapping | None, names: summary.Names, relations: Mapping[int, str]) -> str:
     drawn = two_widths(*(draw_graph(row, names.labels, relations, *width) for width in ((), (NARROW,))))
-    place = f"{text(clipped(page['title']))} {wikidata(page['entity'])}, " if page else ""
+    place = f"<bdi>{text(clipped(page['title']))}</bdi> {wikidata(page['entity'])}, " if page else ""
     words = f"{place}code points {row['start']:,} to {row['end']:,}"
     caption = f"{words}. <code>wikiloom show DATASET --graph {row['graph_id']}</code>"
     return f'<figure><div class="graph">{drawn}</div><figcaption>{caption}</figcaption></figure>\n'
@@ -37,7 +37,7 @@ def samples(dataset: Dataset, names: summary.Names, rows: Mapping[str, Sequence[
     language = str(dataset.manifest.rest.get("language", "en"))
     parts = []
     for page in rows.get("pages", ()):
-        heading = f"{text(clipped(page['title']))} {wikidata(page['entity'])}"
+        heading = f"<bdi>{text(clipped(page['title']))}</bdi> {wikidata(page['entity'])}"
         parts.append(f"<h3>{heading}</h3>\n{excerpt(page, names, language)}")
     if parts:
         words = "Marked: a link with an entity. Dotted: a link without one. Both say where they lead when pointed at."
@@ -76,7 +76,7 @@ def _triple_rows(rows: Sequence[Mapping], names: summary.Names) -> str:
 def _entity_rows(rows: Sequence[Mapping]) -> str:
     shown = [
         (
-            Markup(f"{text(clipped(row['label'] or row['entity']))} {wikidata(row['entity'])}"),
+            Markup(f"<bdi>{text(clipped(row['label'] or row['entity']))}</bdi> {wikidata(row['entity'])}"),
             row["description"],
             Markup(_marked(row["text"][:SHORT], [row["text_mention"] or NOWHERE]) + _more(row["text"], SHORT)),
             row["text_source"],
@@ -100,7 +100,7 @@ def _example(row: Mapping, language: str) -> str:
     }
     facts = "; ".join(f"{name}: {clipped(value)}" for name, value in right.items() if value)
     heading = f"{row['task']} {row['group']}, {row['split']}: {clipped(row['example_id'])}"
-    box = f'<div class="excerpt" lang="{text(language)}">{body}{second}</div>'
+    box = f'<div class="excerpt" lang="{text(language)}" dir="auto">{body}{second}</div>'
     return f'<h3>{text(heading)}</h3>\n{box}<p class="note">{text(facts)}</p>\n'
 
 
@@ -113,7 +113,7 @@ def excerpt(page: Mapping, names: summary.Names, language: str) -> str:
         for link in page["links"]
     ]
     body = _marked(page["text"][:EXCERPT], spans)
-    return f'<div class="excerpt" lang="{text(language)}">{body}{_more(page["text"], EXCERPT)}</div>\n'
+    return f'<div class="excerpt" lang="{text(language)}" dir="auto">{body}{_more(page["text"], EXCERPT)}</div>\n'
 
 
 def _marked(string: str, spans: Iterable[Mapping]) -> str:
