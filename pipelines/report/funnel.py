@@ -102,7 +102,7 @@ def draw_funnel(stages: Sequence[Stage], width: int = WIDTH) -> str:
 
 def _draw_stage(stage: Stage, top: float, width: int, hatch: str) -> str:
     """Above the bar the stage, what came in, and the share that was lost; beneath it what went out and why not all."""
-    above, bar, below = top + 15, top + 23, top + 23 + BAR + 16
+    above, bar, below = top + 18, top + 26, top + 26 + BAR + 16
     lost = f"{stage.dropped:,} dropped ({share(stage.dropped, stage.taken)})" if stage.dropped else "nothing dropped"
     shown = shorten(stage.name, 15, width * 0.3)
     quiet = {"class_": "wk-quiet", "fill": QUIET}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from pipelines.report import summary
-from pipelines.report.drawing import NARROW, draw_graph
+from pipelines.report.drawing import NARROW, WIDTH, draw_graph
 from pipelines.report.markup import Markup, element, side_by_side, table, text, two_widths
 from schemas.dataset import Dataset
 
@@ -25,7 +25,7 @@ def graphs(rows: Sequence[tuple[Mapping, Mapping | None]], names: summary.Names,
 
 
 def _graph(row: Mapping, page: Mapping | None, names: summary.Names, relations: Mapping[int, str]) -> str:
-    drawn = two_widths(*(draw_graph(row, names.labels, relations, *width) for width in ((), (NARROW,))))
+    drawn = two_widths(*(draw_graph(row, names.labels, relations, width) for width in (WIDTH, NARROW)))
     place = f"<bdi>{text(clipped(page['title']))}</bdi> {wikidata(page['entity'])}, " if page else ""
     words = f"{place}code points {row['start']:,} to {row['end']:,}"
     caption = f"{words}. <code>wikiloom show DATASET --graph {row['graph_id']}</code>"

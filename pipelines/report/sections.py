@@ -7,7 +7,7 @@ from pipelines.report import plots, summary
 from pipelines.report.about import origin, title
 from pipelines.report.drawing import NARROW
 from pipelines.report.funnel import Stage, by_count, draw_funnel, share
-from pipelines.report.markup import Figure, Markup, bar_table, details, element, side_by_side, table, text, two_widths
+from pipelines.report.markup import Figure, Markup, bar_table, details, side_by_side, table, text, two_widths
 from schemas.dataset import Dataset
 
 HEADLINES = {
@@ -206,8 +206,3 @@ def examples(counts: Mapping[tuple[str, str, str], int]) -> str:
     groups = sorted({(task, group) for task, group, _ in counts})
     rows = [(task, group, *(counts.get((task, group, split), 0) for split in SPLITS)) for task, group in groups]
     return table(["task", "group", *SPLITS], rows, "Examples by task and split")
-
-
-def note(words: str) -> str:
-    """A line of small print."""
-    return element("p", text(words), class_="note")

@@ -184,38 +184,36 @@ def split_ends(dataset: Dataset) -> list[SplitEnds]:
 
 
 def null_counts(dataset: Dataset, name: str) -> dict[str, int]:
-    """Nulls of the nullable columns by their dotted names, from the files' footers, where those have statistics."""
+    """Nulls of the nullable columns by their dotted names, from the footers; {} where one has no statistics."""
     leaves: Counter[str] = Counter()
-    unknown = set()
     for shard in dataset.shards(name):
         metadata = require_schema(dataset.folder / shard.path, dataset.table(name))
         for group, position in itertools.product(range(metadata.num_row_groups), range(metadata.num_columns)):
             column = metadata.row_group(group).column(position)
-            path = column.path_in_schema.replace(".list.element", "")
-            if column.is_stats_set and column.statistics.has_null_count:
-                leaves[path] += column.statistics.null_count
-            else:
-                unknown.add(path)
-    return {path: n for path, n in _nulls(dataset.table(name).columns, leaves) if path not in unknown}
+            if not (column.is_stats_set and column.statistics.has_null_count):
+                return {}
+            leaves[column.path_in_schema.replace(".list.element", "")] += column.statistics.null_count
+    return dict(_nulls(dataset.table(name).columns, leaves))
 
 
 def _nulls(fields: Sequence[pa.Field], leaves: Mapping[str, int]) -> Iterator[tuple[str, int]]:
     """Parquet also counts an empty list, and a null struct, as a null in each column beneath."""
     for field in fields:
         kind = field.type.value_type if pa.types.is_list(field.type) else field.type
+        absent = leaves.get(field.name, 0)
         if pa.types.is_struct(kind):
-            absent = min(leaves.get(f"{field.name}.{child.name}", 0) for child in kind)
-            inner = [(f"{field.name}.{child.name}", child) for child in kind if child.nullable]
-            yield from ((path, leaves.get(path, 0) - absent) for path, _ in inner)
-        if field.nullable and not pa.types.is_list(field.type):
-            yield field.name, absent if pa.types.is_struct(kind) else leaves.get(field.name, 0)
+            inner = {f"{field.name}.{child.name}": child.nullable for child in kind}
+            absent = min(leaves.get(path, 0) for path in inner)
+            yield from ((path, leaves.get(path, 0) - absent) for path, nullable in inner.items() if nullable)
+        if field.nullable:
+            yield field.name, absent
 
 
 def entity_statistics(dataset: Dataset) -> EntityStatistics:
     """Read the counting columns of every entity."""
     counted = {name: Counter() for name in ("text_source", "kind", "inductive_split", "categories")}
     degrees = {name: Counter() for name in ("in_degree", "out_degree")}
-    wanted = set(np.unique(np.geomspace(1, max(1, dataset.rows("entities")), 60).astype(int)).tolist())
+    wanted = np.unique(np.geomspace(1, max(1, dataset.rows("entities")), 60).astype(int))
     ranks, rank = [], 0
     for batch in scan(dataset, "entities", [*counted, *degrees, "frequency"]):
         for name, counter in counted.items():
@@ -224,7 +222,8 @@ def entity_statistics(dataset: Dataset) -> EntityStatistics:
         for name, counter in degrees.items():
             _count(batch[name], counter)
         frequencies = batch["frequency"].to_numpy()
-        ranks += [(rank + i + 1, int(n)) for i, n in enumerate(frequencies) if rank + i + 1 in wanted]
+        own = wanted[(wanted > rank) & (wanted <= rank + len(frequencies))]
+        ranks += zip(own.tolist(), frequencies[own - rank - 1].tolist(), strict=True)
         rank += len(frequencies)
     return EntityStatistics(**counted, **degrees, ranks=ranks)
 
