@@ -21,7 +21,7 @@ COMMANDS = {
     "audit": ("pipelines", "leaks: held-out facts in graphs, inverse relations, texts that tell"),
     "diff": ("pipelines", "what differs in two datasets: inputs, parameters, counts, rows"),
     "explain": ("pipelines", "why an item or a title is in a dataset or not, and where"),
-    "train-tokenizer": ("pipelines", "a SentencePiece Unigram vocabulary from a dataset's texts"),
+    "train-tokenizer": ("pipelines", "a SentencePiece vocabulary from a dataset's texts"),
     "tokenize": ("pipelines", "token ids beside a dataset, ready for the trainer"),
     "recipes": ("training", "the training recipes, with their settings"),
     "train": ("training", "pre-train a model by a recipe"),
