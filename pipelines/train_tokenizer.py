@@ -168,8 +168,9 @@ def _tokenizer(pieces: list[tuple[str, float]], options: Vocabulary) -> "Tokeniz
     if normalizer := _normalizer(options):
         tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = _pre_tokenizer(options)
-    spaces = decoders.Metaspace()
-    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), spaces]) if options.byte_fallback else spaces
+    # Not decoders.Metaspace: it takes every space out of the first piece.
+    steps = [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    tokenizer.decoder = decoders.Sequence(steps)
     tokenizer.add_special_tokens(
         [AddedToken(token, special=True, lstrip=token == "<mask>") for token in SPECIAL_TOKENS]
     )

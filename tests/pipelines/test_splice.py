@@ -185,7 +185,7 @@ def test_splicing_equals_the_slow_way(marked, kind):
 def test_token_rows_of_every_graph_of_the_sample_are_those_of_the_slow_builder(sample_dataset, kind, step):
     rows = Dataset(sample_dataset).read("wk_graphs", None, ["text", "mentions", "triples", "graph_id", "split"])
     assert rows.num_rows > 2_000
-    rows = rows.take(range(0, rows.num_rows, step))
+    rows = rows.take(np.arange(0, rows.num_rows, step))
     encoder = tokenizers.encoder(KINDS[kind](rows["text"].to_pylist()[:200], 4_000))
     made = graph_rows(rows, encoder, 512, Tally())
     assert made.num_rows == rows.num_rows
