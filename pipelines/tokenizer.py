@@ -1,6 +1,7 @@
 """A tokenizer: a folder with tokenizer.json, or a model of the Hugging Face hub. Only that file is read, as data."""
 
 import contextlib
+import copy
 import dataclasses
 import hashlib
 import itertools
@@ -100,11 +101,16 @@ class Encoder:
         flat = np.fromiter(itertools.chain.from_iterable(pairs), np.int64)
         return Encoded(self._without_reserved(ids), lengths, flat.reshape(-1, 2))
 
+    def counting_anew(self) -> "Encoder":
+        """The same tokenizer with counts of its own: several threads of a worker may share one."""
+        other = copy.copy(self)
+        other.counts = Counter()
+        return other
+
     def _without_reserved(self, ids: I32) -> I32:
         found = self._reserved[ids]
         self.counts["special_tokens_in_text"] += int(found.sum())
         ids[found] = self.special["unk"]
-        self.counts["unknown"] += int((ids == self.special["unk"]).sum())
         return ids
 
     @cached_property

@@ -65,23 +65,17 @@ def tokenize_dataset(dataset: Dataset, tokenizer: str, name: str, options: Token
         writer.merge({table: _runs(jobs, table) for table in TOKEN_TABLES})
         writer.publish()
         _write_tokenizer(file, out)
-        manifest = Manifest(
-            digest=dataset_digest((table, entry.digest) for table, entry in writer.entries.items()),
-            tables=writer.entries,
-            rest={
-                "wikiloom": __version__,
-                "dataset": dataset.digest,
-                "name": name,
-                "tokenizer_name": file.name,
-                "tokenizer": file.digest,
-                "vocab_size": encoder.vocab_size,
-                "special": encoder.special,
-                "parameters": parameters,
-                "versions": _versions(),
-                "key": key,
-                **_counts(jobs),
-            },
-        )
+        rest = {
+            "dataset": dataset.digest,
+            "name": name,
+            "tokenizer_name": file.name,
+            "tokenizer": file.digest,
+            "vocab_size": encoder.vocab_size,
+            "special": encoder.special,
+            "parameters": parameters,
+            "key": key,
+        }
+        manifest = _manifest(writer, rest | _counts(jobs))
         remove_unfinished(out)
         manifest.save(out)
         shutil.rmtree(work)
@@ -117,6 +111,12 @@ def _finished(out: Path, key: str) -> Manifest | None:
     json = out / "tokenizer.json"
     kept = json.is_file() and sinks.file_digest(json) == manifest.rest.get("tokenizer")
     return manifest if manifest.rest.get("key") == key and whole and kept else None
+
+
+def _manifest(writer: TableWriter, rest: dict[str, Any]) -> Manifest:
+    digest = dataset_digest((table, entry.digest) for table, entry in writer.entries.items())
+    rest = {"wikiloom": __version__, "versions": _versions(), **rest}
+    return Manifest(digest=digest, tables=writer.entries, rest=rest)
 
 
 def _table_keys(key: str) -> dict[str, str]:

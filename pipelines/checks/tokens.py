@@ -12,7 +12,7 @@ from pipelines import sinks
 from pipelines.checks.problems import Checker, Problem, where
 from pipelines.columns import elements, numbers, values
 from pipelines.scan import scan
-from pipelines.tokenizer import Encoder
+from pipelines.tokenizer import Encoder, read_tokenizer
 from schemas.dataset import Dataset
 
 COPIED = {"wk_graphs": "graph_id", "pages": "page_id", "entities": "entity_index", "relations": "relation_index"}
@@ -28,7 +28,8 @@ class TokenRows(Checker):
         self._vocabulary = size if isinstance(size, int) else 0
         special = special if isinstance(special, dict) else {}
         self._special = [number for role, number in special.items() if role != "unk" and isinstance(number, int)]
-        self._longest = parameters.get("max_length", 0) if isinstance(parameters, dict) else 0
+        longest = parameters.get("max_length") if isinstance(parameters, dict) else 0
+        self._longest = longest if isinstance(longest, int) else 0
 
     def check(self, rows: pa.Table, part: str) -> Iterator[Problem]:
         """Ids lie in the vocabulary and are no special tokens; each anchor has its one mark, and its own tokens."""
@@ -110,7 +111,7 @@ def check_tokens(dataset: Dataset, tokens: Dataset) -> Iterator[str]:
     elif sinks.file_digest(made_by) != tokens.manifest.rest.get("tokenizer"):
         yield f"{made_by}: its bytes are not those of the tokenizer that made these tokens. Tokenize again."
     else:
-        encoder = Encoder(str(made_by), made_by.read_bytes())
+        encoder = Encoder(str(made_by), read_tokenizer(str(tokens.folder)).data)
         for key, true in (("vocab_size", encoder.vocab_size), ("special", encoder.special)):
             if (said := tokens.manifest.rest.get(key)) != true:
                 yield f"{tokens.folder}/manifest.json: {key} is {said}, the tokenizer's {true}. Tokenize again."

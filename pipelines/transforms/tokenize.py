@@ -18,12 +18,14 @@ from pipelines import sinks
 from pipelines.columns import elements, list_column, numbers, values
 from pipelines.records import write_json
 from pipelines.scan import read_group
-from pipelines.tokenizer import Encoded, Encoder
+from pipelines.tokenizer import Encoder
 from pipelines.transforms.splice import Mentions, splice
 from schemas.errors import DataError
 from schemas.hashing import row_order
 from schemas.table import Table
 from schemas.tables import TOKEN_TABLES
+
+I32, I64 = npt.NDArray[np.int32], npt.NDArray[np.int64]
 
 BATCH_BYTES = 4 * 2**20
 """Of text that is encoded at once: the library keeps about a hundred bytes a token."""
@@ -69,12 +71,18 @@ class Tally:
     drops: Counter[str] = dataclasses.field(default_factory=Counter)
     figures: Counter[str] = dataclasses.field(default_factory=Counter)
 
+    def add(self, ids: I32, encoder: Encoder, *, too_long: int = 0) -> None:
+        """Count tokens that are written, and those that were left out for their text's length."""
+        self.encoded += len(ids) + too_long
+        self.written += len(ids)
+        self.drops["too_long"] += too_long
+        self.figures["unknown"] += int((ids == encoder.special["unk"]).sum())
+
 
 def tokenize_range(job: TokenizeJob) -> None:
     """One range of rows -> runs of token rows."""
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if job.rules.threads else "false"
-    encoder = _encoder(job.rules)
-    encoder.counts.clear()
+    encoder = _encoder(job.rules).counting_anew()
     table, (key, columns, make) = TOKEN_TABLES[job.table], MAKERS[job.table]
     tally = Tally()
     with sinks.RunWriter(job.folder, table) as writer:
@@ -110,8 +118,7 @@ def graph_rows(rows: pa.Table, encoder: Encoder, max_length: int, tally: Tally) 
     mentions = Mentions(found.rows, found.numbers("start"), found.numbers("end"))
     _require_apart(rows, mentions)
     spliced = splice(texts, mentions, encoder)
-    tally.encoded += len(spliced.units) - len(found.rows) + len(spliced.mention_ids)
-    tally.written += len(spliced.units) - len(found.rows) + len(spliced.mention_ids)
+    tally.add(np.concatenate([spliced.units[spliced.units >= 0], spliced.mention_ids]), encoder)
     empty = int((spliced.spans[:, 0] == spliced.spans[:, 1]).sum())
     tally.figures.update(tokens_cut_at_mentions=spliced.cut, mentions_without_tokens=empty)
     anchors = np.bincount(found.rows, minlength=rows.num_rows)
@@ -132,8 +139,8 @@ def entity_rows(rows: pa.Table, encoder: Encoder, max_length: int, tally: Tally)
     """Texts of entities, and their names."""
     columns = {
         "entity_index": rows["entity_index"],
-        "ids": _cut(encoder.encode(values(rows, "text").to_pylist()), max_length, tally),
-        "name_ids": _cut(encoder.encode(_names(rows, "entity").to_pylist()), max_length, tally),
+        "ids": _cut(values(rows, "text"), encoder, max_length, tally),
+        "name_ids": _cut(_names(rows, "entity"), encoder, max_length, tally),
     }
     return _table(TOKEN_TABLES["entities"], columns)
 
@@ -144,8 +151,8 @@ def relation_rows(rows: pa.Table, encoder: Encoder, max_length: int, tally: Tall
     described = pc.binary_join_element_wise(names, values(rows, "description"), ": ", null_handling="skip")
     columns = {
         "relation_index": rows["relation_index"],
-        "ids": _cut(encoder.encode(described.to_pylist()), max_length, tally),
-        "name_ids": _cut(encoder.encode(names.to_pylist()), max_length, tally),
+        "ids": _cut(described, encoder, max_length, tally),
+        "name_ids": _cut(names, encoder, max_length, tally),
     }
     return _table(TOKEN_TABLES["relations"], columns)
 
@@ -153,8 +160,7 @@ def relation_rows(rows: pa.Table, encoder: Encoder, max_length: int, tally: Tall
 def page_rows(rows: pa.Table, encoder: Encoder, max_length: int, tally: Tally) -> pa.Table:
     """Texts of pages, whole."""
     encoded = encoder.encode(values(rows, "text").to_pylist())
-    tally.encoded += len(encoded.ids)
-    tally.written += len(encoded.ids)
+    tally.add(encoded.ids, encoder)
     columns = {"page_id": rows["page_id"], "split": rows["split"], "ids": (encoded.lengths, encoded.ids)}
     return _table(TOKEN_TABLES["pages"], columns)
 
@@ -190,14 +196,13 @@ def _names(rows: pa.Table, key: str) -> pa.Array:
     return pc.if_else(pc.fill_null(named, False), labels, values(rows, key))
 
 
-def _cut(encoded: Encoded, max_length: int, tally: Tally) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+def _cut(texts: pa.Array, encoder: Encoder, max_length: int, tally: Tally) -> tuple[I64, I32]:
     """(lengths, ids) of texts of at most `max_length` tokens."""
+    encoded = encoder.encode(texts.to_pylist())
     lengths = np.minimum(encoded.lengths, max_length)
     within = np.arange(len(encoded.ids)) - np.repeat(np.cumsum(encoded.lengths) - encoded.lengths, encoded.lengths)
     ids = encoded.ids[within < max_length]
-    tally.encoded += len(encoded.ids)
-    tally.written += len(ids)
-    tally.drops["too_long"] += len(encoded.ids) - len(ids)
+    tally.add(ids, encoder, too_long=len(encoded.ids) - len(ids))
     tally.figures["texts_cut"] += int((encoded.lengths > max_length).sum())
     return lengths, ids
 

@@ -2,16 +2,21 @@
 
 import itertools
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipelines import tokens
 from pipelines.validate import validate
 from schemas.dataset import Dataset
+from schemas.hashing import random_u64
 from schemas.manifest import read_manifest
 from tests.conftest import digest, wikiloom
+from tests.end_to_end.test_kills import FORKS, count_files
 from tests.pipelines import tokenizers
 from wikiloom import main
 
@@ -156,6 +161,30 @@ def test_stopped_before_any_range_or_merge_it_goes_on_and_ends_with_the_same_dig
     assert len(made) == len(set(made))
     assert digest(dataset / "tokens/bytes") == digest(whole / "tokens/bytes")
     assert not (dataset / "tokens/bytes/.build").exists()
+
+
+def run(words):
+    """The command in a child; what it says is not of interest."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1), os.dup2(null, 2)
+    raise SystemExit(main(list(map(str, words))))
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_with_the_same_digest(whole, dataset, tokenizer):
+    words, killed = ["tokenize", dataset, "--tokenizer", tokenizer], 0
+    for moment in sorted((random_u64(0, "kill", np.arange(10)) % np.uint64(60)).tolist()):
+        process = FORKS.Process(target=run, args=(words,))
+        process.start()
+        while process.is_alive() and count_files(dataset / "tokens") < moment:
+            time.sleep(0.001)
+        process.kill()
+        process.join()
+        killed += process.exitcode != 0
+    tokenize(dataset, tokenizer)
+    assert killed > 3
+    assert digest(dataset / "tokens/bytes") == digest(whole / "tokens/bytes")
+    assert list(validate(dataset)) == []
 
 
 def test_done_it_is_left_alone_and_changed_it_is_made_again(whole, dataset, tokenizer, tmp_path):
