@@ -77,27 +77,27 @@ def _with_space(whole: str, starts: I64, ends: I64, texts: I64) -> I64:
 
 
 def _placed(encoded: Encoded, first: I64) -> _Tokens:
-    places = encoded.offsets + first[encoded.rows][:, None]
+    texts = np.repeat(first[:-1], encoded.lengths)
     # Where a normalizer reorders characters, a token may begin before the one before it.
-    return _Tokens(encoded.ids, np.maximum.accumulate(places[:, 0]), places[:, 1])
+    starts = np.maximum.accumulate(encoded.offsets[:, 0] + texts)
+    return _Tokens(encoded.ids, starts, encoded.offsets[:, 1] + texts)
 
 
 def _cut_at(tokens: _Tokens, cuts: I64, whole: str, first: I64, encoder: Encoder) -> tuple[_Tokens, int]:
     """The tokens with none of them over a cut (places, ascending), and how many were."""
-    if not len(tokens.ids):
+    reach = np.maximum.accumulate(tokens.ends)
+    behind = np.searchsorted(tokens.starts, cuts)
+    if not (np.append(-1, reach)[behind] > cuts).any():
         return tokens, 0
     # Tokens that share a character (bytes of it, say) are cut together.
-    reach = np.maximum.accumulate(tokens.ends)
     leads = np.append(True, tokens.starts[1:] >= reach[:-1])
     group = np.cumsum(leads) - 1
     group_starts = tokens.starts[leads]
     group_ends = reach[np.append(np.flatnonzero(leads)[1:], len(reach)) - 1]
-    cuts = cuts[np.append(True, cuts[1:] > cuts[:-1])] if len(cuts) else cuts  # where one mention follows another
+    cuts = cuts[np.append(True, cuts[1:] > cuts[:-1])]  # one mention may follow another
     of_cut = np.searchsorted(group_starts, cuts) - 1
     over = (of_cut >= 0) & (cuts < group_ends[of_cut])
     broken, counts = np.unique(of_cut[over], return_counts=True)
-    if not len(broken):
-        return tokens, 0
     inner = np.split(cuts[over], np.cumsum(counts)[:-1])
     pieces = _Pieces(whole)
     for number, between in zip(broken.tolist(), inner, strict=True):

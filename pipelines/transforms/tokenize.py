@@ -27,7 +27,7 @@ from schemas.tables import TOKEN_TABLES
 
 I32, I64 = npt.NDArray[np.int32], npt.NDArray[np.int64]
 
-BATCH_BYTES = 4 * 2**20
+BATCH_BYTES = 2**20
 """Of text that is encoded at once: the library keeps about a hundred bytes a token."""
 
 
