@@ -29,6 +29,9 @@ import pyarrow.parquet as pq
 from benchmarks.reading import SIZES_MB, repeated
 from benchmarks.timing import best_cpu_seconds, save
 from pipelines import sinks
+from pipelines.config import Build
+from pipelines.estimate import estimate
+from pipelines.inputs import plan_inputs
 from pipelines.sources.ranges import plan_ranges
 from pipelines.sources.wikidata import read_entities
 from pipelines.sources.wikipedia import RawPage, read_pages, read_siteinfo
@@ -42,6 +45,7 @@ from pipelines.transforms.wk_graphs import GraphRules, Tally, batch_graphs
 from pipelines.wikitext import Article, Site
 from schemas.dataset import Dataset
 from schemas.hashing import random_u64, row_order
+from schemas.manifest import read_manifest
 from schemas.tables import TABLES
 
 ROOT = Path(__file__).parent.parent
@@ -98,6 +102,7 @@ def read_articles(pages: Iterator[object], site: Site) -> Iterator[ArticleRow]:
 def measure_builds(dump: Path, wikidata: Path, folder: Path, rounds: int) -> dict[str, float]:
     """CPU seconds of builds and of the bare functions, best of the rounds; peak memory, greatest of the rounds."""
     figures: dict[str, float] = {}
+    costs: dict[int, dict[str, float]] = {}
     for size in SIZES_MB:
         with bz2.open(folder / f"{size}.xml.bz2", "wb") as file:
             file.writelines(repeated(dump, size * 10**6))
@@ -107,13 +112,48 @@ def measure_builds(dump: Path, wikidata: Path, folder: Path, rounds: int) -> dic
             words = ["-m", "wikiloom", "build", "--wikipedia", path, "--wikidata", wikidata, *KEEP, "--out", out]
             built = run(words)
             bare = run([__file__, "--bare", path, wikidata, out / ".build"])
+            costs[size] = stage_costs(out)
             for name, cost in (("build", built), ("bare", bare)):
                 cpu, peak = f"{name} {size} MB CPU s", f"{name} {size} MB peak MB"
                 figures[cpu] = round(min(figures.get(cpu, cost.cpu_seconds), cost.cpu_seconds), 2)
                 figures[peak] = round(max(figures.get(peak, 0), cost.peak_mb))
     small, large = SIZES_MB
     slopes = [figures[f"{name} {large} MB CPU s"] - figures[f"{name} {small} MB CPU s"] for name in ("build", "bare")]
-    return {**figures, "build / bare": round(slopes[0] / slopes[1], 2)}
+    rates = {
+        f"{name} of XML": float(f"{(costs[large][name] - costs[small][name]) / (large - small):.3g}")
+        for name in costs[small]
+    }
+    estimated = compare_estimate(folder / f"{large}.xml.bz2", wikidata, folder / f"{large}-0", figures, large)
+    return {**figures, "build / bare": round(slopes[0] / slopes[1], 2), **rates, **estimated}
+
+
+def compare_estimate(
+    dump: Path, wikidata: Path, out: Path, figures: dict[str, float], megabytes: int
+) -> dict[str, float]:
+    """What --dry-run says of a build, beside what it took."""
+    config = Build(wikipedia=(dump,), wikidata=(wikidata,), keep="linked", out=out)
+    found = estimate(config, plan_inputs(config))
+    taken = {
+        "CPU": (sum(found.cpu_seconds.values()), figures[f"build {megabytes} MB CPU s"]),
+        "memory": (found.memory_mb, figures[f"build {megabytes} MB peak MB"]),
+        "disk": (found.work_mb + found.dataset_mb, disk_bytes(out) / 1e6),
+    }
+    ratios = {f"estimated / taken, {name}": round(first / second, 2) for name, (first, second) in taken.items()}
+    return {"piece CPU ms a MB of XML": round(found.readings["wikipedia"].ms, 1), **ratios}
+
+
+def stage_costs(out: Path) -> dict[str, float]:
+    """What a build's stages took and left: CPU ms and kB, by name; for two sizes, the slope is a rate a MB."""
+    stages = read_manifest(out).rest["stages"]
+    cpu = {f"{name} CPU ms a MB": 1e3 * stage["cpu_seconds"] for name, stage in stages.items() if name != "graph"}
+    folders = {name: out / ".build" / name for name in ("wikipedia", "align", "wk_graphs")}
+    disk = {f"{name} kB a MB": disk_bytes(folder) / 1e3 for name, folder in folders.items()}
+    return {**cpu, **disk, "dataset kB a MB": (disk_bytes(out) - disk_bytes(out / ".build")) / 1e3}
+
+
+def disk_bytes(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def measure_sink(dataset: Path, folder: Path, rounds: int) -> dict[str, float]:

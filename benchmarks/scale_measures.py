@@ -39,6 +39,7 @@ from schemas.pages import PAGES
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 Figures = dict[str, float | int | str]
+TRIPLES = 20_000_000
 HUBS = (15, 1_000, 100_000)
 """Neighbours of an entity that pages sample from; 15 are all taken."""
 
@@ -84,25 +85,34 @@ def look_up(scale: float, folder: Path) -> Figures:
     return {**figures, "links a CPU s": round(rate), "own MB": round(own), "shared MB": round(shared)}
 
 
-def plan(scale: float, folder: Path) -> Figures:
-    """The beginning of stage align, in one process: items, articles, redirects, links."""
+def make_ranges(scale: float, folder: Path) -> Figures:
+    """What the stages before the alignment leave: items, articles, redirects, links."""
     articles, redirects, items, links = (
         int(scale * count) for count in (synthetic.ARTICLES, synthetic.REDIRECTS, synthetic.ITEMS, synthetic.LINKS)
     )
+    wikidata, wikipedia = stage_folders(scale, folder)
     hashes = hash_column(pa.chunked_array([synthetic.titles(np.arange(articles))]))
-    ranges = {
-        "wikidata": int(scale * synthetic.WIKIDATA_RANGES) + 1,
-        "wikipedia": int(scale * synthetic.WIKIPEDIA_RANGES) + 1,
-    }
-    wikidata, wikipedia = (
-        [folder / f"plan-{scale}/{name}/{number}" for number in range(count)] for name, count in ranges.items()
-    )
     edges = np.linspace(0, items, len(wikidata) + 1).astype(int)
     for path, first, last in zip(wikidata, edges, edges[1:], strict=False):
         synthetic.write_items(path, int(first), int(last), articles, items)
     numbers = np.split(np.arange(articles + redirects), [articles])
     for path, own, other in zip(wikipedia, *(np.array_split(part, len(wikipedia)) for part in numbers), strict=True):
         synthetic.write_pages(path, own, other, hashes, links // len(wikipedia))
+    return {"articles": articles, "redirects": redirects, "items": items, "links": links}
+
+
+def stage_folders(scale: float, folder: Path) -> tuple[list[Path], list[Path]]:
+    """The folders of all ranges of the stages wikidata and wikipedia."""
+    wikidata, wikipedia = (
+        [folder / f"stages-{scale}/{name}/{number}" for number in range(int(scale * count) + 1)]
+        for name, count in (("wikidata", synthetic.WIKIDATA_RANGES), ("wikipedia", synthetic.WIKIPEDIA_RANGES))
+    )
+    return wikidata, wikipedia
+
+
+def plan(scale: float, folder: Path) -> Figures:
+    """The beginning of stage align, in one process: items, articles, redirects, links."""
+    wikidata, wikipedia = stage_folders(scale, folder)
     rules = AlignRules(
         keep="linked",
         min_lead_words=5,
@@ -112,7 +122,7 @@ def plan(scale: float, folder: Path) -> Figures:
         valid_pages=0.01,
         test_pages=0.01,
     )
-    figures: Figures = {"articles": articles, "redirects": redirects, "items": items, "links": links}
+    figures: Figures = {"ranges": len(wikidata) + len(wikipedia)}
     with timed(figures, "plan_alignment"):
         plan_alignment(wikidata, wikipedia, no_lists(), rules, folder / "plan-index")
     return figures
@@ -123,11 +133,16 @@ def no_lists() -> Any:
     return TitleLists(ListedTitles(), PageProps(*(np.empty(0, np.int64) for _ in range(3))), {})
 
 
+def make_statements(scale: float, folder: Path) -> Figures:
+    """20 M statements between items that are all kept."""
+    entities = int(scale * TRIPLES) // synthetic.STATEMENTS
+    synthetic.write_items(folder / f"orders-{scale}", 0, entities, 0, entities)
+    return {}
+
+
 def orders(scale: float, folder: Path) -> Figures:
     """Stage graph, in one process: statements -> triples, both splits, the order of entities, neighbours."""
-    entities = int(scale * 20_000_000) // synthetic.STATEMENTS
-    wikidata = [folder / f"orders-{scale}"]
-    synthetic.write_items(wikidata[0], 0, entities, 0, entities)
+    entities, wikidata = int(scale * TRIPLES) // synthetic.STATEMENTS, [folder / f"orders-{scale}"]
     nothing = Statements(*(np.empty(0, np.int64) for _ in range(3)))
     kept, tally = np.arange(entities), Tally()
     figures: Figures = {"entities": entities}
@@ -142,14 +157,24 @@ def orders(scale: float, folder: Path) -> Figures:
     return {**figures, "triples": len(triples), "in-degree of the hottest": top, "inductive": refused or "split"}
 
 
+def make_anchors(scale: float, folder: Path) -> Figures:
+    """The anchors that the alignment of each range counted."""
+    links, entities = int(scale * synthetic.LINKS), int(scale * synthetic.ARTICLES)
+    folders = anchor_folders(scale, folder)
+    return {"rows": sum(synthetic.write_anchors(path, links // len(folders), entities) for path in folders)}
+
+
+def anchor_folders(scale: float, folder: Path) -> list[Path]:
+    """The folders of all ranges of stage align."""
+    return [folder / f"anchors-{scale}/{number}" for number in range(int(scale * synthetic.WIKIPEDIA_RANGES) + 1)]
+
+
 def anchors(scale: float, folder: Path) -> Figures:
     """The anchors table, in one process: (surface, entity) counts of all ranges added up and sorted."""
-    links, entities = int(scale * synthetic.LINKS), int(scale * synthetic.ARTICLES)
     columns = {field.name: np.empty(0, np.int64) for field in dataclasses.fields(Graph)}
-    graph = Graph(**{**columns, "items": np.arange(entities)})
-    folders = [folder / f"anchors-{scale}/{number}" for number in range(4)]
-    rows = sum(synthetic.write_anchors(path, links // len(folders), entities) for path in folders)
-    figures: Figures = {"links": links, "rows of all ranges": rows}
+    graph = Graph(**{**columns, "items": np.arange(int(scale * synthetic.ARTICLES))})
+    folders = anchor_folders(scale, folder)
+    figures: Figures = {"links": int(scale * synthetic.LINKS), "ranges": len(folders)}
     with timed(figures, "anchor_rows"):
         table = anchor_rows(folders, graph)
     return {**figures, "rows": table.num_rows}

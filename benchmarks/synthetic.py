@@ -55,9 +55,9 @@ def titles(numbers: I64) -> pa.Array:
     return names("Title ", numbers)
 
 
-def write(path: Path, columns: dict[str, pa.Array | I64]) -> None:
-    """Write columns as a stage's file in a build's work folder."""
-    table = pa.table(columns)
+def write(path: Path, columns: dict[str, pa.Array | I64], order: str | None = None) -> None:
+    """Write columns as a stage's file in a build's work folder, sorted by one of them."""
+    table = pa.table(columns).sort_by(order) if order else pa.table(columns)
     path.parent.mkdir(parents=True, exist_ok=True)
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with pa.ipc.new_file(str(path), table.schema, options=options) as writer:
@@ -121,7 +121,7 @@ def write_anchors(folder: Path, links: int, items: int) -> int:
     surfaces = popular(f"surfaces {folder.name}", links, SURFACES)
     pairs, counts = np.unique(popular(f"anchors {folder.name}", links, items) * SURFACES + surfaces, return_counts=True)
     columns = {"surface": titles(pairs), "item": pairs // SURFACES, "count": counts}
-    write(folder / "anchors.arrow", columns)
+    write(folder / "anchors.arrow", columns, order="surface")
     return len(pairs)
 
 

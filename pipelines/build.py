@@ -18,6 +18,7 @@ import numpy as np
 
 from pipelines import finish, inputs, sinks
 from pipelines.config import STAGES, Build
+from pipelines.estimate import print_estimate
 from pipelines.keys import READS, Rules, range_names, stage_keys
 from pipelines.records import read_json, remove_unfinished, save_array, write_json
 from pipelines.runner import run_jobs, run_transform
@@ -204,7 +205,7 @@ def build(config: Build, options: Any) -> None:
     require_splitter(config.parameters.sentences)
     plan = inputs.plan_inputs(config)
     if config.dry_run:
-        finish.print_plan(config, plan)
+        print_estimate(config, plan)
         return
     digests = inputs.digest_files(config)
     files = inputs.describe_files(config, digests)

@@ -1,170 +1,141 @@
 """The dataset card: README.md with the front matter that `datasets` and the Hub read."""
 
+import html
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.weaving.config import is_woven
-from schemas.manifest import Manifest, TableEntry
-from schemas.table import Table, column_docs
+from pipelines.queries import UPLOAD, filled_splits, queries
+from pipelines.report.about import inputs, licences, parameters, title
+from pipelines.report.funnel import by_count, read_drops
+from pipelines.report.markup import visible
+from schemas.manifest import Manifest
+from schemas.table import column_docs
 from schemas.tables import TABLES
 
-BUILT = "[cc-by-sa-4.0, cc0-1.0]"
-"""Licences of what is built from Wikipedia and Wikidata."""
-LICENCES = {"unknown": "the files name none", "other": "it is beside the files"}
-"""What the Hub's names say of a licence, where they don't name one."""
+LICENCES = {
+    "cc-by-sa-4.0": "text is from Wikipedia (CC BY-SA 4.0: name its authors, share alike)",
+    "cc0-1.0": "facts and labels are from Wikidata (CC0 1.0)",
+    "unknown": "that of the files it was made from; they name none",
+    "other": "that of the files it was made from; see what lies beside them",
+}
+"""What the Hub's names say."""
+DEFAULTS = ("pages", "triples", "examples")
+"""The configuration that `load_dataset` takes when none is named: the first that has rows."""
 
 
 def write_card(folder: Path, manifest: Manifest) -> None:
-    """Write FOLDER/README.md: configs and splits, counts, a line per column, queries."""
-    text = "\n".join([*_front_matter(manifest), *_head(manifest), *_columns(manifest), *_queries(manifest)])
-    (folder / "README.md").write_text(text + "\n", encoding="utf-8")
+    """Write FOLDER/README.md: configs and splits, sources, counts, a line per column, queries.
+
+    A manifest without some of its parts (language, inputs, parameters, drops) gives a card without them.
+    """
+    parts = (_front_matter, _head, _counts, _drops, _columns, _queries, _sharing)
+    lines = [line for part in parts for line in part(manifest)]
+    (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _front_matter(manifest: Manifest) -> list[str]:
-    licence = manifest.rest.get("licence", BUILT)
-    # Quoted, for a bare no (Norwegian) is false in YAML.
-    lines = ["---", f"license: {licence}", f'language: ["{manifest.rest["language"]}"]', "configs:"]
-    shown = dict(_with_rows(manifest))
-    default = next((name for name in ("pages", "triples", *shown) if name in shown), None)
-    for name, entry in shown.items():
-        lines += [f"- config_name: {name}", *(["  default: true"] if name == default else []), "  data_files:"]
-        for split, pattern in _splits(TABLES[name], entry):
-            lines += [f"  - split: {split}", f'    path: "{pattern}"']
-    return [*lines, "---", ""]
+def _front_matter(manifest: Manifest) -> Iterator[str]:
+    found = {name: filled_splits(manifest, name) for name in manifest.tables}
+    # A table without rows can't be loaded eagerly, so the card does not list it.
+    configs = {name: splits for name, splits in found.items() if splits}
+    default = next((name for name in DEFAULTS if name in configs), None)
+    yield "---"
+    yield f"license: {json.dumps(licences(manifest))}"
+    if "language" in manifest.rest:
+        # Quoted, for a bare no (Norwegian) is false in YAML.
+        yield f"language: {json.dumps([str(manifest.rest['language'])])}"
+    yield f"pretty_name: {json.dumps(title(manifest))}"
+    yield "configs:" if configs else "configs: []"
+    for name, splits in configs.items():
+        yield f"- config_name: {name}"
+        if name == default:
+            yield "  default: true"
+        yield "  data_files:"
+        for split, pattern in splits.items():
+            yield from (f"  - split: {split}", f'    path: "{pattern}"')
+    yield from ("---", "")
 
 
-def _splits(table: Table, entry: TableEntry) -> list[tuple[str, str]]:
-    """(split, glob) of the parts that have rows; `datasets` calls the one part of an unsplit table train."""
-    parts = [part for part in table.parts if any(shard.rows for shard in entry.split(part))]
-    return [(part if table.splits else "train", f"{table.folder}/{part}-*.parquet") for part in parts]
-
-
-def _with_rows(manifest: Manifest) -> list[tuple[str, TableEntry]]:
-    """A table without rows can't be loaded eagerly, so the card does not list it."""
-    return [(name, entry) for name, entry in manifest.tables.items() if entry.rows]
-
-
-def _head(manifest: Manifest) -> list[str]:
+def _head(manifest: Manifest) -> Iterator[str]:
     rest = manifest.rest
-    sources = [
-        f"- {file['name']} ({file['role']}, {file['bytes']:,} bytes, sha256 {file['sha256'][:16]})"
-        for file in rest["inputs"]
-    ]
-    settings = ", ".join(f"{key} {value}" for key, value in rest["parameters"].items())
-    return [
-        *_heading(manifest),
-        *sources,
-        "",
-        f"Parameters: {settings}.",
-        "",
-        "| table | split | rows |",
-        "|---|---|---|",
-        *(
-            f"| {name} | {part if TABLES[name].splits else ''} | {sum(shard.rows for shard in entry.split(part)):,} |"
-            for name, entry in manifest.tables.items()
-            for part in TABLES[name].parts
-            if entry.split(part)
-        ),
-        "",
-        "What was dropped, and why:" if rest["drops"] else "Nothing was dropped.",
-        "",
-        *(
-            f"- {stage}: " + ", ".join(f"{reason} {n:,}" for reason, n in reasons.items())
-            for stage, reasons in rest["drops"].items()
-        ),
-        "",
-    ]
+    yield from (f"# {_cell(title(manifest))}", "")
+    yield f"Made by wikiloom {_cell(rest.get('wikiloom', '(version unknown)'))}; digest `{manifest.digest}`."
+    yield "The same inputs and parameters give the same digest, on any machine."
+    yield ""
+    yield _licence_line(manifest)
+    if inputs(manifest):
+        yield from ("", "| input | role | bytes | sha256 |", "|---|---|---|---|")
+    for file in inputs(manifest):
+        size = file.get("bytes")
+        shown = f"{size:,}" if isinstance(size, int) else ""
+        yield f"| {_cell(file.get('name'))} | {_cell(file.get('role'))} | {shown} | `{_cell(file.get('sha256'))}` |"
+    if parameters(manifest):
+        settings = ", ".join(f"{_cell(key)} {_cell(value)}" for key, value in parameters(manifest).items())
+        yield from ("", f"Parameters: {settings}.")
+    yield ""
 
 
-def licences(manifest: Manifest) -> list[str]:
-    """The licences of a dataset, as the Hub names them."""
-    return str(manifest.rest.get("licence", BUILT)).strip("[]").split(", ")
+def _licence_line(manifest: Manifest) -> str:
+    return "Licences: " + "; ".join(LICENCES.get(name, _cell(name)) for name in licences(manifest)) + "."
 
 
-def _heading(manifest: Manifest) -> list[str]:
-    if "format" in manifest.rest:
-        return _import_heading(manifest)
-    return _woven_heading(manifest) if is_woven(manifest.rest["parameters"]) else _build_heading(manifest)
+def _counts(manifest: Manifest) -> Iterator[str]:
+    yield from ("## Tables", "", "| table | split | rows | files | MB |", "|---|---|---|---|---|")
+    for name, entry in manifest.tables.items():
+        table = TABLES[name]
+        for part in table.parts:
+            shards = entry.split(part)
+            if shards:
+                rows, size = sum(shard.rows for shard in shards), sum(shard.bytes for shard in shards)
+                split = part if table.splits else ""
+                yield f"| {name} | {split} | {rows:,} | {len(shards)} | {size / 1e6:,.2f} |"
+    yield ""
 
 
-def _woven_heading(manifest: Manifest) -> list[str]:
-    rest = manifest.rest
-    return [
-        "# Text woven with a knowledge graph",
-        "",
-        f"The texts of one dataset and the graphs of others, woven by wikiloom {rest['wikiloom']}; digest "
-        f"`{manifest.digest}`. Their licences hold for what is from them: {', '.join(licences(manifest))}. Made from "
-        "these datasets (sha256 is their digest):",
-        "",
-    ]
+def _drops(manifest: Manifest) -> Iterator[str]:
+    drops = read_drops(manifest)
+    if drops:
+        yield from ("## What was dropped, and why", "")
+        for stage, reasons in drops.items():
+            yield f"- {_cell(stage)}: " + ", ".join(f"{_cell(reason)} {n:,}" for reason, n in by_count(reasons))
+        yield ""
 
 
-def _build_heading(manifest: Manifest) -> list[str]:
-    rest = manifest.rest
-    return [
-        "# Text woven with a knowledge graph",
-        "",
-        f"Wikipedia ({rest['language']}) and Wikidata, aligned link by link. Made by wikiloom {rest['wikiloom']}; "
-        f"digest `{manifest.digest}`.",
-        "",
-        "Text is from Wikipedia (CC BY-SA 4.0), facts are from Wikidata (CC0 1.0). Made from:",
-        "",
-    ]
-
-
-def _import_heading(manifest: Manifest) -> list[str]:
-    rest = manifest.rest
-    return [
-        f"# {rest['format']} as tables",
-        "",
-        f"Imported by wikiloom {rest['wikiloom']} from files that others published; digest `{manifest.digest}`. Their "
-        f"licence holds for what is in them: {LICENCES.get(rest['licence'], rest['licence'])}. Made from:",
-        "",
-    ]
-
-
-def _columns(manifest: Manifest) -> list[str]:
-    lines = ["## Columns", ""]
+def _columns(manifest: Manifest) -> Iterator[str]:
+    yield from ("## Columns", "")
     for name in manifest.tables:
         table = TABLES[name]
-        lines += [f"### {name}", "", table.doc, ""]
-        lines += [f"- `{path}`: {doc}" for path, doc in column_docs(table.columns)]
-        lines += [""]
-    return lines
+        yield from (f"### {name}", "", table.doc, "")
+        yield from (f"- `{path}`: {doc}" for path, doc in column_docs(table.columns))
+        yield ""
 
 
-def _queries(manifest: Manifest) -> list[str]:
-    present = {name for name, _ in _with_rows(manifest)}
-    lines = [
-        "## Queries",
+def _queries(manifest: Manifest) -> Iterator[str]:
+    yield from ("## Queries", "")
+    yield "They run in the dataset's folder. Offsets count Unicode code points, half-open: `text[start:end]` in Python,"
+    yield "`substr(text, start + 1, end - start)` in DuckDB (not `substring_grapheme`), `str.slice(start, end - start)`"
+    yield "in Polars. `load_dataset` takes a folder, or the name of a repository on the Hub."
+    for query in queries(manifest):
+        yield from ("", f"{query.title}:", "", f"```{query.language}", query.text, "```")
+    yield ""
+
+
+def _sharing(manifest: Manifest) -> Iterator[str]:
+    names = ", ".join(_cell(file.get("name")) for file in inputs(manifest)) or "its sources"
+    version = manifest.rest.get("wikiloom", "(version unknown)")
+    yield from (
+        "## Sharing and citing",
         "",
-        "Offsets count Unicode code points, half-open. DuckDB counts from one: `substr(text, start + 1, end - start)`",
-        "(not `substring_grapheme`). Run these in the dataset's folder; eager `load_dataset` writes a second copy, so",
-        "large tables are better streamed.",
+        "```",
+        "hf upload USER/NAME . " + UPLOAD,
+        "```",
         "",
-    ]
-    if "pages" in present:
-        lines += [
-            "```sql",
-            'select title, link.target, link.entity, substr(text, link.start + 1, link."end" - link.start) as anchor',
-            "from (select title, text, unnest(links) as link from 'pages/*.parquet') limit 5;",
-            "```",
-            "",
-        ]
-    if "triples" in present:
-        lines += [
-            "```sql",
-            "select h.label as head, r.label as relation, t.label as tail from 'triples/train-*.parquet' x",
-            "join 'entities/*.parquet' h on x.head_index = h.entity_index",
-            "join 'relations/*.parquet' r on x.relation_index = r.relation_index",
-            "join 'entities/*.parquet' t on x.tail_index = t.entity_index limit 5;",
-            "```",
-            "",
-            "```python",
-            "import os",
-            "from datasets import load_dataset",
-            'triples = load_dataset(os.getcwd(), "triples", split="train", streaming=True)',
-            "print(next(iter(triples)))",
-            "```",
-            "",
-        ]
-    return lines
+    )
+    yield "Say which dataset it was by its digest, which any copy of it has:"
+    yield ""
+    yield f"> {_cell(title(manifest))}, digest {manifest.digest[:16]}, made by wikiloom {_cell(version)} from {names}."
+
+
+def _cell(value: object) -> str:
+    """Text for a line or a table: no markup, and no end of either."""
+    return html.escape(" ".join(visible(value).split()), quote=False).replace("|", "\\|").replace("`", "'")

@@ -11,6 +11,7 @@ import tyro
 
 from pipelines.config import Build
 from pipelines.importing.config import Import
+from pipelines.vocabulary import Vocabulary
 from pipelines.weaving.config import Weave
 from schemas.errors import DataError, UsageError, printable
 from wikiloom import parse
@@ -24,6 +25,18 @@ class Describe:
     """The dataset's folder."""
     html: Path | None = None
     """Write one self-contained page instead of tables on the terminal."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Show:
+    """Show one word-knowledge graph: its passage with the anchors marked, and its facts by label."""
+
+    data: tyro.conf.Positional[Path]
+    """The dataset's folder."""
+    graph: str
+    """A graph_id of wk_graphs; wikiloom describe shows some."""
+    svg: Path | None = None
+    """Also draw it into this file."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,20 +84,18 @@ class Explain:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainTokenizer:
-    """Train a SentencePiece Unigram vocabulary on a dataset's texts."""
+class TrainTokenizer(Vocabulary):
+    """Train a SentencePiece vocabulary on a dataset's texts, for any language."""
 
     data: tyro.conf.Positional[Path]
     """The dataset's folder."""
     out: Path
     """Folder for tokenizer.json."""
-    vocab_size: int = 8_000
-    """Pieces in the vocabulary, at most."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tokenize:
-    """Write token ids beside a dataset, under tokens/NAME."""
+    """Write token ids beside a dataset, under tokens/NAME. Any other option goes to Apache Beam, as --runner."""
 
     data: tyro.conf.Positional[Path]
     """The dataset's folder."""
@@ -93,7 +104,24 @@ class Tokenize:
     name: str = ""
     """NAME; by default the last part of the tokenizer's name."""
     max_length: int = 512
-    """Tokens of an entity's text, at most."""
+    """Tokens of an entity's or a relation's text, at most."""
+    workers: int = 1
+    """Worker processes; one alone encodes on all cores."""
+    range_mb: int = 32
+    """Megabytes of a table that one worker reads at a time."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("max_length", 8, 100_000), ("workers", 1, 1_024), ("range_mb", 1, 100_000)):
+            if not low <= getattr(self, name) <= high:
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} {getattr(self, name)}: expected {low} to {high}.")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.folder):
+            raise UsageError(f"--name {self.folder!r}: expected letters, digits, '.', '_' and '-' only.")
+
+    @property
+    def folder(self) -> str:
+        """NAME."""
+        return self.name or Path(self.tokenizer).name
 
 
 def run(command: str, arguments: list[str]) -> int:
@@ -132,6 +160,14 @@ def _describe(arguments: list[str]) -> int:
     else:
         write_html(config.data, config.html)
         print(f"wrote {config.html}")
+    return 0
+
+
+def _show(arguments: list[str]) -> int:
+    config = parse(Show, "show", arguments)
+    from pipelines.show import show_graph
+
+    show_graph(config.data, config.graph, config.svg)
     return 0
 
 
@@ -193,29 +229,33 @@ def _explain(arguments: list[str]) -> int:
 
 def _train_tokenizer(arguments: list[str]) -> int:
     config = parse(TrainTokenizer, "train-tokenizer", arguments)
-    if not 100 <= config.vocab_size <= 1_000_000:
-        raise UsageError(f"--vocab-size {config.vocab_size}: expected 100 to 1000000.")
-    from pipelines.transforms.tokenize import train_tokenizer
+    from pipelines.train_tokenizer import train_tokenizer
     from schemas.dataset import Dataset
 
-    size = train_tokenizer(Dataset(config.data), config.out, vocab_size=config.vocab_size)
-    print(f"{config.out}: a vocabulary of {size:,} pieces")
+    trained = train_tokenizer(Dataset(config.data), config.out, config)
+    print(f"{config.out}: a vocabulary of {trained.pieces:,} pieces, from {trained.lines:,} lines of text")
+    for reason, lines in trained.dropped.items():
+        print(f"  {lines:,} lines left out: {reason}")
     return 0
 
 
 def _tokenize(arguments: list[str]) -> int:
-    config = parse(Tokenize, "tokenize", arguments)
-    name = config.name or Path(config.tokenizer).name
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise UsageError(f"--name {name!r}: expected letters, digits, '.', '_' and '-' only.")
-    if not 8 <= config.max_length <= 100_000:
-        raise UsageError(f"--max-length {config.max_length}: expected 8 to 100000.")
-    from pipelines.transforms.tokenize import tokenize_dataset
+    config, others = parse(Tokenize, "tokenize", arguments, passing_on=True)
+    logging.getLogger().setLevel(logging.ERROR)
+    from pipelines.runner import beam_options
+    from pipelines.stopping import stoppable
+    from pipelines.tokens import TokenOptions, tokenize_dataset
     from schemas.dataset import Dataset
 
-    manifest = tokenize_dataset(Dataset(config.data), config.tokenizer, name, max_length=config.max_length)
+    ours = ["--" + field.name.replace("_", "-") for field in dataclasses.fields(Tokenize)]
+    beam = beam_options(others, config.workers, ours, "tokenize")
+    options = TokenOptions(
+        max_length=config.max_length, range_bytes=config.range_mb * 2**20, threads=config.workers == 1, beam=beam
+    )
+    with stoppable("run the same command again to go on"):
+        manifest = tokenize_dataset(Dataset(config.data), config.tokenizer, config.folder, options)
     rows = ", ".join(f"{table} {entry.rows:,}" for table, entry in manifest.tables.items())
-    print(f"{config.data}/tokens/{name}: {rows}")
+    print(f"{config.data}/tokens/{config.folder}: {rows}")
     return 0
 
 
@@ -246,6 +286,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "import": _import,
     "weave": _weave,
     "describe": _describe,
+    "show": _show,
     "validate": _validate,
     "audit": _audit,
     "diff": _diff,

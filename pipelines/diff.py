@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.report.sections import inputs
+from pipelines.report.about import inputs
 from pipelines.row_hashes import NameHashes, row_hashes
 from pipelines.scan import count_rows, groups, read_group, scan
 from schemas.dataset import Dataset

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.columns import elements, numbers, values
+from pipelines.report.about import parameters
 from pipelines.report.funnel import read_drops
-from pipelines.report.sections import parameters
 from pipelines.scan import groups, read_group, scan
 from pipelines.transforms.articles import count_words
 from pipelines.wikitext import Site

@@ -1,5 +1,6 @@
 """The end of a build: the small tables, the manifest, the card."""
 
+import bisect
 import contextlib
 import dataclasses
 import importlib.metadata
@@ -19,8 +20,8 @@ import pyarrow.compute as pc
 from pipelines.card import write_card
 from pipelines.config import STAGES, Build
 from pipelines.keys import key_of
-from pipelines.records import read_json, read_records, write_json
-from pipelines.transforms.align import entity_names
+from pipelines.records import BATCH_ROWS, read_json, read_record_batches, read_records, write_json
+from pipelines.transforms.align import ANCHOR_COUNTS, entity_names
 from pipelines.transforms.graph import Graph
 from pipelines.transforms.titles import NO_ITEM, TitleIndex, are_in, hash_column
 from schemas.digest import dataset_digest
@@ -30,12 +31,11 @@ from schemas.tables import TABLES
 from wikiloom import __version__
 
 if TYPE_CHECKING:
-    from pipelines import inputs
     from pipelines.build import Builder
 
 
-ANCHORS_AT_ONCE, ANCHORS_SAMPLED = 1 << 21, 1_000
-"""Rows of anchors that are added up in memory, about; one in so many is looked at to say where they are cut."""
+ANCHOR_BATCHES = 1_000
+"""Batches of anchors that are added up in memory, about."""
 CAN_BE_CUT = {
     "wikidata": "wikidata dump",
     "wikipedia": "wikipedia dump",
@@ -57,11 +57,15 @@ def redirect_rows(index_folder: Path) -> pa.Table:
 def anchor_rows(align_folders: Sequence[Path], graph: Graph) -> pa.Table:
     """The anchors table: counts of all ranges added up, sorted by surface and entity."""
     files = [folder / "anchors.arrow" for folder in align_folders]
+    # The first surface of each batch, in order as all of the file is.
+    starts = [read_records(file, ["surface"])["surface"][::BATCH_ROWS].to_pylist() for file in files]
     schema, keys = TABLES["anchors"].schema, ["surface", "entity_index"]
     pieces = [schema.empty_table()]
     # Stretch by stretch of the alphabet: beside the table, memory holds the counts of one.
-    for bounds in itertools.pairwise(["", *_alphabet_cuts(files), None]):
-        rows = pa.concat_tables([_read_between(file, *bounds) for file in files])
+    for bounds in itertools.pairwise(["", *_alphabet_cuts(starts), None]):
+        rows = pa.concat_tables(
+            [_read_between(file, first, *bounds) for file, first in zip(files, starts, strict=True)]
+        )
         indices = pa.array(graph.entity_index(rows["item"].to_numpy()), pa.int32())
         rows = pa.table([rows["surface"], indices, rows["count"]], schema=schema)
         added = rows.group_by(keys, use_threads=False).aggregate([("count", "sum")]).rename_columns([*keys, "count"])
@@ -69,17 +73,18 @@ def anchor_rows(align_folders: Sequence[Path], graph: Graph) -> pa.Table:
     return pa.concat_tables(pieces)
 
 
-def _alphabet_cuts(files: Sequence[Path]) -> list[str]:
-    """Surfaces, in order, between which about ANCHORS_AT_ONCE rows lie."""
-    columns = (read_records(file, ["surface"])["surface"] for file in files)
-    sample = sorted(text for column in columns for text in column[::ANCHORS_SAMPLED].to_pylist())
-    step = ANCHORS_AT_ONCE // ANCHORS_SAMPLED
-    return sorted(set(sample[step::step]))
+def _alphabet_cuts(starts: Sequence[list[str]]) -> list[str]:
+    """Surfaces, in order, between which lie the rows of about ANCHOR_BATCHES batches."""
+    cuts = sorted(itertools.chain(*starts))[ANCHOR_BATCHES::ANCHOR_BATCHES]
+    return sorted(set(cuts))
 
 
-def _read_between(file: Path, first: str, behind: str | None) -> pa.Table:
-    """Counts of the surfaces in [first, behind); without `behind` all the rest."""
-    rows = read_records(file)
+def _read_between(file: Path, starts: list[str], first: str, behind: str | None) -> pa.Table:
+    """Counts of the surfaces in [first, behind), without `behind` all the rest, of a file whose batches so start."""
+    low = max(bisect.bisect_left(starts, first) - 1, 0)
+    high = len(starts) if behind is None else bisect.bisect_left(starts, behind)
+    batches = itertools.islice(read_record_batches(file, first=low), high - low)
+    rows = pa.Table.from_batches(batches, ANCHOR_COUNTS)
     inside = pc.greater_equal(rows["surface"], first)
     return rows.filter(inside if behind is None else pc.and_(inside, pc.less(rows["surface"], behind)))
 
@@ -206,13 +211,6 @@ def is_done(out: Path, key: str) -> bool:
         raise DataError(
             f"{out}/manifest.json is not that of a whole dataset. Remove {out}, or give --out a new folder."
         ) from error
-
-
-def print_plan(config: Build, plan: "inputs.Plan") -> None:
-    """--dry-run: stages, ranges and bytes."""
-    for name, ranges in (("wikidata", plan.wikidata), ("wikipedia", plan.wikipedia)):
-        print(f"{name}: {len(ranges)} ranges, {sum(r.end - r.start for r in ranges) / 1e6:,.1f} MB compressed")
-    print(f"then align, graph, wk_graphs, and {len(TABLES) - 1} tables in {config.out}. Nothing written.")
 
 
 def print_summary(out: Path, manifest: Manifest, *, keep_work: bool = False) -> None:

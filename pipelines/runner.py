@@ -93,9 +93,11 @@ def run_transform(
         )
 
 
-def beam_options(arguments: Sequence[str], workers: int, ours: Sequence[str]) -> PipelineOptions:
+def beam_options(
+    arguments: Sequence[str], workers: int, ours: Sequence[str], command: str = "build"
+) -> PipelineOptions:
     """Beam's options from the flags that are not ours; UsageError for a flag that Beam does not know either."""
-    _require_known(arguments, ours)
+    _require_known(arguments, ours, command)
     defaults = [f"--runner={LOCAL_RUNNER}"] if not any(a.split("=")[0] == "--runner" for a in arguments) else []
     if workers > 1:
         defaults += [f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"]
@@ -211,10 +213,10 @@ def _watched(label: str, jobs: Sequence[Job], skipped: int) -> Iterator[None]:
             progress.update(skipped + sum(job.marker.exists() for job in jobs))
 
 
-def _require_known(arguments: Sequence[str], ours: Sequence[str]) -> None:
+def _require_known(arguments: Sequence[str], ours: Sequence[str], command: str) -> None:
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> Any:
-            raise UsageError(f"{message}. See wikiloom build --help and Apache Beam's pipeline options.")
+            raise UsageError(f"{message}. See wikiloom {command} --help and Apache Beam's pipeline options.")
 
     parser = Parser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     for options in PipelineOptions.__subclasses__():
@@ -224,4 +226,4 @@ def _require_known(arguments: Sequence[str], ours: Sequence[str]) -> None:
     if unknown:
         flag = unknown[0].split("=")[0]
         known = [*ours, *parser._option_string_actions]
-        raise UsageError(f"Unknown option {flag}.{nearest(flag, known)} See wikiloom build --help.")
+        raise UsageError(f"Unknown option {flag}.{nearest(flag, known)} See wikiloom {command} --help.")

@@ -28,12 +28,15 @@ ROWS_PER_SHARD = {"pages": 20_000, "wk_graphs": 200_000, "tokens_wk_graphs": 500
 
 DEFAULT_ROWS_PER_SHARD = 200_000
 ROW_GROUP_BYTES = 64 * 2**20
-RUN_BYTES = 64 * 2**20
+"""Bytes of a row group in memory, at most; and of the rows that are merged at once."""
+RUN_BYTES = 32 * 2**20
 """Rows that are sorted in memory, about."""
-RUN_BATCH_ROWS = 1_000
+RUN_BATCH_ROWS = 500
 """Rows of a run that are read at once."""
+DIGEST_BYTES = 8 * 2**20
+"""Rows of a Parquet file that are read at once for the digest, about."""
 MERGE_ROWS = 1 << 16
-"""Rows of a shard that are merged in memory, about."""
+"""Rows of a shard that are merged at once, at most."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,9 +174,8 @@ def table_entry(table: Table, folder: Path, shards: Sequence[Shard]) -> TableEnt
     """The manifest's entry: the shards in order, and the logical digest of their rows."""
     ordered = sorted(shards, key=lambda shard: (_part_of(table, shard), shard.path))
     digest = TableDigest(table)
-    groups = _groups_at_once(table)
     for shard in ordered:
-        for rows in _read_groups(folder / shard.path, groups):
+        for rows in _read_pieces(folder / shard.path):
             digest.update(rows)
     return TableEntry(schema_version=table.version, rows=digest.rows, digest=digest.hexdigest(), shards=ordered)
 
@@ -185,7 +187,9 @@ def cut_rows(rows: int, rows_per_shard: int) -> list[tuple[int, int]]:
 
 def read_batches(path: Path) -> Iterator[pa.Table]:
     """The row groups of one Parquet file, one at a time, page checksums verified."""
-    yield from _read_groups(path, 1)
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group)
 
 
 def file_digest(path: Path) -> str:
@@ -219,15 +223,13 @@ def _bounded(group: pa.Table) -> Iterator[pa.Table]:
         yield from _bounded(group.slice(half))
 
 
-def _read_groups(path: Path, at_once: int) -> Iterator[pa.Table]:
+def _read_pieces(path: Path) -> Iterator[pa.Table]:
+    """A Parquet file's rows, page checksums verified, in pieces of about DIGEST_BYTES."""
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        for group in range(0, file.num_row_groups, at_once):
-            yield file.read_row_groups(range(group, min(group + at_once, file.num_row_groups)))
-
-
-def _groups_at_once(table: Table) -> int:
-    """Row groups of about MERGE_ROWS rows, one at least."""
-    return max(MERGE_ROWS // table.row_group_rows, 1)
+        size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
+        rows = max(1, DIGEST_BYTES * file.metadata.num_rows // max(size, 1))
+        for batch in file.iter_batches(min(rows, MERGE_ROWS)):
+            yield pa.Table.from_batches([batch])
 
 
 def _split_codes(table: Table, rows: pa.Table) -> npt.NDArray[np.int8]:
@@ -281,7 +283,9 @@ def merge(table: Table, job: ShardJob) -> Iterator[pa.Table]:
     order = np.argsort(np.concatenate(keys), kind="stable") if keys else np.empty(0, np.int64)
     sources = np.repeat(np.arange(len(keys)), [len(own) for own in keys])[order]
     done = np.zeros(len(keys), np.int64)
-    groups, at_once = cut_rows(len(order), table.row_group_rows), _groups_at_once(table)
+    most = max(1, ROW_GROUP_BYTES // _row_bytes(job))
+    groups = cut_rows(len(order), min(table.row_group_rows, most))
+    at_once = max(1, min(MERGE_ROWS, most) // table.row_group_rows)
     for first in range(0, len(groups), at_once):
         piece = groups[first : first + at_once]
         start, end = piece[0][0], piece[-1][1]
@@ -297,6 +301,15 @@ def merge(table: Table, job: ShardJob) -> Iterator[pa.Table]:
         merged = pa.concat_tables(slices)
         merged = _in_order(merged, np.argsort(merged["_key"].to_numpy(), kind="stable"))
         yield from (merged.slice(low - start, high - low) for low, high in piece)
+
+
+def _row_bytes(job: ShardJob) -> int:
+    """What a row takes in memory, judged by the first ones."""
+    if not job.slices:
+        return 1
+    path, start, end = job.slices[0]
+    rows = _read_slice(path, start, min(end, start + RUN_BATCH_ROWS))
+    return max(1, rows.nbytes // rows.num_rows)
 
 
 def _in_order(rows: pa.Table, order: npt.NDArray[np.int64]) -> pa.Table:

@@ -16,6 +16,7 @@ from pipelines.runner import run_jobs
 from pipelines.transforms.entities import EntityShardJob, RecordJob, record_range, write_entity_shard
 from pipelines.work import keep_only
 from schemas.manifest import Shard, TableEntry
+from schemas.table import Table
 from schemas.tables import TABLES
 
 
@@ -34,6 +35,8 @@ class TableWriter:
     rows_per_shard: int
     """0 for each table's own default."""
     options: Any
+    definitions: Mapping[str, Table] = dataclasses.field(default_factory=lambda: TABLES)
+    """The tables that there are, by name."""
     entries: dict[str, TableEntry] = dataclasses.field(default_factory=dict)
     """What is whole, for the manifest."""
 
@@ -41,7 +44,7 @@ class TableWriter:
         """Write a table that fits into memory; its rows are only made where it is not whole."""
         if not self._is_whole(name):
             rows = make_rows()
-            self._finish(name, sinks.write_table(TABLES[name], rows, self.folder / name, self._rows(name)))
+            self._finish(name, sinks.write_table(self.definitions[name], rows, self.folder / name, self._rows(name)))
 
     def write_shards(self, name: str, write: Callable[[Path], Sequence[Shard]]) -> None:
         """Write a table that may be larger than memory: `write` is given its folder."""
@@ -90,7 +93,7 @@ class TableWriter:
         A build that is killed in between goes on here: what has moved is whole where it is.
         """
         (self.out / "manifest.json").unlink(missing_ok=True)
-        for name, table in TABLES.items():
+        for name, table in self.definitions.items():
             staged = self.folder / name / table.folder
             if name not in self.entries or staged.is_dir():
                 shutil.rmtree(self.out / table.folder, ignore_errors=True)
@@ -104,7 +107,7 @@ class TableWriter:
             return False
         document = read_json(folder / "entry.json")
         entry = TableEntry(**{**document, "shards": [Shard(**shard) for shard in document["shards"]]})
-        root = folder if (folder / TABLES[name].folder).is_dir() else self.out
+        root = folder if (folder / self.definitions[name].folder).is_dir() else self.out
         paths = [(root / shard.path, shard.bytes) for shard in entry.shards]
         if all(path.is_file() and path.stat().st_size == size for path, size in paths):
             self.entries[name] = entry
@@ -114,14 +117,15 @@ class TableWriter:
         return False
 
     def _finish(self, name: str, shards: Sequence[Shard]) -> None:
-        entry = sinks.table_entry(TABLES[name], self.folder / name, shards)
+        entry = sinks.table_entry(self.definitions[name], self.folder / name, shards)
         write_json(self.folder / name / "entry.json", dataclasses.asdict(entry))
         self.entries[name] = entry
 
     def _merge_jobs(self, name: str, files: Sequence[Path]) -> list[sinks.MergeJob]:
-        folder, table = self.folder / name, TABLES[name]
+        folder, table = self.folder / name, self.definitions[name]
         plan = sinks.plan_shards(table, files, self._rows(name))
         return [sinks.MergeJob(table, job, folder, folder / f"{job.name}.json") for job in plan]
 
     def _rows(self, name: str) -> int:
-        return self.rows_per_shard or sinks.ROWS_PER_SHARD.get(name, sinks.DEFAULT_ROWS_PER_SHARD)
+        by_table = sinks.ROWS_PER_SHARD.get(self.definitions[name].name, sinks.DEFAULT_ROWS_PER_SHARD)
+        return self.rows_per_shard or by_table

@@ -30,7 +30,7 @@ def locked(work: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             holder = file.read(200).strip() or "a process"
-            message = f"{work.parent}: another build ({holder}) is writing it. Wait for its end, or give another --out."
+            message = f"{work.parent}: another build ({holder}) is writing it. Wait for its end, or write to another."
             raise DataError(message) from None
         if not _is_at(file.fileno(), work / "lock"):
             raise DataError(f"{work.parent}: another build has just ended in it. Run the same command again.")

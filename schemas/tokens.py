@@ -12,10 +12,12 @@ TOKEN_TRIPLE = pa.struct(
     ]
 )
 
+TOKEN_SPAN = pa.struct([column("start", pa.int32(), "first token"), column("end", pa.int32(), "one past the last")])
+
 TOKENS_WK_GRAPHS = Table(
     name="tokens_wk_graphs",
-    version=1,
-    doc="wk_graphs with token ids; an anchor's own tokens give way to its mark.",
+    version=2,
+    doc="wk_graphs with token ids; an anchor's own tokens give way to its mark, and lie beside.",
     sort_by=["hash(graph_id)"],
     splits=("train", "valid", "test"),
     row_group_rows=1_024,
@@ -24,6 +26,8 @@ TOKENS_WK_GRAPHS = Table(
         column("split", pa.string(), "train | valid | test"),
         column("units", list_of(pa.int32()), "in text order: a token id, or -1 - k where anchor k stands"),
         column("anchors", list_of(pa.int32()), "entity_index of anchor k"),
+        column("spans", list_of(TOKEN_SPAN), "where anchor k's own tokens stand in the text's, marks undone"),
+        column("mention_ids", list_of(pa.int32()), "the anchors' own tokens, one after the other: end - start each"),
         column("triples", list_of(TOKEN_TRIPLE), "facts about the anchors"),
     ],
 )

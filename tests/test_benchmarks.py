@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.scale import RISKS
 from pipelines.config import Build
+from pipelines.estimate import RATES
 from pipelines.runner import beam_options
 from tests.conftest import ROOT
 from wikiloom import parse
@@ -46,3 +47,11 @@ def test_scale_md_and_the_kept_results_name_the_same_risks():
 @pytest.mark.parametrize("script", sorted(set(re.findall(r"benchmarks[./](\w+)", SCALE)) - {"results"}))
 def test_scale_md_names_benchmarks_that_there_are(script):
     assert (ROOT / "benchmarks" / f"{script}.py").is_file()
+
+
+@pytest.mark.parametrize("name", ["align_ms", "wk_graphs_ms", "tables_ms", "align_kb", "wk_graphs_kb", "dataset_kb"])
+def test_a_dry_runs_rates_are_those_that_were_measured(name):
+    figures = json.loads((ROOT / "benchmarks/results/build.json").read_text(encoding="utf-8"))["figures"]
+    stage, _, unit = name.rpartition("_")
+    measured = figures[f"{stage} {'CPU ms' if unit == 'ms' else 'kB'} a MB of XML"]
+    assert getattr(RATES, name) == pytest.approx(measured, rel=0.3)

@@ -77,7 +77,8 @@ class Source:
 def open_source(dataset: Dataset, tokens: Dataset) -> Source:
     """DataError where the dataset has no entities or relations, or the tokenizer lacks a special token."""
     tokenizer = load_tokenizer(tokens)
-    sizes = TableSizes(tokenizer.get_vocab_size(), dataset.rows("entities"), dataset.rows("relations"))
+    words = max(tokenizer.get_vocab().values()) + 1  # there may be ids that no token has
+    sizes = TableSizes(words, dataset.rows("entities"), dataset.rows("relations"))
     for name, rows in (("entities", sizes.entities), ("relations", sizes.relations)):
         if not rows:
             raise DataError(f"{dataset.folder} has no {name}, which training needs. Build it with a larger --keep.")

@@ -11,7 +11,7 @@ from pipelines import sinks
 from pipelines.columns import values
 from pipelines.facts import INDICES, TRUE_SPLITS, Facts, read_facts
 from pipelines.names import Names
-from pipelines.report.sections import inputs
+from pipelines.report.about import inputs
 from pipelines.scan import scan, scan_places
 from pipelines.sources.lists import read_fact_lines
 from schemas.dataset import Dataset

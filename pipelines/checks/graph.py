@@ -14,7 +14,7 @@ from pipelines.checks.wk_graphs import PageIndex, hash_array
 from pipelines.columns import I64, lengths, numbers, values
 from pipelines.facts import INDICES, TRUE_SPLITS, read_facts
 from pipelines.names import ITEM
-from pipelines.report.sections import parameters
+from pipelines.report.about import parameters
 from pipelines.weaving.config import is_woven
 
 

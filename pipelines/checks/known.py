@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from pipelines.columns import I64
 from pipelines.names import read_names
-from pipelines.report.sections import parameters
+from pipelines.report.about import parameters
 from schemas.dataset import Dataset
 
 SIDES = ("train", "valid", "test", "none")

@@ -12,6 +12,7 @@ from pipelines import sinks
 from pipelines.checks.problems import Checker, Problem, where
 from pipelines.columns import elements, numbers, values
 from pipelines.scan import scan
+from pipelines.tokenizer import Encoder, read_tokenizer
 from schemas.dataset import Dataset
 
 COPIED = {"wk_graphs": "graph_id", "pages": "page_id", "entities": "entity_index", "relations": "relation_index"}
@@ -23,23 +24,36 @@ class TokenRows(Checker):
 
     def __init__(self, tokens: Dataset, table: str) -> None:
         self._table = table
-        size = tokens.manifest.rest.get("vocab_size")
+        size, special, parameters = (tokens.manifest.rest.get(key) for key in ("vocab_size", "special", "parameters"))
         self._vocabulary = size if isinstance(size, int) else 0
+        special = special if isinstance(special, dict) else {}
+        self._special = [number for role, number in special.items() if role != "unk" and isinstance(number, int)]
+        longest = parameters.get("max_length") if isinstance(parameters, dict) else 0
+        self._longest = longest if isinstance(longest, int) else 0
 
     def check(self, rows: pa.Table, part: str) -> Iterator[Problem]:
-        """Ids lie in the vocabulary; each anchor of a graph has its one mark, and facts hang on anchors."""
-        for name in ("units",) if self._table == "wk_graphs" else ("ids", "name_ids"):
-            if name not in rows.column_names:
-                continue
-            lists = values(rows, name)
-            ids = lists.flatten().to_numpy(zero_copy_only=False)
-            wrong = (ids >= self._vocabulary) | ((ids < 0) & (name != "units"))
-            parents = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False).astype(np.int64)
-            yield from where(
-                wrong, name, lambda i, n=name, x=ids: f"{n} has {x[i]}, not one of {self._vocabulary}", parents
-            )
+        """Ids lie in the vocabulary and are no special tokens; each anchor has its one mark, and its own tokens."""
+        for name in ("units", "mention_ids", "ids", "name_ids"):
+            if name in rows.column_names:
+                yield from self._ids(name, values(rows, name))
         if self._table == "wk_graphs":
             yield from self._marks(rows)
+            yield from self._spans(rows)
+
+    def _ids(self, name: str, lists: pa.Array) -> Iterator[Problem]:
+        ids = lists.flatten().to_numpy(zero_copy_only=False)
+        parents = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False).astype(np.int64)
+        wrong = (ids >= self._vocabulary) | ((ids < 0) & (name != "units"))
+        yield from where(wrong, name, lambda i: f"{name} has {ids[i]}, not one of {self._vocabulary}", parents)
+        special = np.isin(ids, self._special)
+        yield from where(special, "special", lambda i: f"{name} has {ids[i]}, a special token", parents)
+        if self._table in ("entities", "relations"):
+            sizes = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
+            yield from where(
+                sizes > self._longest,
+                "max_length",
+                lambda i: f"{name} has {sizes[i]} tokens, expected at most {self._longest}",
+            )
 
     def _marks(self, rows: pa.Table) -> Iterator[Problem]:
         units, count = (
@@ -61,6 +75,33 @@ class TokenRows(Checker):
             outside, "anchor", lambda i: f"anchor {anchors[i]} is not one of {count[facts.rows[i]]}", facts.rows
         )
 
+    def _spans(self, rows: pa.Table) -> Iterator[Problem]:
+        """A span begins behind the words before its mark and the anchors' tokens before it; its size is that of its own
+        tokens, of which there are as many as in mention_ids."""
+        spans = elements(rows, "spans")
+        starts, ends = spans.numbers("start"), spans.numbers("end")
+        units = values(rows, "units")
+        ids = units.flatten().to_numpy(zero_copy_only=False)
+        marks = np.flatnonzero(ids < 0)
+        of_marks = pc.list_parent_indices(units).to_numpy(zero_copy_only=False).astype(np.int64)[marks]
+        if not np.array_equal(of_marks, spans.rows):
+            counts = [np.bincount(found, minlength=rows.num_rows) for found in (of_marks, spans.rows)]
+            yield from where(
+                counts[0] != counts[1], "spans", lambda i: f"{counts[1][i]} spans for {counts[0][i]} marks"
+            )
+            return
+        first = np.append(0, np.cumsum(pc.list_value_length(units).to_numpy(zero_copy_only=False)))[spans.rows]
+        number = np.arange(len(marks)) - np.searchsorted(spans.rows, spans.rows)
+        sizes = np.append(0, np.cumsum(ends - starts))
+        before = sizes[:-1] - sizes[np.searchsorted(spans.rows, spans.rows)]
+        wrong = (starts != marks - first - number + before) | (ends < starts)
+        yield from where(wrong, "spans", lambda i: f"span {starts[i]}-{ends[i]} is not where its mark is", spans.rows)
+        own = pc.list_value_length(values(rows, "mention_ids")).to_numpy(zero_copy_only=False)
+        asked = np.bincount(spans.rows, weights=ends - starts, minlength=rows.num_rows)
+        yield from where(
+            own != asked, "mention_ids", lambda i: f"mention_ids has {own[i]} tokens, the spans {asked[i]:.0f}"
+        )
+
 
 def check_tokens(dataset: Dataset, tokens: Dataset) -> Iterator[str]:
     """The tokenizer is the one that made them; ids, anchors and facts are those of the dataset's rows, in its order."""
@@ -69,6 +110,11 @@ def check_tokens(dataset: Dataset, tokens: Dataset) -> Iterator[str]:
         yield f"{made_by} is missing. Tokenize again."
     elif sinks.file_digest(made_by) != tokens.manifest.rest.get("tokenizer"):
         yield f"{made_by}: its bytes are not those of the tokenizer that made these tokens. Tokenize again."
+    else:
+        encoder = Encoder(str(made_by), read_tokenizer(str(tokens.folder)).data)
+        for key, true in (("vocab_size", encoder.vocab_size), ("special", encoder.special)):
+            if (said := tokens.manifest.rest.get(key)) != true:
+                yield f"{tokens.folder}/manifest.json: {key} is {said}, the tokenizer's {true}. Tokenize again."
     for name, column in COPIED.items():
         if name not in tokens.manifest.tables:
             yield f"{tokens.folder}/manifest.json: table {name} is missing. Tokenize again."

@@ -11,7 +11,7 @@ from pipelines.checks.known import Known, add_at
 from pipelines.checks.problems import Checker, Problem, span_problems, where
 from pipelines.columns import I64, Elements, elements, lengths, numbers, values
 from pipelines.facts import INDICES, Facts, graph_split, read_facts
-from pipelines.report.sections import parameters
+from pipelines.report.about import parameters
 from schemas.hashing import hash_strings, random_u64
 
 U64 = npt.NDArray[np.uint64]

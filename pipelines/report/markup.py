@@ -38,24 +38,26 @@ table { border-collapse: collapse; font-size: .9rem; margin: .6rem 0 1.4rem; }
 caption { text-align: left; padding-bottom: .4rem; }
 th, td { text-align: left; vertical-align: top; padding: .32rem 1.4rem .32rem 0; border-bottom: 1px solid var(--line); }
 th { font-weight: 550; color: var(--quiet); border-bottom-color: var(--quiet); white-space: nowrap; }
-td { overflow-wrap: anywhere; min-width: 3rem; }
-.name { white-space: nowrap; }
+td { overflow-wrap: break-word; min-width: 3rem; max-width: 22rem; }
+th:last-child, td:last-child { padding-right: 0; } .name { white-space: nowrap; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.best { font-weight: 650; }
 td svg { display: block; margin-top: .42rem; max-width: none; }
 svg { max-width: 100%; height: auto; font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue",
   Arial, sans-serif; }
-figure { margin: 1.4rem 0; } figure > svg, .graph > svg { width: 100%; }
+figure { margin: 1.4rem 0; } figure svg { width: 100%; }
+.drawn-wide svg, .drawn-narrow svg { display: block; } .drawn-narrow { display: none; }
 figcaption { font-size: .875rem; }
-.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1.2rem 2rem; }
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr)); gap: 1.8rem 2rem; }
 .plots figure { margin: 0; }
-.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 0 3rem; }
-.graph { border: 1px solid var(--line); border-radius: 8px; padding: 1.4rem 1.4rem .8rem; }
-.excerpt { border-left: 3px solid var(--line); padding: .1rem 0 .1rem 1rem; margin: .8rem 0 1.4rem;
-  white-space: pre-line; overflow-wrap: anywhere; max-width: 46rem; }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 0 3rem; }
+.columns > div { min-width: 0; }
+.graph { border: 1px solid var(--line); border-radius: 8px; padding: 1.2rem 1.4rem .4rem; margin-bottom: .5rem; }
+.excerpt { border-inline-start: 3px solid var(--line); padding-block: .1rem; padding-inline: 1rem 0;
+  margin: .8rem 0 1.4rem; white-space: pre-line; overflow-wrap: anywhere; max-width: 46rem; }
 mark { background: var(--tint); color: var(--accent); border-radius: 3px; padding: 0 .12em; }
 mark.unlinked { background: none; color: inherit; border-bottom: 1px dotted var(--quiet); border-radius: 0; }
-details { margin: .2rem 0 1rem; font-size: .9rem; }
+details { margin: .2rem 0 1rem; font-size: .9rem; } .plots + details { margin-top: 1rem; }
 summary { cursor: pointer; color: var(--quiet); font-size: .875rem; }
 .warning { border-left: 3px solid var(--warm); padding: .1rem 0 .1rem 1rem; }
 .bar-track, .kept-quiet { fill: var(--line); } .bar, .kept { fill: var(--accent); }
@@ -68,10 +70,14 @@ summary { cursor: pointer; color: var(--quiet); font-size: .875rem; }
 .plot [fill="#1f5fa8"] { fill: var(--accent); } .plot [fill="#b4541a"] { fill: var(--warm); }
 .plot [stroke="#1f5fa8"] { stroke: var(--accent); } .plot [stroke="#b4541a"] { stroke: var(--warm); }
 .plot [stroke="#626a73"] { stroke: var(--quiet); } .plot [stroke="#e2e5e9"] { stroke: var(--line); }
+@media screen and (max-width: 40rem) { body { padding: 2rem 1rem 4rem; } h2 { margin-top: 3rem; }
+  .drawn-wide { display: none; } .drawn-narrow { display: block; } .graph { padding: .8rem .6rem .2rem; }
+  th, td { padding-right: .9rem; } }
 @media print { @page { size: A4; margin: 16mm; } body { font-size: 11px; padding: 0; max-width: none; }
   h2 { margin-top: 2rem; } h2, h3 { break-after: avoid; } figure, tr, pre, .graph { break-inside: avoid; }
-  nav { display: none; } .plots { grid-template-columns: repeat(3, 1fr); gap: 1rem; }
-  .columns { grid-template-columns: 1fr 1fr; } .wide { overflow: visible; } }
+  nav { display: none; } .plots { grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 1rem; }
+  .columns { grid-template-columns: 1fr; } .wide { overflow: visible; } th, td { padding: .2rem .6rem .2rem 0;
+  overflow-wrap: anywhere; min-width: 0; } th, th.n { white-space: normal; } }
 """
 
 # What XML forbids, what a terminal obeys, and what reorders the text around it.
@@ -79,6 +85,8 @@ _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\uff
 
 
 Number = int | float
+CELL = 300
+"""Code points of a table's cell that are shown, at most."""
 
 
 def visible(value: object) -> str:
@@ -135,7 +143,8 @@ def cell(value: object) -> str:
         return f'<td class="n{" best" * value.best}">{text(value.shown)}</td>'
     if isinstance(value, (int, float)):
         return f'<td class="n">{number(value)}</td>'
-    return f"<td>{'' if value is None else text(value)}</td>"
+    string = "" if value is None else str(value)
+    return f"<td>{text(string if len(string) <= CELL else string[:CELL] + '…')}</td>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str | None = None) -> str:
@@ -151,7 +160,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str | 
     return f'<div class="wide"><table>{title}<thead><tr>{heads}</tr></thead>\n<tbody>{lines}</tbody></table></div>\n'
 
 
-def bar(value: Number, largest: Number, width: int = 130) -> Markup:
+def bar(value: Number, largest: Number, width: int = 100) -> Markup:
     """A bar for a table cell; the number stands beside it, so it is decoration to a screen reader."""
     length = width * value / largest if largest else 0.0
     return Markup(
@@ -176,6 +185,11 @@ def details(summary: str, content: str) -> str:
 def side_by_side(parts: Iterable[str]) -> str:
     """Parts in columns, as many as there is room for."""
     return f'<div class="columns">{"".join(element("div", part) for part in parts if part)}</div>\n'
+
+
+def two_widths(wide: str, narrow: str) -> str:
+    """Two drawings of the same, of which the screen shows the one that fits."""
+    return f'<div class="drawn-wide">{wide}</div><div class="drawn-narrow">{narrow}</div>'
 
 
 def page(title: str, body: str) -> str:

@@ -72,7 +72,7 @@ def histogram(values: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], bins
 
 def draw_histogram(name: str, title: str, unit: str, bins: Histogram) -> str:
     """Bars of a histogram; `name` is unique in the page."""
-    with _axes(name, title, f"{unit}, {_tallest(bins)} in the tallest bar") as (axes, done):
+    with _axes(name, title, _in_words(unit, bins)) as (axes, done):
         step = bins[0][1] - bins[0][0] + 1 if len(bins) > 1 else 1
         starts = [start for start, _, _ in bins]
         axes.bar(starts, [n for *_, n in bins], width=step * 0.9, align="edge", color=ACCENT)
@@ -83,7 +83,8 @@ def draw_histogram(name: str, title: str, unit: str, bins: Histogram) -> str:
 
 def draw_degrees(name: str, title: str, degrees: Mapping[str, Counter[int]]) -> str:
     """How many entities (y) have each degree (x), both axes logarithmic; degrees of 0 can't be on them."""
-    with _axes(name, title, " and ".join(degrees)) as (axes, done):
+    about = "; ".join(f"{kind}: up to {max(counts, default=0):,} triples" for kind, counts in degrees.items())
+    with _axes(name, title, f"Entities by degree. {about}.") as (axes, done):
         for (kind, counts), color, marker in zip(degrees.items(), (ACCENT, WARM), ("o", "x"), strict=False):
             points = _thinned(sorted((value, n) for value, n in counts.items() if value > 0))
             if points:
@@ -98,7 +99,8 @@ def draw_degrees(name: str, title: str, degrees: Mapping[str, Counter[int]]) -> 
 def draw_ranks(name: str, title: str, points: Sequence[tuple[int, int]]) -> str:
     """Frequency (y) by rank (x), both axes logarithmic."""
     shown = [(rank, n) for rank, n in points if n > 0]
-    with _axes(name, title, "frequency by rank") as (axes, done):
+    about = f"Frequency by rank, from {points[0][1]:,} down to {points[-1][1]:,}." if points else "No entity."
+    with _axes(name, title, about) as (axes, done):
         if shown:
             axes.plot(*zip(*shown, strict=True), color=ACCENT, linewidth=1.4)
         _logarithmic(axes)
@@ -181,6 +183,8 @@ def _plain_attributes(node: ET.Element, name: str, used: set[str]) -> None:
     own = node.attrib.pop("id", None)
     if own is not None and (own in used or node.tag == f"{{{SVG}}}clipPath"):
         node.set("id", f"{name}-{own}")
+        # A marker takes its colours from its <use>: a page's style sheet does not reach into what that copies.
+        node.attrib.pop("fill", None), node.attrib.pop("stroke", None)
     if "d" in node.attrib:
         node.set("d", " ".join(node.attrib["d"].split()))
 
@@ -227,8 +231,15 @@ def _smoothed(values: Sequence[Number], weight: float = 0.8) -> list[float]:
     return smoothed
 
 
-def _tallest(bins: Histogram) -> str:
-    return f"{max((n for *_, n in bins), default=0):,}"
+def _in_words(unit: str, bins: Histogram) -> str:
+    """A histogram for those who can't see it."""
+    if not bins:
+        return f"No {unit}."
+    start, end, most = max(bins, key=lambda part: part[2])
+    span = f"{start:,}" if start == end else f"{start:,} to {end:,}"
+    return (
+        f"From {bins[0][0]:,} to {bins[-1][1]:,} {unit}; the tallest of {len(bins)} bars is {span}, with {most:,} rows."
+    )
 
 
 def identifier(name: str) -> str:

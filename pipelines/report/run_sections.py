@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.report import plots
-from pipelines.report.markup import Figure, Markup, Number, details, table, text
+from pipelines.report.markup import Figure, Markup, Number, details, side_by_side, table, text
 from schemas.errors import DataError
 
 LEADING = ("accuracy", "mrr")
@@ -117,10 +117,9 @@ def _comparison(members: Sequence[Result]) -> str:
     rows = {part: {name: metrics[part] for name, metrics in systems.items()} for part in shared}
     # Where both sides are summed up in one part, the verdict is about that one.
     judged = ["both"] if "both" in shared else shared
-    tables = [
-        _part_table(part, rows[part]) + (_verdict(rows[part], rules) if part in judged else "") for part in shared
-    ]
-    return "".join(tables)
+    verdicts = [_part_table(part, rows[part]) + _verdict(rows[part], rules) for part in shared if part in judged]
+    others = [_part_table(part, rows[part]) for part in shared if part not in judged]
+    return "".join(verdicts) + (side_by_side(others) if others else "")
 
 
 def _verdict(rows: Mapping[str, Mapping[str, Number]], rules: Sequence[str]) -> str:

@@ -1,22 +1,25 @@
 """Statistics of a dataset, read column by column and one row group at a time, so that memory stays bounded."""
 
 import dataclasses
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.scan import groups, read_group, scan
+from pipelines.scan import scan
+from schemas.check import require_schema
 from schemas.dataset import Dataset
-from schemas.hashing import random_u64
 
 SAMPLED_GROUPS = 32
-"""Row groups of pages and wk_graphs that statistics and samples are read from, spread over all of them."""
+"""Row groups that statistics about texts and lists are read from, spread over all of a table."""
 TOP = 20
 """Rows of a list of the most frequent."""
+LABEL = 200
+"""Code points of a label that are shown, at most."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +80,9 @@ class PageStatistics:
 
 @dataclasses.dataclass(frozen=True)
 class GraphStatistics:
-    """Sampled word-knowledge graphs: mentions and triples, a value per graph."""
+    """Sampled word-knowledge graphs: lengths in code points, mentions and triples, a value per graph."""
 
+    length: Sample
     mentions: Sample
     triples: Sample
 
@@ -95,6 +99,18 @@ class EntityStatistics:
     out_degree: Counter[int]
     ranks: list[tuple[int, int]]
     """(rank from 1, frequency), ranks evenly spread on a logarithmic axis."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitEnds:
+    """Triples of a split, the different entities and relations in them, and how many of those train does not have."""
+
+    split: str
+    triples: int
+    entities: int
+    relations: int
+    new_entities: int
+    new_relations: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,20 +138,82 @@ def page_statistics(dataset: Dataset) -> PageStatistics:
 
 def graph_statistics(dataset: Dataset) -> GraphStatistics:
     """Read a sample of the word-knowledge graphs."""
-    mentions, triples = [], []
-    columns = ["mentions.list.element.entity_index", "triples.list.element.anchor"]
+    lengths, mentions, triples = [], [], []
+    columns = ["text", "mentions.list.element.entity_index", "triples.list.element.anchor"]
     for batch in scan(dataset, "wk_graphs", columns, limit=SAMPLED_GROUPS):
+        lengths.append(_numbers(pc.utf8_length(batch["text"])))
         mentions.append(_numbers(pc.list_value_length(batch["mentions"])))
         triples.append(_numbers(pc.list_value_length(batch["triples"])))
     rows = dataset.rows("wk_graphs")
-    return GraphStatistics(*(sample_of(part, rows) for part in (mentions, triples)))
+    return GraphStatistics(*(sample_of(part, rows) for part in (lengths, mentions, triples)))
+
+
+def text_lengths(dataset: Dataset, name: str) -> Sample:
+    """Lengths of the texts of a table in code points, of a sample of its rows."""
+    parts = [_numbers(pc.utf8_length(part["text"])) for part in scan(dataset, name, ["text"], limit=SAMPLED_GROUPS)]
+    return sample_of(parts, dataset.rows(name))
+
+
+def example_counts(dataset: Dataset) -> Counter[tuple[str, str, str]]:
+    """Examples by (task, group, split)."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    columns = ["task", "group", "split"]
+    for batch in scan(dataset, "examples", columns):
+        for row in batch.group_by(columns).aggregate([([], "count_all")]).to_pylist():
+            counts[row["task"], row["group"], row["split"]] += row["count_all"]
+    return counts
+
+
+def split_ends(dataset: Dataset) -> list[SplitEnds]:
+    """What the triples of each split are about; memory is a byte an entity and relation."""
+    trained: dict[str, npt.NDArray[np.bool_]] = {}
+    ends = []
+    for split in dataset.table("triples").parts:
+        found = {side: np.zeros(dataset.rows(side), bool) for side in ("entities", "relations")}
+        for batch in scan(dataset, "triples", ["head_index", "relation_index", "tail_index"], split=split):
+            for side, column in (("entities", "head"), ("relations", "relation"), ("entities", "tail")):
+                indices = batch[f"{column}_index"].to_numpy()
+                # An index that the table of entities or relations lacks is for validate to tell of.
+                found[side][indices[(indices >= 0) & (indices < len(found[side]))]] = True
+        trained = found if split == "train" else trained
+        counts = [int(found[side].sum()) for side in found]
+        fresh = [counts[i] - int((found[side] & trained[side]).sum()) for i, side in enumerate(found)]
+        if dataset.rows("triples", split):
+            ends.append(SplitEnds(split, dataset.rows("triples", split), *counts, *fresh))
+    return ends
+
+
+def null_counts(dataset: Dataset, name: str) -> dict[str, int]:
+    """Nulls of the nullable columns by their dotted names, from the footers; {} where one has no statistics."""
+    leaves: Counter[str] = Counter()
+    for shard in dataset.shards(name):
+        metadata = require_schema(dataset.folder / shard.path, dataset.table(name))
+        for group, position in itertools.product(range(metadata.num_row_groups), range(metadata.num_columns)):
+            column = metadata.row_group(group).column(position)
+            if not (column.is_stats_set and column.statistics.has_null_count):
+                return {}
+            leaves[column.path_in_schema.replace(".list.element", "")] += column.statistics.null_count
+    return dict(_nulls(dataset.table(name).columns, leaves))
+
+
+def _nulls(fields: Sequence[pa.Field], leaves: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """Parquet also counts an empty list, and a null struct, as a null in each column beneath."""
+    for field in fields:
+        kind = field.type.value_type if pa.types.is_list(field.type) else field.type
+        absent = leaves.get(field.name, 0)
+        if pa.types.is_struct(kind):
+            inner = {f"{field.name}.{child.name}": child.nullable for child in kind}
+            absent = min(leaves.get(path, 0) for path in inner)
+            yield from ((path, leaves.get(path, 0) - absent) for path, nullable in inner.items() if nullable)
+        if field.nullable:
+            yield field.name, absent
 
 
 def entity_statistics(dataset: Dataset) -> EntityStatistics:
     """Read the counting columns of every entity."""
     counted = {name: Counter() for name in ("text_source", "kind", "inductive_split", "categories")}
     degrees = {name: Counter() for name in ("in_degree", "out_degree")}
-    wanted = set(np.unique(np.geomspace(1, max(1, dataset.rows("entities")), 60).astype(int)).tolist())
+    wanted = np.unique(np.geomspace(1, max(1, dataset.rows("entities")), 60).astype(int))
     ranks, rank = [], 0
     for batch in scan(dataset, "entities", [*counted, *degrees, "frequency"]):
         for name, counter in counted.items():
@@ -144,7 +222,8 @@ def entity_statistics(dataset: Dataset) -> EntityStatistics:
         for name, counter in degrees.items():
             _count(batch[name], counter)
         frequencies = batch["frequency"].to_numpy()
-        ranks += [(rank + i + 1, int(n)) for i, n in enumerate(frequencies) if rank + i + 1 in wanted]
+        own = wanted[(wanted > rank) & (wanted <= rank + len(frequencies))]
+        ranks += zip(own.tolist(), frequencies[own - rank - 1].tolist(), strict=True)
         rank += len(frequencies)
     return EntityStatistics(**counted, **degrees, ranks=ranks)
 
@@ -152,19 +231,19 @@ def entity_statistics(dataset: Dataset) -> EntityStatistics:
 def top_relations(dataset: Dataset) -> list[tuple[str, str, int]]:
     """(id, label, train triples) of the most frequent relations; the table is in that order."""
     rows = dataset.read("relations", columns=["relation", "label", "frequency"]).slice(0, TOP).to_pylist()
-    return [(row["relation"], row["label"] or row["relation"], row["frequency"]) for row in rows]
+    return [(row["relation"], _name(row["label"], row["relation"]), row["frequency"]) for row in rows]
 
 
 def relation_labels(dataset: Dataset) -> dict[int, str]:
     """Label, else id, of every relation by its index."""
     rows = dataset.read("relations", columns=["relation_index", "relation", "label"]).to_pylist()
-    return {row["relation_index"]: row["label"] or row["relation"] for row in rows}
+    return {row["relation_index"]: _name(row["label"], row["relation"]) for row in rows}
 
 
 def relation_ids(dataset: Dataset) -> dict[str, str]:
     """Label of every relation that has one, by its id."""
     rows = dataset.read("relations", columns=["relation", "label"]).to_pylist()
-    return {row["relation"]: row["label"] for row in rows if row["label"]}
+    return {row["relation"]: _name(row["label"], row["relation"]) for row in rows if row["label"]}
 
 
 def entity_names(dataset: Dataset, indices: set[int], ids: set[str]) -> Names:
@@ -174,7 +253,7 @@ def entity_names(dataset: Dataset, indices: set[int], ids: set[str]) -> Names:
     for batch in scan(dataset, "entities", ["entity", "entity_index", "label"]):
         found = pc.or_(pc.is_in(batch["entity_index"], index_set), pc.is_in(batch["entity"], id_set))
         for row in batch.filter(found).to_pylist():
-            name = row["label"] or row["entity"]
+            name = _name(row["label"], row["entity"])
             names.ids[row["entity_index"]] = row["entity"]
             names.labels[row["entity_index"]] = names.label_of[row["entity"]] = name
     return names
@@ -196,58 +275,10 @@ def reject_counts(dataset: Dataset) -> Counter[tuple[str, str]]:
     return counts
 
 
-def sample_rows(dataset: Dataset, name: str, count: int, columns: Sequence[str] | None = None) -> list[dict]:
-    """`count` rows of a table (all of a smaller one) in their order, chosen by hash; reads their row groups only."""
-    rows = dataset.rows(name)
-    if not rows:
-        return []
-    if rows <= 10_000:
-        chosen = np.argsort(random_u64(0, f"report/{name}", np.arange(rows)), kind="stable")[:count].tolist()
-    else:
-        draws = random_u64(0, f"report/{name}", np.arange(2 * count)) % np.uint64(rows)
-        chosen = list(dict.fromkeys(draws.tolist()))[:count]
-    found, seen = [], 0
-    for path, group, size in groups(dataset, name):
-        own = [place - seen for place in sorted(chosen) if seen <= place < seen + size]
-        seen += size
-        if own:
-            found += read_group(path, group, columns).take(own).to_pylist()
-    return found
-
-
-def good_graphs(dataset: Dataset, count: int) -> list[dict]:
-    """Train graphs that are pleasant to look at: a sentence or two, some anchors, some facts.
-
-    The table is in hash order, so the first that fit are a random sample of those that do.
-    """
-    found: list[dict] = []
-    small: list[dict] = []
-    for batch in scan(dataset, "wk_graphs", None, split="train", limit=SAMPLED_GROUPS):
-        for row in batch.to_pylist():
-            if _is_good(row):
-                found.append(row)
-            elif 0 < len(row["triples"]) <= 40 and len(row["text"]) <= 1_200:
-                small.append(row)
-        small = small[:count]
-        if len(found) >= count:
-            break
-    # The one with the most facts is drawn first.
-    return sorted([*found, *small][:count], key=lambda row: -len(row["triples"]))
-
-
-def _is_good(row: dict) -> bool:
-    """A sentence or two, no list; several anchors, two of them with facts, and those neither many nor all alike."""
-    facts = Counter(triple["anchor"] for triple in row["triples"])
-    relations = {triple["relation_index"] for triple in row["triples"]}
-    return (
-        80 <= len(row["text"]) <= 420
-        and "\n" not in row["text"]
-        and 3 <= len(row["mentions"]) <= 7
-        and len(facts) >= 2
-        and max(facts.values()) <= 8
-        and facts.total() <= 18
-        and len(relations) >= 3
-    )
+def _name(label: str | None, id_: str) -> str:
+    """The label, else the id; a giant is cut."""
+    name = label if label and label.strip() else id_
+    return name if len(name) <= LABEL else name[:LABEL] + "…"
 
 
 def _numbers(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.int64]:

@@ -64,7 +64,7 @@ def align_range(job: AlignJob) -> None:
             pages = add_mentions(pages, job.mentions)
             writer.add(pages, pages["page_id"].to_numpy().astype(np.uint64))
     with RecordWriter(job.folder / "anchors.arrow", ANCHOR_COUNTS) as counts:
-        for (surface, item), count in anchors.items():
+        for (surface, item), count in sorted(anchors.items()):
             counts.add({"surface": surface, "item": item, "count": count})
     write_json(job.marker, {"out": {"pages": writer.rows}, "link_entities": dict(links)})
 

@@ -1,302 +1,224 @@
-"""Token ids beside a dataset: one pass over its tables, one token shard for each of its shards.
+"""Rows of a dataset's tables -> token rows, one range of row groups at a time."""
 
-A tokenizer is a folder with tokenizer.json. train_tokenizer makes one from a dataset: a SentencePiece Unigram
-vocabulary (Kudo, ACL 2018) with RoBERTa's special tokens in RoBERTa's places.
-"""
-
-import hashlib
-import io
-import shutil
-from collections.abc import Iterator, Sequence
+import dataclasses
+import functools
+import itertools
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from pipelines import sinks
-from pipelines.progress import Progress
+from pipelines.columns import elements, list_column, numbers, values
 from pipelines.records import write_json
-from schemas.check import require_schema
-from schemas.dataset import Dataset
-from schemas.digest import dataset_digest
+from pipelines.scan import read_group
+from pipelines.tokenizer import Encoder
+from pipelines.transforms.splice import Mentions, splice
 from schemas.errors import DataError
-from schemas.hashing import hash_string
-from schemas.manifest import Manifest, Shard
+from schemas.hashing import row_order
 from schemas.table import Table
 from schemas.tables import TOKEN_TABLES
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+I32, I64 = npt.NDArray[np.int32], npt.NDArray[np.int64]
 
-SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
-ROLES = {
-    "bos": ("<s>", "[CLS]"),
-    "pad": ("<pad>", "[PAD]"),
-    "eos": ("</s>", "[SEP]"),
-    "unk": ("<unk>", "[UNK]"),
-    "mask": ("<mask>", "[MASK]"),
-}
-"""What the trainer needs a special token for, and the names it goes by in RoBERTa's and BERT's vocabularies."""
-
-BATCH_ROWS = 1_024
-MAX_CORPUS_BYTES = 256 * 2**20
-MAX_PARAGRAPH_BYTES = 2**16
-"""SentencePiece leaves out longer ones; its own default would lose a good part of all paragraphs."""
+BATCH_BYTES = 2**20
+"""Of text that is encoded at once: the library keeps about a hundred bytes a token."""
 
 
-def train_tokenizer(dataset: Dataset, out: Path, *, vocab_size: int) -> int:
-    """Train a Unigram vocabulary on the dataset's texts and write OUT/tokenizer.json; returns its size.
+@dataclasses.dataclass(frozen=True)
+class TokenRules:
+    """What a range of rows is encoded with."""
 
-    The vocabulary gets smaller than asked for where the texts hold too little for it.
-    """
-    import sentencepiece
-
-    model = io.BytesIO()
-    try:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_corpus(dataset),
-            model_writer=model,
-            vocab_size=vocab_size - len(SPECIAL_TOKENS) + 1,
-            model_type="unigram",
-            character_coverage=0.9995,
-            normalization_rule_name="identity",  # offsets must stay true
-            hard_vocab_limit=False,
-            pad_id=-1,
-            bos_id=-1,
-            eos_id=-1,
-            max_sentence_length=MAX_PARAGRAPH_BYTES,
-            num_threads=1,
-            minloglevel=2,
-        )
-    except RuntimeError as error:
-        raise DataError(
-            f"{dataset.folder}: its texts make no vocabulary of {vocab_size} pieces: there is no text in it, or it has "
-            "more different characters than that. Try another --vocab-size."
-        ) from error
-    pieces = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
-    vocabulary = [(token, 0.0) for token in SPECIAL_TOKENS]
-    learned = [(pieces.IdToPiece(i), pieces.GetScore(i)) for i in range(len(pieces)) if not pieces.IsUnknown(i)]
-    # A text about markup may teach it "<s>": the special tokens' ids must stay their own.
-    vocabulary += [(piece, score) for piece, score in learned if piece not in SPECIAL_TOKENS]
-    out.mkdir(parents=True, exist_ok=True)
-    _unigram(vocabulary).save(str(out / "tokenizer.json"))
-    roles = {"bos": "bos", "pad": "pad", "eos": "eos", "unk": "unk", "mask": "mask", "cls": "bos", "sep": "eos"}
-    names = {f"{role}_token": ROLES[source][0] for role, source in roles.items()}
-    write_json(out / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", **names})
-    return len(vocabulary)
+    tokenizer: Path
+    """tokenizer.json, under a path that every worker sees."""
+    digest: str
+    """sha256 of it."""
+    max_length: int
+    """Tokens of a description or a name, at most."""
+    threads: bool
+    """Let the library encode on all cores: for a worker that is alone on its machine."""
 
 
-def tokenize_dataset(dataset: Dataset, tokenizer_path: str, name: str, *, max_length: int) -> Manifest:
-    """Write DATASET/tokens/NAME: token ids of graphs, entity texts, relations and pages, with their own manifest."""
-    tokenizer, source = load_tokenizer(tokenizer_path)
-    special = special_ids(tokenizer, tokenizer_path)
-    out = dataset.folder / "tokens" / name
-    out.mkdir(parents=True, exist_ok=True)
-    for path in (source, source.with_name("tokenizer_config.json")):
-        if path.is_file() and path.parent.resolve() != out.resolve():
-            shutil.copyfile(path, out / path.name)
-    (out / "manifest.json").unlink(missing_ok=True)
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    entries = {}
-    with Progress("tokenize", sum(len(dataset.shards(table)) for table in TOKEN_TABLES)) as progress:
-        done = 0
-        for table_name, table in TOKEN_TABLES.items():
-            shutil.rmtree(out / table.folder, ignore_errors=True)
-            shards = []
-            for shard in dataset.shards(table_name):
-                shards.append(_tokenize_shard(dataset, table_name, shard, table, tokenizer, out, max_length))
-                done += 1
-                progress.update(done)
-            entries[table_name] = sinks.table_entry(table, out, shards)
-    rest = {
-        "dataset": dataset.digest,
-        "name": name,
-        "tokenizer": hashlib.sha256((out / "tokenizer.json").read_bytes()).hexdigest(),
-        "vocab_size": tokenizer.get_vocab_size(),
-        "max_length": max_length,
-        "special": special,
+@dataclasses.dataclass(frozen=True)
+class TokenizeJob:
+    """Row groups [first, end) of a shard of a table, and the folder for the result."""
+
+    table: str
+    shard: Path
+    first: int
+    end: int
+    rules: TokenRules
+    folder: Path
+
+    @property
+    def marker(self) -> Path:
+        """Written last: the counts of the range."""
+        return self.folder / "done.json"
+
+
+@dataclasses.dataclass
+class Tally:
+    """What a range counts: tokens encoded = tokens written + drops."""
+
+    encoded: int = 0
+    written: int = 0
+    drops: Counter[str] = dataclasses.field(default_factory=Counter)
+    figures: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    def add(self, ids: I32, encoder: Encoder, *, too_long: int = 0) -> None:
+        """Count tokens that are written, and those that were left out for their text's length."""
+        self.encoded += len(ids) + too_long
+        self.written += len(ids)
+        self.drops["too_long"] += too_long
+        self.figures["unknown"] += int((ids == encoder.special["unk"]).sum())
+
+
+def tokenize_range(job: TokenizeJob) -> None:
+    """One range of rows -> runs of token rows."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "true" if job.rules.threads else "false"
+    encoder = _encoder(job.rules).counting_anew()
+    table, (key, columns, make) = TOKEN_TABLES[job.table], MAKERS[job.table]
+    tally = Tally()
+    with sinks.RunWriter(job.folder, table) as writer:
+        for group in range(job.first, job.end):
+            for rows in cut_by_bytes(read_group(job.shard, group, columns), BATCH_BYTES):
+                try:
+                    made = make(rows, encoder, job.rules.max_length, tally)
+                except DataError as error:
+                    raise DataError(f"{job.shard}: {error}") from error
+                ids = numbers(made, key)
+                writer.add(made, row_order(ids) if table.sort_by == [f"hash({key})"] else ids.astype(np.uint64))
+    counts = {"in": tally.encoded, "out": tally.written, "rows": writer.rows, "drops": dict(tally.drops)}
+    write_json(job.marker, {**counts, "figures": dict(tally.figures + encoder.counts)})
+
+
+def cut_by_bytes(rows: pa.Table, size: int) -> Iterator[pa.Table]:
+    """The rows in pieces of about `size` bytes, one row at least."""
+    rows = rows.combine_chunks()
+    if "text" not in rows.column_names:
+        yield rows
+        return
+    reached = np.cumsum(pc.binary_length(values(rows, "text")).to_numpy(zero_copy_only=False).astype(np.int64)) // size
+    edges = [0, *(np.flatnonzero(np.diff(reached)) + 1).tolist(), rows.num_rows]
+    for start, end in itertools.pairwise(edges):
+        if end > start:
+            yield rows.slice(start, end - start)
+
+
+def graph_rows(rows: pa.Table, encoder: Encoder, max_length: int, tally: Tally) -> pa.Table:
+    """Word-knowledge graphs: units, the anchors' entities and own tokens, facts."""
+    found, facts = elements(rows, "mentions"), elements(rows, "triples")
+    texts = values(rows, "text").to_pylist()
+    mentions = Mentions(found.rows, found.numbers("start"), found.numbers("end"))
+    _require_apart(rows, mentions)
+    spliced = splice(texts, mentions, encoder)
+    tally.add(np.concatenate([spliced.units[spliced.units >= 0], spliced.mention_ids]), encoder)
+    empty = int((spliced.spans[:, 0] == spliced.spans[:, 1]).sum())
+    tally.figures.update(tokens_cut_at_mentions=spliced.cut, mentions_without_tokens=empty)
+    anchors = np.bincount(found.rows, minlength=rows.num_rows)
+    triples = [facts.fields[name] for name in ("anchor", "relation_index", "tail_index")]
+    columns = {
+        "graph_id": rows["graph_id"],
+        "split": rows["split"],
+        "units": (spliced.unit_lengths, spliced.units),
+        "anchors": (anchors, found.fields["entity_index"]),
+        "spans": (anchors, spliced.spans.T),
+        "mention_ids": (spliced.mention_lengths, spliced.mention_ids),
+        "triples": (np.bincount(facts.rows, minlength=rows.num_rows), triples),
     }
-    digest = dataset_digest((table_name, entry.digest) for table_name, entry in entries.items())
-    manifest = Manifest(digest=digest, tables=entries, rest=rest)
-    manifest.save(out)
-    return manifest
+    return _table(TOKEN_TABLES["wk_graphs"], columns)
 
 
-def load_tokenizer(name_or_path: str) -> tuple["Tokenizer", Path]:
-    """The tokenizer of a folder, or of a model on the Hugging Face hub by its name; and its tokenizer.json."""
-    from tokenizers import Tokenizer
-
-    path = Path(name_or_path) / "tokenizer.json"
-    if not path.is_file():
-        if Path(name_or_path).exists() or name_or_path.count("/") > 1:
-            raise DataError(f"{name_or_path} has no tokenizer.json. Make one with wikiloom train-tokenizer.")
-        path = _from_hub(name_or_path)
-    try:
-        return Tokenizer.from_file(str(path)), path
-    except Exception as error:  # the library raises plain Exception for every malformed file
-        raise DataError(f"{path} is no tokenizer ({str(error)[:150]}). Train it again.") from error
+def entity_rows(rows: pa.Table, encoder: Encoder, max_length: int, tally: Tally) -> pa.Table:
+    """Texts of entities, and their names."""
+    columns = {
+        "entity_index": rows["entity_index"],
+        "ids": _cut(values(rows, "text"), encoder, max_length, tally),
+        "name_ids": _cut(_names(rows, "entity"), encoder, max_length, tally),
+    }
+    return _table(TOKEN_TABLES["entities"], columns)
 
 
-def special_ids(tokenizer: "Tokenizer", name: str) -> dict[str, int]:
-    """Ids of the special tokens by role; DataError where the vocabulary lacks one."""
-    ids = {}
-    for role, tokens in ROLES.items():
-        found = [tokenizer.token_to_id(token) for token in tokens if tokenizer.token_to_id(token) is not None]
-        if not found:
-            raise DataError(f"{name}: the vocabulary has no {' or '.join(tokens)}. Use a tokenizer of a masked LM.")
-        ids[role] = found[0]
-    return ids
+def relation_rows(rows: pa.Table, encoder: Encoder, max_length: int, tally: Tally) -> pa.Table:
+    """Names of relations with their descriptions, and alone."""
+    names = _names(rows, "relation")
+    described = pc.binary_join_element_wise(names, values(rows, "description"), ": ", null_handling="skip")
+    columns = {
+        "relation_index": rows["relation_index"],
+        "ids": _cut(described, encoder, max_length, tally),
+        "name_ids": _cut(names, encoder, max_length, tally),
+    }
+    return _table(TOKEN_TABLES["relations"], columns)
 
 
-def splice_anchors(
-    ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], mentions: Sequence[tuple[int, int]]
-) -> npt.NDArray[np.int32]:
-    """Token ids in text order, with -1 - k in place of the tokens of mention k.
-
-    `offsets`, shape (T, 2), and `mentions`, in text order and disjoint, are code points [start, end). A token that
-    overlaps a mention goes with it; a mention gets its mark even where no token of its own is left.
-    """
-    starts = np.array([start for start, _ in mentions], np.int64)
-    ends = np.array([end for _, end in mentions], np.int64)
-    # The mention whose end lies behind the token's start is the only one that it can overlap first.
-    place = np.searchsorted(ends, offsets[:, 0], side="right")
-    inside = place < len(mentions)
-    inside[inside] = offsets[inside, 1] > starts[place[inside]]
-    words = np.flatnonzero(~inside)
-    keys = np.concatenate([offsets[words, 0], starts])
-    values = np.concatenate([ids[words], -1 - np.arange(len(mentions), dtype=np.int32)])
-    return values[np.argsort(keys, kind="stable")].astype(np.int32)
+def page_rows(rows: pa.Table, encoder: Encoder, max_length: int, tally: Tally) -> pa.Table:
+    """Texts of pages, whole."""
+    encoded = encoder.encode(values(rows, "text").to_pylist())
+    tally.add(encoded.ids, encoder)
+    columns = {"page_id": rows["page_id"], "split": rows["split"], "ids": (encoded.lengths, encoded.ids)}
+    return _table(TOKEN_TABLES["pages"], columns)
 
 
-def _unigram(vocabulary: list[tuple[str, float]]) -> "Tokenizer":
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
-
-    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=SPECIAL_TOKENS.index("<unk>")))
-    # White space only separates words, so line breaks need no piece of their own and offsets never include it.
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
-    )
-    tokenizer.decoder = decoders.Metaspace()
-    tokenizer.add_special_tokens(
-        [AddedToken(token, special=True, lstrip=token == "<mask>") for token in SPECIAL_TOKENS]
-    )
-    bos, eos = SPECIAL_TOKENS[0], SPECIAL_TOKENS[2]
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{bos} $A {eos}",
-        pair=f"{bos} $A {eos} {eos} $B {eos}",
-        special_tokens=[(bos, 0), (eos, 2)],
-    )
-    return tokenizer
-
-
-def _corpus(dataset: Dataset) -> Iterator[str]:
-    """Paragraphs of train pages, entity texts and names, up to MAX_CORPUS_BYTES, sampled by hash."""
-    keep = min(1.0, MAX_CORPUS_BYTES / max(1, 3 * sum(shard.bytes for shard in dataset.shards("pages", "train"))))
-    threshold = int(keep * 2**64)
-    for name, split, columns in (
-        ("pages", "train", ["text"]),
-        ("entities", None, ["text", "label"]),
-        ("relations", None, ["label", "description"]),
-    ):
-        for shard in dataset.shards(name, split):
-            for batch in _batches(dataset, name, shard, columns):
-                for column in columns:
-                    for text in batch[column].to_pylist():
-                        yield from (
-                            line for line in (text or "").split("\n") if line.strip() and hash_string(line) < threshold
-                        )
-
-
-def _from_hub(name: str) -> Path:
-    try:
-        from huggingface_hub import hf_hub_download
-    except ImportError as error:
-        raise DataError(f"{name} is no folder, and reading it from the hub needs huggingface_hub.") from error
-    try:
-        return Path(hf_hub_download(name, "tokenizer.json"))
-    except Exception as error:  # network, permission and name errors have no common class
-        reason = str(error).splitlines()[0][:120]
-        raise DataError(f"{name} is no folder with tokenizer.json, nor could the hub give it ({reason}).") from error
-
-
-def _tokenize_shard(
-    dataset: Dataset, name: str, shard: Shard, table: Table, tokenizer: "Tokenizer", out: Path, max_length: int
-) -> Shard:
-    columns, rows_of = _MAKERS[name]
-    tables = [table.schema.empty_table()]
-    for batch in _batches(dataset, name, shard, columns):
-        rows = rows_of(batch.to_pylist(), tokenizer, max_length)
-        tables.append(pa.Table.from_pylist(rows, schema=table.schema))
-    path = out / table.folder / Path(shard.path).name.replace(f"{name}-", f"{table.name}-", 1)
-    return sinks.write_parquet(table, pa.concat_tables(tables), path)
-
-
-def _batches(dataset: Dataset, name: str, shard: Shard, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    path = dataset.folder / shard.path
-    require_schema(path, dataset.table(name))
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        yield from file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns))
-
-
-def _graph_rows(rows: list[dict], tokenizer: "Tokenizer", max_length: int) -> list[dict]:
-    encoded = tokenizer.encode_batch([row["text"] for row in rows], add_special_tokens=False)
-    return [
-        {
-            "graph_id": row["graph_id"],
-            "split": row["split"],
-            "units": splice_anchors(
-                np.array(encoding.ids, np.int32),
-                np.array(encoding.offsets, np.int64).reshape(-1, 2),
-                [(mention["start"], mention["end"]) for mention in row["mentions"]],
-            ),
-            "anchors": [mention["entity_index"] for mention in row["mentions"]],
-            "triples": [
-                {key: triple[key] for key in ("anchor", "relation_index", "tail_index")} for triple in row["triples"]
-            ],
-        }
-        for row, encoding in zip(rows, encoded, strict=True)
-    ]
-
-
-def _entity_rows(rows: list[dict], tokenizer: "Tokenizer", max_length: int) -> list[dict]:
-    texts = tokenizer.encode_batch([row["text"] for row in rows], add_special_tokens=False)
-    names = tokenizer.encode_batch([row["label"] or row["entity"] for row in rows], add_special_tokens=False)
-    return [
-        {"entity_index": row["entity_index"], "ids": text.ids[:max_length], "name_ids": name.ids[:max_length]}
-        for row, text, name in zip(rows, texts, names, strict=True)
-    ]
-
-
-def _relation_rows(rows: list[dict], tokenizer: "Tokenizer", max_length: int) -> list[dict]:
-    labels = [row["label"] or row["relation"] for row in rows]
-    full = [
-        f"{label}: {row['description']}" if row["description"] else label
-        for label, row in zip(labels, rows, strict=True)
-    ]
-    texts = tokenizer.encode_batch(full, add_special_tokens=False)
-    names = tokenizer.encode_batch(labels, add_special_tokens=False)
-    return [
-        {"relation_index": row["relation_index"], "ids": text.ids[:max_length], "name_ids": name.ids[:max_length]}
-        for row, text, name in zip(rows, texts, names, strict=True)
-    ]
-
-
-def _page_rows(rows: list[dict], tokenizer: "Tokenizer", max_length: int) -> list[dict]:
-    encoded = tokenizer.encode_batch([row["text"] for row in rows], add_special_tokens=False)
-    return [
-        {"page_id": row["page_id"], "split": row["split"], "ids": encoding.ids}
-        for row, encoding in zip(rows, encoded, strict=True)
-    ]
-
-
-_MAKERS: dict[str, tuple[list[str], Any]] = {
-    "wk_graphs": (["graph_id", "split", "text", "mentions", "triples"], _graph_rows),
-    "entities": (["entity_index", "entity", "label", "text"], _entity_rows),
-    "relations": (["relation_index", "relation", "label", "description"], _relation_rows),
-    "pages": (["page_id", "split", "text"], _page_rows),
+MAKERS: dict[str, tuple[str, list[str], Callable[[pa.Table, Encoder, int, Tally], pa.Table]]] = {
+    "wk_graphs": ("graph_id", ["graph_id", "split", "text", "mentions", "triples"], graph_rows),
+    "entities": ("entity_index", ["entity_index", "entity", "label", "text"], entity_rows),
+    "relations": ("relation_index", ["relation_index", "relation", "label", "description"], relation_rows),
+    "pages": ("page_id", ["page_id", "split", "text"], page_rows),
 }
-"""Table -> (columns that it reads, rows -> token rows)."""
+"""Table -> (the column that it is sorted by, columns that it is made from, rows -> token rows)."""
+
+
+@functools.lru_cache(maxsize=1)
+def _encoder(rules: TokenRules) -> Encoder:
+    """One for all ranges of a worker: reading a large tokenizer.json takes a second."""
+    return Encoder("the tokenizer", rules.tokenizer.read_bytes())
+
+
+def _require_apart(rows: pa.Table, mentions: Mentions) -> None:
+    sizes = pc.utf8_length(values(rows, "text")).to_numpy(zero_copy_only=False)[mentions.rows]
+    wrong = (mentions.starts < 0) | (mentions.starts >= mentions.ends) | (mentions.ends > sizes)
+    wrong[1:] |= (mentions.rows[1:] == mentions.rows[:-1]) & (mentions.starts[1:] < mentions.ends[:-1])
+    if wrong.any():
+        graph = rows["graph_id"][int(mentions.rows[np.flatnonzero(wrong)[0]])]
+        raise DataError(f"graph {graph}: its mentions overlap or leave its text. Run wikiloom validate.")
+
+
+def _names(rows: pa.Table, key: str) -> pa.Array:
+    """Labels, ids where there is none."""
+    labels = values(rows, "label")
+    named = pc.and_kleene(labels.is_valid(), pc.not_equal(labels, ""))
+    return pc.if_else(pc.fill_null(named, False), labels, values(rows, key))
+
+
+def _cut(texts: pa.Array, encoder: Encoder, max_length: int, tally: Tally) -> tuple[I64, I32]:
+    """(lengths, ids) of texts of at most `max_length` tokens."""
+    encoded = encoder.encode(texts.to_pylist())
+    lengths = np.minimum(encoded.lengths, max_length)
+    within = np.arange(len(encoded.ids)) - np.repeat(np.cumsum(encoded.lengths) - encoded.lengths, encoded.lengths)
+    ids = encoded.ids[within < max_length]
+    tally.add(ids, encoder, too_long=len(encoded.ids) - len(ids))
+    tally.figures["texts_cut"] += int((encoded.lengths > max_length).sum())
+    return lengths, ids
+
+
+def _table(table: Table, columns: dict[str, Any]) -> pa.Table:
+    """Columns as they are, and lists as (lengths, values) or (lengths, a column for each field of their structs)."""
+    arrays = []
+    for field in table.schema:
+        column = columns[field.name]
+        if not isinstance(column, tuple):
+            arrays.append(column.cast(field.type))
+            continue
+        counts, flat = column
+        if pa.types.is_struct(field.type.value_type):
+            arrays.append(list_column(field.type, counts, list(flat)))
+        else:
+            offsets = pa.array(np.append(0, np.cumsum(counts)), pa.int32())
+            arrays.append(pa.ListArray.from_arrays(offsets, pa.array(flat, pa.int32()), field.type))
+    return pa.table(arrays, schema=table.schema)

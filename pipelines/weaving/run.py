@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import finish, sinks
-from pipelines.card import licences
 from pipelines.columns import values
 from pipelines.config import Parameters
 from pipelines.facts import graph_split
@@ -26,7 +25,7 @@ from pipelines.importing.graph import Imported
 from pipelines.importing.tables import write_triples
 from pipelines.keys import key_of
 from pipelines.records import read_json, read_records, save_array
-from pipelines.report.sections import parameters
+from pipelines.report.about import licences, parameters
 from pipelines.runner import run_jobs
 from pipelines.sources.lists import read_fact_lines
 from pipelines.tables import TableWriter
@@ -122,7 +121,7 @@ class Weaver:
         wk_graphs = {"split_column": self.split_column, "texts": self.texts}
         return {
             "wikiloom": __version__,
-            "licence": f"[{', '.join(sorted(names))}]",
+            "licence": sorted(names),
             "language": self.rules.language,
             "inputs": self.inputs,
             "parameters": self.parameters,

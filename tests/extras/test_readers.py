@@ -1,7 +1,8 @@
-"""Other projects read the Parquet without our code: datasets, DuckDB and Polars, each in an environment of its own."""
+"""Other projects read the Parquet without our code: datasets, DuckDB, Polars, pandas, each in its own environment."""
 
 import gzip
 import json
+import os
 import re
 import subprocess
 
@@ -11,13 +12,16 @@ from schemas.dataset import Dataset
 from schemas.tables import TABLES
 from tests.conftest import DEMO_INPUTS, EXAMPLES, ROOT, wikiloom
 from tests.extras.environments import make_environment, run_python
+from tests.made_datasets import EXAMPLES_ONLY, GRAPH_ONLY, ROWS, write_dataset
 
 pytestmark = [pytest.mark.extras, pytest.mark.timeout(900)]
 
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 READERS = {
     "datasets": ["datasets"],
     "duckdb": ["duckdb"],
     "polars": ["polars"],
+    "pandas": ["pandas", "pyarrow"],
 }
 
 SCRIPTS = {
@@ -35,9 +39,8 @@ for config in card["configs"]:
         assert len(eager) == stream, (name, split, len(eager), stream)
         rows[f"{name}/{split}"] = stream
         if name == "pages":
-            for page in eager:
-                for link in page["links"]:
-                    assert page["text"][link["start"]:link["end"]].strip()
+            spans = [page["text"][l["start"]:l["end"]] for page in eager for l in page["links"]]
+            rows["anchors"] = sorted(rows.get("anchors", []) + spans)
 print(json.dumps(rows))
 """,
     "duckdb": """
@@ -48,9 +51,10 @@ for table in json.loads(sys.argv[2]):
         source = f"'{sys.argv[1]}/{table}/{part}-*.parquet'"
         rows[f"{table}/{part}"] = duckdb.sql(f"select count(*) from {source}").fetchall()[0][0]
         duckdb.sql(f"select * from {source}").fetchall()
-link = '''select substr(text, l.start + 1, l."end" - l.start) from
+if os.path.isdir(sys.argv[1] + "/pages"):
+    link = '''select substr(text, l.start + 1, l."end" - l.start) from
     (select text, unnest(links) as l from '%s/pages/*.parquet')''' % sys.argv[1]
-rows["anchors"] = sorted(r[0] for r in duckdb.sql(link).fetchall())
+    rows["anchors"] = sorted(r[0] for r in duckdb.sql(link).fetchall())
 print(json.dumps(rows))
 """,
     "polars": """
@@ -60,12 +64,30 @@ rows = {}
 for table in json.loads(sys.argv[2]):
     for part in sorted({os.path.basename(f).split("-")[0] for f in glob.glob(f"{sys.argv[1]}/{table}/*.parquet")}):
         rows[f"{table}/{part}"] = pl.read_parquet(f"{sys.argv[1]}/{table}/{part}-*.parquet").height
-pages = pl.read_parquet(f"{sys.argv[1]}/pages/*.parquet", columns=["text", "links"]).explode("links").unnest("links")
-anchors = pages.drop_nulls("start").select(pl.col("text").str.slice(pl.col("start"), pl.col("end") - pl.col("start")))
-rows["anchors"] = sorted(anchors["text"].to_list())
+if os.path.isdir(sys.argv[1] + "/pages"):
+    pages = pl.read_parquet(f"{sys.argv[1]}/pages/*.parquet", columns=["text", "links"])
+    links = pages.explode("links").drop_nulls("links").unnest("links")
+    anchors = links.select(pl.col("text").str.slice(pl.col("start"), pl.col("end") - pl.col("start")))
+    rows["anchors"] = sorted(anchors["text"].to_list())
+print(json.dumps(rows))
+""",
+    "pandas": """
+import glob, json, os, sys
+import pandas as pd
+rows = {}
+for table in json.loads(sys.argv[2]):
+    for part in sorted({os.path.basename(f).split("-")[0] for f in glob.glob(f"{sys.argv[1]}/{table}/*.parquet")}):
+        files = sorted(glob.glob(f"{sys.argv[1]}/{table}/{part}-*.parquet"))
+        rows[f"{table}/{part}"] = sum(len(pd.read_parquet(file)) for file in files)
+if os.path.isdir(sys.argv[1] + "/pages"):
+    pages = pd.read_parquet(sys.argv[1] + "/pages", columns=["text", "links"])
+    rows["anchors"] = sorted(t[l["start"]:l["end"]] for t, own in pages.itertuples(index=False) for l in own)
 print(json.dumps(rows))
 """,
 }
+
+MARKS = ["\U0001f469\u200d\U0001f680", "e\u0301", "\U0001f1e7\U0001f1ec", "x\u0338\u0327", "\u0635\u0651", "\U0001d518"]
+"""An emoji of three code points, combining marks of several scripts, a flag of two letters, a letter beyond 16 bits."""
 
 
 @pytest.fixture(scope="module")
@@ -88,17 +110,43 @@ def tiny_shards(tmp_path_factory):
     return folder / "d"
 
 
+@pytest.fixture(scope="module")
+def marked_pages(tmp_path_factory):
+    """Pages whose links begin and end beside, and inside, what a reader sees as one character."""
+    rows = []
+    for i, mark in enumerate(MARKS):
+        text = f"{mark}{mark} {MARKS[i - 1]} plain {mark}"
+        spans = [(start, start + size) for start in range(len(text)) for size in (1, 2, 5) if start + size <= len(text)]
+        links = [{"start": s, "end": e, "target": "T", "entity": None, "source": "link"} for s, e in spans]
+        rows.append({**ROWS["pages"][0], "page_id": i, "text": text, "lead_end": len(text), "links": links})
+    return write_dataset(tmp_path_factory.mktemp("marks") / "d", {"pages": rows}, {})
+
+
+@pytest.fixture(scope="module")
+def graph_only(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("graph") / "d", GRAPH_ONLY, {})
+
+
+@pytest.fixture(scope="module")
+def examples_only(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("examples") / "d", EXAMPLES_ONLY, {})
+
+
+DATASETS = ["demo_dataset", "tiny_shards", "marked_pages", "graph_only", "examples_only", "sample_dataset"]
+
+
 @pytest.fixture(scope="module", params=list(READERS))
 def reader(request, tmp_path_factory):
     """(name, python of an environment that holds this reader and nothing of ours)."""
     folder = tmp_path_factory.mktemp(request.param)
     python = make_environment(folder, READERS[request.param])
-    missing = subprocess.run([python, "-c", "import wikiloom"], cwd=folder, capture_output=True, check=False)
+    bare = {**os.environ, "PYTHONPATH": ""}
+    missing = subprocess.run([python, "-c", "import wikiloom"], cwd=folder, env=bare, capture_output=True, check=False)
     assert missing.returncode, "the environment must not hold our code"
     return request.param, python
 
 
-@pytest.mark.parametrize("which", ["demo_dataset", "tiny_shards"])
+@pytest.mark.parametrize("which", DATASETS)
 def test_every_table_and_split_reads_with_the_rows_of_the_manifest(reader, which, request, tmp_path):
     name, python = reader
     folder = request.getfixturevalue(which)
@@ -163,17 +211,28 @@ def test_the_facts_of_fewrel_are_written_by_the_documented_query(task_folders, t
     assert facts == ["Q7259\tP26\tQ46633", "Q7259\tP40\tQ46633"]
 
 
-def test_the_cards_queries_run(reader, demo_dataset, tmp_path):
+@pytest.mark.parametrize("which", DATASETS)
+def test_the_cards_queries_run(reader, which, request, tmp_path):
     name, python = reader
-    card = (demo_dataset / "README.md").read_text()
-    language = {"datasets": "python", "duckdb": "sql"}.get(name)
-    if language is None:
-        pytest.skip("the card has no block for this reader")
-    blocks = re.findall(rf"```{language}\n(.*?)```", card, re.S)
-    assert blocks
-    for block in blocks:
-        script = block if language == "python" else f"import duckdb\nassert duckdb.sql({block!r}).fetchall()"
-        run_python(python, f"import os\nos.chdir({str(demo_dataset)!r})\n{script}\nprint('{{}}')", [], tmp_path)
+    folder = request.getfixturevalue(which)
+    blocks = re.findall(r"```(sql|python)\n(.*?)```", (folder / "README.md").read_text(), re.S)
+    scripts = [
+        block if language == "python" else f"import duckdb\nassert duckdb.sql({block!r}).fetchall()"
+        for language, block in blocks
+    ]
+    own = [script for script in scripts if re.search(rf"^(import|from) {name}\b", script, re.M)]
+    assert own or name not in ("datasets", "duckdb")
+    run_python(python, "\n".join(["import os", f"os.chdir({str(folder)!r})", *own, "print('{}')"]), [], tmp_path)
+
+
+def test_the_readmes_recipes_run(reader, demo_dataset, tmp_path):
+    name, python = reader
+    section = README.partition("## Reading it without us")[2].partition("\n## ")[0]
+    blocks = [block for block in re.findall(r"```python\n(.*?)```", section, re.S) if re.search(rf"\b{name}\b", block)]
+    assert len(blocks) == 1
+    script = blocks[0].replace('"DATA', f'"{demo_dataset}').replace("'DATA", f"'{demo_dataset}")
+    assert "DATA" not in script
+    run_python(python, f"{script}\nprint('{{}}')", [], tmp_path)
 
 
 def test_readme_names_the_extras_that_exist():

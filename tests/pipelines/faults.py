@@ -330,3 +330,39 @@ def shrink_the_vocabulary(copy):
 def change_the_tokenizer(copy):
     with (copy.folder / "tokens/small/tokenizer.json").open("a") as file:
         file.write("\n")
+
+
+def write_a_special_token(copy):
+    copy.tokens("small").edit("pages", "train", lambda rows: rows[0]["ids"].append(4))
+
+
+def write_a_longer_text(copy):
+    copy.tokens("small").edit("entities", None, lambda rows: rows[2].update(ids=[9] * 65))
+
+
+def move_a_span(copy):
+    def move(rows):
+        span = next(row for row in rows if len(row["spans"]) > 1)["spans"][1]
+        span.update(start=span["start"] + 1, end=span["end"] + 1)
+
+    copy.tokens("small").edit("wk_graphs", "train", move)
+
+
+def lose_a_span(copy):
+    copy.tokens("small").edit("wk_graphs", "train", lambda rows: rows[0]["spans"].pop())
+
+
+def lose_a_token_of_a_mention(copy):
+    copy.tokens("small").edit("wk_graphs", "train", lambda rows: rows[0]["mention_ids"].pop())
+
+
+def write_a_token_out_of_the_vocabulary(copy):
+    copy.tokens("small").edit("wk_graphs", "train", lambda rows: rows[0]["mention_ids"].__setitem__(0, 10**6))
+
+
+def point_an_anchor_to_another_entity(copy):
+    copy.tokens("small").edit("wk_graphs", "train", lambda rows: rows[0]["anchors"].__setitem__(0, 10**6))
+
+
+def lose_a_page_of_the_tokens(copy):
+    copy.tokens("small").edit("pages", "train", lambda rows: rows.pop())

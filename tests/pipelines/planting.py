@@ -12,7 +12,7 @@ from pipelines import sinks
 from schemas.dataset import Dataset
 from schemas.digest import dataset_digest
 from schemas.manifest import Manifest, read_manifest
-from schemas.tables import TABLES
+from schemas.tables import TABLES, TOKEN_TABLES
 
 DEFAULTS = {
     "entities": {"aliases": [], "text": "", "text_source": "none", "categories": [], "kind": "item"},
@@ -26,21 +26,27 @@ DEFAULTS = {
 class Copy:
     """A dataset's folder of one's own."""
 
+    definitions = TABLES
+
     def __init__(self, dataset, folder):
         shutil.copytree(dataset, folder)
         self.folder = folder
 
+    def tokens(self, name):
+        """Its tokens, to be changed in the same way."""
+        return CopiedTokens(self.folder / "tokens" / name)
+
     def shard(self, table, part=None):
         """The first file of a part of a table."""
-        return next(iter(sorted((self.folder / table).glob(f"{part or table}-*.parquet"))))
+        return next(iter(sorted((self.folder / table).glob(f"{part or self.definitions[table].name}-*.parquet"))))
 
     def rows(self, table, part=None):
         return pq.read_table(self.shard(table, part), partitioning=None).to_pylist()
 
     def write(self, table, part, rows):
         """Replace the rows of a file."""
-        path = self.shard(table, part)
-        sinks.write_parquet(TABLES[table], pa.Table.from_pylist(rows, schema=TABLES[table].schema), path)
+        path, definition = self.shard(table, part), self.definitions[table]
+        sinks.write_parquet(definition, pa.Table.from_pylist(rows, schema=definition.schema), path)
         self.seal(table)
 
     def edit(self, table, part, change):
@@ -53,7 +59,7 @@ class Copy:
         """Make the manifest fit the table's files again."""
         manifest = read_manifest(self.folder)
         shards = [self._measured(shard) for shard in manifest.tables[table].shards]
-        tables = {**manifest.tables, table: sinks.table_entry(TABLES[table], self.folder, shards)}
+        tables = {**manifest.tables, table: sinks.table_entry(self.definitions[table], self.folder, shards)}
         digest = dataset_digest((name, entry.digest) for name, entry in tables.items())
         Manifest(digest=digest, tables=tables, rest=manifest.rest).save(self.folder)
 
@@ -74,6 +80,15 @@ class Copy:
             bytes=path.stat().st_size,
             sha256=sinks.file_digest(path),
         )
+
+
+class CopiedTokens(Copy):
+    """A tokens/NAME folder of a copy."""
+
+    definitions = TOKEN_TABLES
+
+    def __init__(self, folder):
+        self.folder = folder
 
 
 def insert_fact(rows, fact):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.report.drawing import WIDTH, draw_graph, shorten, text_width
+from pipelines.report.drawing import NARROW, WIDTH, draw_graph, shorten, text_width
 from pipelines.report.funnel import Stage, draw_funnel, share
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -31,7 +31,8 @@ def graph(text=TEXT, mentions=((0, 11, 0), (42, 47, 1), (53, 65, 2)), triples=((
 
 @st.composite
 def graphs(draw):
-    text = draw(st.text(st.characters(codec="utf-8"), min_size=1, max_size=600))
+    letters = draw(st.sampled_from([st.characters(codec="utf-8"), st.sampled_from("אבגדה ا,1a")]))
+    text = draw(st.text(letters, min_size=1, max_size=600))
     cuts = sorted(draw(st.sets(st.integers(0, len(text)), max_size=12)))
     spans = list(zip(cuts[::2], cuts[1::2], strict=False))
     mentions = tuple((start, end, index) for index, (start, end) in enumerate(spans))
@@ -46,14 +47,15 @@ def classes(svg):
 def boxes(svg):
     """(left, right, baseline) of every label."""
     for node in ET.fromstring(svg).iter(SVG + "text"):
-        left = float(node.get("x"))
-        yield left, left + float(node.get("textLength", 0)), float(node.get("y"))
+        x, length = float(node.get("x")), float(node.get("textLength", 0))
+        left = x - length if node.get("direction") == "rtl" else x
+        yield left, left + length, float(node.get("y"))
 
 
 @settings(max_examples=60, deadline=None)
-@given(graphs(), st.dictionaries(st.integers(0, 20), st.text(max_size=80)))
-def test_any_row_is_drawn_whole_and_no_label_overlaps_another(row, labels):
-    svg = draw_graph(row, labels, labels)
+@given(graphs(), st.dictionaries(st.integers(0, 20), st.text(max_size=80)), st.sampled_from([WIDTH, NARROW]))
+def test_any_row_is_drawn_whole_and_no_label_overlaps_another(row, labels, width):
+    svg = draw_graph(row, labels, labels, width)
     count = classes(svg)
     assert count["anchor"] == len(row["mentions"])
     assert count["relation"] == count["tail"] == count["fact"] == len(row["triples"])
@@ -61,11 +63,22 @@ def test_any_row_is_drawn_whole_and_no_label_overlaps_another(row, labels):
     by_line = {}
     for left, right, baseline in boxes(svg):
         assert left >= 0
-        assert right <= WIDTH
+        assert right <= width
         by_line.setdefault(baseline, []).append((left, right))
     for spans in by_line.values():
         spans.sort()
         assert all(a[1] <= b[0] + 0.2 for a, b in itertools.pairwise(spans))
+
+
+def test_a_passage_of_a_script_from_right_to_left_begins_at_the_right():
+    text = "مريم تسكن باريس مع بيير"
+    row = graph(text, ((0, 4, 0), (10, 15, 1), (19, 23, 2)), ((0, 0, 1), (2, 1, 3)))
+    root = ET.fromstring(draw_graph(row, ENTITIES, RELATIONS))
+    anchors = [node.find(SVG + "text") for node in root.iter(SVG + "g") if "anchor" in node.get("class", "")]
+    assert [node.text for node in anchors] == ["مريم", "باريس", "بيير"]
+    places = [float(node.get("x")) for node in anchors]
+    assert places == sorted(places, reverse=True)
+    assert places[0] > WIDTH / 2
 
 
 def test_a_tail_s_label_stays_in_its_box():

@@ -4,8 +4,9 @@ import pytest
 
 from pipelines.audit import audit
 from pipelines.checks import files
-from pipelines.transforms.tokenize import tokenize_dataset, train_tokenizer
+from pipelines.train_tokenizer import train_tokenizer
 from pipelines.validate import validate
+from pipelines.vocabulary import Vocabulary
 from schemas.dataset import Dataset
 from schemas.errors import DataError
 from tests.pipelines import faults
@@ -28,8 +29,9 @@ def audited(folder):
 def with_tokens(demo_dataset, tmp_path_factory):
     """The examples' dataset with token ids beside it."""
     copy = Copy(demo_dataset, tmp_path_factory.mktemp("tokens") / "d")
-    train_tokenizer(Dataset(copy.folder), copy.folder.parent / "t", vocab_size=500)
-    tokenize_dataset(Dataset(copy.folder), str(copy.folder.parent / "t"), "small", max_length=64)
+    train_tokenizer(Dataset(copy.folder), copy.folder.parent / "t", Vocabulary(vocab_size=500))
+    words = ["tokenize", copy.folder, "--tokenizer", copy.folder.parent / "t", "--name", "small", "--max-length", 64]
+    assert main(list(map(str, words))) == 0
     return copy.folder
 
 
@@ -100,6 +102,14 @@ TOKEN_FAULTS = {
     faults.keep_tokens_of_another_dataset: ("tokens/small", "was made from dataset 00000000"),
     faults.shrink_the_vocabulary: ("tokens/small/entities/tokens_entities-00000-of-00001.parquet", "not one of 9"),
     faults.change_the_tokenizer: ("tokens/small/tokenizer.json", "not those of the tokenizer"),
+    faults.write_a_special_token: ("tokens/small/pages/train-00000-of-00001.parquet, row 0", "4, a special token"),
+    faults.write_a_longer_text: ("tokens_entities-00000-of-00001.parquet, row 2", "65 tokens, expected at most 64"),
+    faults.move_a_span: ("tokens/small/wk_graphs/train-00000-of-00001.parquet, row", "is not where its mark is"),
+    faults.lose_a_span: ("tokens/small/wk_graphs/train-00000-of-00001.parquet, row 0", "spans for"),
+    faults.lose_a_token_of_a_mention: ("wk_graphs/train-00000-of-00001.parquet, row 0", "tokens, the spans"),
+    faults.write_a_token_out_of_the_vocabulary: ("wk_graphs/train-00000-of-00001.parquet, row 0", "1000000, not one"),
+    faults.point_an_anchor_to_another_entity: ("table wk_graphs, split train", "not row for row the dataset's"),
+    faults.lose_a_page_of_the_tokens: ("table pages, split train", "not row for row the dataset's"),
 }
 LEAKS = {
     faults.put_a_test_fact_in_train: ("triples", "1 facts of test are in train"),

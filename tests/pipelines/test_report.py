@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import re
 import shutil
 
@@ -14,158 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import sinks
-from pipelines.report import describe_terminal, plots, summary, write_html
+from pipelines.report import describe_terminal, picks, plots, summary, write_html
 from pipelines.report.markup import STYLE
 from schemas import TABLES
 from schemas.dataset import Dataset
-from schemas.digest import dataset_digest
 from schemas.errors import DataError
 from schemas.manifest import Manifest
-
-HOSTILE = "</title><script>alert(1)</script>\x1b[31m\x00 $x_1$ \u202e 'q\" &amp; 世界"
-STAGES = {"wikipedia": {"in": 10, "out": {"articles": 6, "redirects": 1}, "cpu_seconds": 0.5, "peak_memory_mb": 90}}
-DROPS = {"wikipedia": {"no_text": 3}, "links": {HOSTILE: 4}}
-REST = {
-    "wikiloom": "0.0",
-    "language": "en",
-    "inputs": [{"role": "wikipedia", "name": f"{HOSTILE}.xml", "bytes": 7, "sha256": "ab" * 32}],
-    "parameters": {"keep": "all", "neighbors": 15, "seed": 3, "valid_pages": 0.2},
-    "stages": STAGES,
-    "drops": DROPS,
-}
-
-
-def entities():
-    for i in range(6):
-        yield {
-            "entity": f"Q{i + 1}",
-            "entity_index": i,
-            "label": HOSTILE if i == 0 else f"entity-{i}" if i < 5 else None,
-            "aliases": [],
-            "description": HOSTILE,
-            "page_id": i,
-            "page_title": f"Page {i}",
-            "text": f"Some text of {i}.",
-            "text_source": "lead" if i else "none",
-            "text_mention": {"start": 0, "end": 4} if i % 2 else None,
-            "categories": ["Q5"],
-            "kind": "item",
-            "mention_count": 6 - i,
-            "in_degree": i,
-            "out_degree": 1,
-            "frequency": 7,
-            "graph_count": 1,
-            "inductive_split": "train",
-        }
-
-
-def pages():
-    for i in range(6):
-        text = f"Page {i} of {HOSTILE}"
-        links = [{"start": 0, "end": 4, "target": HOSTILE, "entity": "Q1" if i else None, "source": "link"}]
-        yield {
-            "page_id": i,
-            "revision_id": i,
-            "timestamp": None,
-            "title": HOSTILE,
-            "entity": f"Q{i + 1}",
-            "split": "train",
-            "text": text,
-            "sections": [],
-            "lead_end": len(text),
-            "links": links,
-        }
-
-
-def graphs():
-    for i in range(5):
-        text = f"The first of {HOSTILE} and the second and so on, for long enough that it makes a graph of good size."
-        yield {
-            "graph_id": i,
-            "page_id": i,
-            "split": "train",
-            "start": 0,
-            "end": len(text),
-            "text": text,
-            "mentions": [{"start": 5 * j, "end": 5 * j + 3, "entity_index": j} for j in range(3)],
-            "triples": [{"anchor": 0, "head_index": 0, "relation_index": 0, "tail_index": j} for j in range(6)],
-        }
-
-
-def triples():
-    for i in range(1, 6):
-        yield {
-            "head": "Q1",
-            "relation": "P1",
-            "tail": f"Q{i + 1}",
-            "head_index": 0,
-            "relation_index": 0,
-            "tail_index": i,
-            "label": True,
-            "split": "train" if i < 4 else "valid",
-            "inductive_split": "train",
-        }
-
-
-ROWS = {
-    "entities": list(entities()),
-    "relations": [
-        {
-            "relation": "P1",
-            "relation_index": 0,
-            "label": HOSTILE,
-            "aliases": [],
-            "description": None,
-            "frequency": 3,
-            "graph_count": 1,
-        }
-    ],
-    "triples": list(triples()),
-    "pages": list(pages()),
-    "redirects": [{"title": HOSTILE, "target": "b", "page_id": None, "entity": None}],
-    "anchors": [{"surface": HOSTILE, "entity_index": 0, "count": 2}],
-    "wk_graphs": list(graphs()),
-    "rejects": [{"stage": "wikipedia", "key": "9", "reason": "broken", "detail": HOSTILE}],
-}
-
-
-def write_dataset(folder, rows, rest):
-    tables = {}
-    for name in rows:
-        table = pa.Table.from_pylist(rows[name], schema=TABLES[name].schema)
-        shards = sinks.write_table(TABLES[name], table, folder)
-        tables[name] = sinks.table_entry(TABLES[name], folder, shards)
-    digest = dataset_digest((name, entry.digest) for name, entry in tables.items())
-    Manifest(digest=digest, tables=tables, rest=rest).save(folder)
-    return folder
+from tests.made_datasets import EXAMPLES_ONLY, GRAPH_ONLY, REST, ROWS, write_dataset, write_run
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     return write_dataset(tmp_path_factory.mktemp("report") / "dataset", ROWS, REST)
-
-
-def write_run(folder, digest, metrics=None):
-    (folder / "results").mkdir(parents=True)
-    (folder / "config.toml").write_text(
-        f'recipe = "kepler-tiny"\n[data]\nfolder = "/home/somebody/data"\ndigest = "{digest}"\n[train]\nsteps = 20\n'
-    )
-    lines = [{"step": 0, "valid/mlm": 8.5}, *({"step": i, "train/mlm": 8 - i / 10, "lr": 0.1} for i in range(1, 21))]
-    lines += [{"step": 20, "valid/mlm": 6.25, "valid/ke": float("nan")}]
-    whole = "".join(json.dumps(line) + "\n" for line in lines)
-    (folder / "metrics.jsonl").write_text(whole + '{"step": 30, "tr')
-    rows = {"both": {"mrr": 0.4321, "mr": 7.0}, "relations": {"P1": {"mrr": 0.25, "triples": 2}}}
-    result = {
-        "task": "link-prediction",
-        "system": "kepler-tiny",
-        "metrics": metrics or rows,
-        "protocol": {"split": "test", "filtered": True, "filter_splits": ["train", "valid"]},
-        "digest": digest,
-        "seconds": 1.5,
-        "baselines": {"frequency": {"both": {"mrr": 0.5432, "mr": 3.0}}},
-    }
-    (folder / "results" / "link-prediction-test-00000000.json").write_text(json.dumps(result))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -297,23 +156,18 @@ def test_a_folder_that_is_no_run_is_one_line(dataset, tmp_path):
 @pytest.mark.parametrize("key", ["stages", "drops"])
 @pytest.mark.parametrize("value", [[1], {"wikipedia": [1]}, {"wikipedia": {"in": "x", "out": {}}}])
 def test_a_manifest_of_another_form_is_one_line(tmp_path, key, value):
-    folder = write_dataset(tmp_path / "d", {"rejects": []}, {**REST, key: value})
+    folder = write_dataset(tmp_path / "d", {"rejects": []}, {**REST, key: value}, card=False)
     with pytest.raises(DataError, match=f"manifest.json: {key}"):
         describe_terminal(folder)
 
 
 @pytest.mark.parametrize("rows", [{}, {name: [] for name in ROWS}], ids=["no tables", "no rows"])
 def test_an_empty_dataset_without_counts_has_a_page(tmp_path, rows, capsys):
-    folder = write_dataset_in(tmp_path, rows)
+    folder = write_dataset(tmp_path / "d", rows, {})
     write_html(folder, tmp_path / "report.html")
     assert "no counts by stage" in (tmp_path / "report.html").read_text()
     describe_terminal(folder)
     assert "digest" in capsys.readouterr().out
-
-
-def write_dataset_in(tmp_path, rows):
-    (tmp_path / "d").mkdir()
-    return write_dataset(tmp_path / "d", rows, {})
 
 
 def test_the_terminal_s_tables_are_plain_where_stdout_is_none(dataset, capsys):
@@ -349,7 +203,7 @@ def test_statistics_read_the_columns_as_they_are(dataset):
     assert pages.length.total == sum(len(row["text"]) for row in ROWS["pages"])
     assert summary.graph_statistics(data).triples.total == 30
     assert summary.entity_statistics(data).text_source == {"lead": 5, "none": 1}
-    assert summary.entity_names(data, {5}, {"Q2"}).labels == {5: "Q6", 1: "entity-1"}
+    assert summary.entity_names(data, {5}, {"Q2"}).labels == {5: "Q6", 1: "w" * 200 + "…"}
 
 
 def test_a_sample_of_row_groups_is_spread_over_all(tmp_path, monkeypatch):
@@ -359,12 +213,94 @@ def test_a_sample_of_row_groups_is_spread_over_all(tmp_path, monkeypatch):
     Manifest(digest="", tables={"anchors": entry}, rest={}).save(tmp_path)
     parts = list(summary.scan(Dataset(tmp_path), "anchors", ["count"], limit=2))
     assert [part["count"][0].as_py() for part in parts] == [0, 50]
-    assert len(summary.sample_rows(Dataset(tmp_path), "anchors", 5)) == 5
+    assert len(picks.sample_rows(Dataset(tmp_path), "anchors", 5)) == 5
 
 
 def test_a_damaged_shard_is_one_line(tmp_path):
-    folder = write_dataset_in(tmp_path, ROWS)
+    folder = write_dataset(tmp_path / "d", ROWS, {})
     (path,) = (folder / "pages").glob("*.parquet")
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match="can't be read as Parquet"):
         write_html(folder, tmp_path / "report.html")
+
+
+@pytest.mark.parametrize("rows", [ROWS, GRAPH_ONLY, EXAMPLES_ONLY], ids=["all", "graph only", "examples only"])
+def test_whatever_is_in_the_data_a_terminal_can_print_it(tmp_path, capsys, rows):
+    describe_terminal(write_dataset(tmp_path / "d", rows, REST))
+    said = capsys.readouterr().out
+    assert all(line.isprintable() for line in said.splitlines())
+    assert max(map(len, said.splitlines())) <= 110
+    assert "w" * 201 not in said.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("rows", "there", "not_there"),
+    [
+        (GRAPH_ONLY, ["A knowledge graph", "valid_negatives", "Degree of an entity"], ["Length of a page", "Examples"]),
+        (EXAMPLES_ONLY, ["Examples of text tasks", "Examples by task and split"], ["Degree of an entity", "triples"]),
+    ],
+    ids=["graph only", "examples only"],
+)
+def test_a_part_of_the_tables_has_a_page_with_what_there_is(tmp_path, rows, there, not_there):
+    write_html(write_dataset(tmp_path / "d", rows, {}), tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text()
+    words = " ".join(lxml.html.fromstring(html).text_content().split())
+    assert [name for name in there if name not in words] == []
+    assert [name for name in not_there if name in re.sub(r"Columns examples.*", "", words)] == []
+    assert "<script" not in html
+
+
+def test_giants_do_not_make_a_giant_page(html):
+    assert "w" * 301 not in html
+
+
+def test_splits_are_about_the_entities_and_relations_that_a_slow_count_finds(demo_dataset):
+    data = Dataset(demo_dataset)
+    rows = data.read("triples").to_pylist()
+    train = {row[side] for row in rows if row["split"] == "train" for side in ("head", "tail")}
+    for ends in summary.split_ends(data):
+        own = [row for row in rows if row["split"] == ends.split]
+        entities = {row[side] for row in own for side in ("head", "tail")}
+        assert (ends.triples, ends.entities, ends.new_entities) == (len(own), len(entities), len(entities - train))
+        assert ends.relations == len({row["relation"] for row in own})
+
+
+@pytest.mark.parametrize("name", ["entities", "pages", "redirects"])
+def test_nulls_are_counted_as_the_rows_have_them(demo_dataset, name):
+    data = Dataset(demo_dataset)
+    rows = data.read(name).to_pylist()
+    counted = {}
+    for path in summary.null_counts(data, name):
+        column, _, child = path.partition(".")
+        values = [row[column] for row in rows]
+        if child:
+            values = [element[child] for elements in values for element in elements]
+        counted[path] = sum(value is None for value in values)
+    assert summary.null_counts(data, name) == counted
+    assert len(counted) >= 2
+
+
+def test_every_colour_of_words_stands_out_from_what_is_behind_it():
+    for theme in re.findall(r":root \{(.*?)\}", STYLE, re.S):
+        colours = dict(re.findall(r"--(\w+): (#\w+)", theme))
+        for ink, ground in [
+            ("ink", "paper"),
+            ("quiet", "paper"),
+            ("accent", "paper"),
+            ("accent", "tint"),
+            ("ink", "soft"),
+        ]:
+            assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
+
+
+def contrast(one, other):
+    """WCAG's contrast of two colours, 1 to 21."""
+    light, dark = sorted((luminance(colour) for colour in (one, other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour):
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    channels = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

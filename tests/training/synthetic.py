@@ -149,7 +149,12 @@ def _graph(world: World, train: list, ids: dict[str, int], entity: int, split: s
         for k, anchor in enumerate(anchors)
         for h, r, t in [fact for fact in train if fact[0] == anchor][:15]
     ]
-    return {"graph_id": entity * 2**27, "split": split, "units": units, "anchors": anchors, "triples": triples}
+    row = {"graph_id": entity * 2**27, "split": split, "units": units, "anchors": anchors, "triples": triples}
+    places = [place for place, unit in enumerate(units) if unit < 0]
+    return row | {
+        "spans": [{"start": place, "end": place + 1} for place in places],
+        "mention_ids": [ids[world.names[anchor]] for anchor in anchors],
+    }
 
 
 def _tokenizer_json(ids: dict[str, int]) -> str:

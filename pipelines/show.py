@@ -1,0 +1,91 @@
+"""wikiloom show: one word-knowledge graph, on the terminal and as a drawing."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.lookup import any_graph_id, find_graph, find_page
+from pipelines.report import terminal
+from pipelines.report.drawing import draw_graph, on_paper
+from pipelines.report.summary import Names, entity_names, relation_labels
+from schemas.dataset import Dataset
+from schemas.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+
+def show_graph(folder: Path, asked: str, svg: Path | None = None) -> None:
+    """Print the graph with this id; with `svg` write its drawing as well.
+
+    Raises UsageError where `asked` is no id, DataError where no graph has it or the file can't be written.
+    """
+    dataset = Dataset(folder)
+    row = _find(dataset, asked)
+    indices = {mention["entity_index"] for mention in row["mentions"]}
+    names = entity_names(dataset, indices | {triple["tail_index"] for triple in row["triples"]}, set())
+    relations = relation_labels(dataset)
+    console = terminal.console()
+    for part in graph_parts(row, names, relations, find_page(dataset, row["page_id"])):
+        console.print(part)
+    if svg is not None:
+        _write(svg, on_paper(draw_graph(row, names.labels, relations)))
+        console.print(terminal.plain(f"wrote {svg}"))
+
+
+def _find(dataset: Dataset, asked: str) -> dict[str, Any]:
+    example = any_graph_id(dataset)
+    if example is None:
+        raise DataError(f"{dataset.folder} has no word-knowledge graph: there is none to show.")
+    if not (asked.isascii() and asked.isdigit() and int(asked) < 2**63):
+        raise UsageError(
+            f"--graph {asked!r:.80}: expected a graph_id of wk_graphs, a whole number such as {example}. "
+            "wikiloom describe shows some."
+        )
+    row = find_graph(dataset, int(asked))
+    if row is None:
+        raise DataError(
+            f"{dataset.folder} has no graph {asked}. An id is page_id * 2^27 + the start of the passage in its page, "
+            f"such as {example}; wikiloom describe shows some."
+        )
+    return row
+
+
+def graph_parts(
+    row: Mapping[str, Any], names: Names, relations: Mapping[int, str], page: Mapping[str, Any] | None
+) -> Iterator["Text | Table"]:
+    """The graph's heading, its passage with the anchors marked, and its facts by label."""
+    counts = f"{len(row['mentions'])} anchors, {len(row['triples'])} facts"
+    yield terminal.plain(f"graph {row['graph_id']}, {row['split']}: {counts}")
+    place = f"code points {row['start']:,} to {row['end']:,}"
+    title = f' "{page["title"]}"' if page else ""
+    yield terminal.plain(f"page {row['page_id']}{title}, {place}")
+    yield terminal.plain("")
+    yield terminal.marked(row["text"], row["mentions"])
+    facts = [
+        (
+            _name(names, triple["head_index"]),
+            relations.get(triple["relation_index"], f"relation {triple['relation_index']}"),
+            _name(names, triple["tail_index"]),
+        )
+        for triple in row["triples"]
+    ]
+    if facts:
+        yield terminal.table("", ["anchor", "relation", "tail"], facts)
+
+
+def _name(names: Names, index: int) -> str:
+    label, id_ = names.labels.get(index, f"entity {index}"), names.ids.get(index)
+    return label if id_ in (None, label) else f"{label} ({id_})"
+
+
+def _write(path: Path, svg: str) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(svg, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DataError(f"{path} can't be written ({error.strerror}). Name another file with --svg.") from error
