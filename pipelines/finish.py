@@ -247,7 +247,8 @@ def graph_notes(manifest: Manifest) -> Iterator[str]:
         if count:
             yield f"kept as published: {count:,} {what.replace('_', ' ')}"
     if graph["inductive_split"]["refused"] and graph["inductive_split"].get("asked", True):
-        yield f"no inductive split: {graph['inductive_split']['refused']}"
+        fewer = "--set valid_entities=N and test_entities=N ask for fewer, max_dropped=SHARE lets it cut more"
+        yield f"no inductive split: {graph['inductive_split']['refused']}. {fewer}"
 
 
 def _cpu_seconds() -> float:

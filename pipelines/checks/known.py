@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from pipelines.columns import I64
 from pipelines.names import read_names
 from pipelines.report.about import parameters
+from pipelines.weaving.config import is_woven
 from schemas.dataset import Dataset
 
 SIDES = ("train", "valid", "test", "none")
@@ -41,6 +42,19 @@ class Known:
 def has_published_splits(dataset: Dataset) -> bool:
     """A benchmark's published splits are what they are: only splits made here keep the rules for splits."""
     return parameters(dataset.manifest).get("split") == "official"
+
+
+def train_may_lack(dataset: Dataset) -> bool:
+    """May valid and test have an entity or relation that train has not, in either setting?"""
+    told = parameters(dataset.manifest)
+    return has_published_splits(dataset) or is_woven(told) or told.get("train_fraction", 1.0) != 1.0
+
+
+def keeps_published_split(dataset: Dataset) -> bool:
+    """Is `split` the files' own, though the inductive one is new?"""
+    graph = dataset.manifest.rest.get("graph")
+    split = graph.get("split") if isinstance(graph, dict) else None
+    return isinstance(split, dict) and split.get("published") is True
 
 
 def may_repeat(dataset: Dataset, name: str) -> bool:

@@ -98,6 +98,7 @@ def import_graph(source: Source, config: Import, excluded: Sequence[tuple[str, s
     graph = number(triples.facts, *names, np.zeros(len(entities), np.int64), codes, second)
     negatives = place_negatives(negatives, graph)
     document = {**describe_graph(graph, second.refused, rules, tally), **_repeats(graph, negatives)}
+    document["split"]["published"] = source.has_splits and config.split != "transductive"
     document["inductive_split"]["asked"] = config.split == "inductive" or published is not None
     stage = {"in": taken, "out": {"triples": len(graph.heads) + len(negatives)}}
     return Imported(entities, relations, graph, negatives, stage, dict(drops), document)
@@ -241,11 +242,21 @@ def columns_of(facts: Statements) -> tuple[Numbers, Numbers, Numbers]:
     return facts.heads, facts.relations, facts.tails
 
 
+def _has_facts(source: Source) -> bool:
+    return bool(source.facts.num_rows or (source.inductive is not None and source.inductive.num_rows))
+
+
 def resolve_split(source: Source, config: Import) -> Import:
     """The config with the split that is made: the files' own where they have one."""
     if config.split == "official" and not source.has_splits:
         raise UsageError(
             f"--split official: the files of {config.format} have no split. Leave it out, or ask for another."
+        )
+    new = config.split not in (None, "official") or (config.valid, config.test) != (None, None)
+    if (new or config.train_fraction < 1) and not _has_facts(source):
+        raise UsageError(
+            f"--split, --valid, --test, --train-fraction: {config.format} has no triples to split; its examples keep "
+            "their published splits."
         )
     split = config.split or ("official" if source.has_splits else "transductive")
     if split == "official" and (config.valid, config.test) != (None, None):

@@ -60,6 +60,8 @@ class Published:
     def __init__(self, source: Path) -> None:
         if not source.exists():
             raise DataError(f"{source} is missing. Give --from the folder with the files' published names.")
+        if source.is_file() and not source.name.endswith((".zip", *_TAR)):
+            raise DataError(f"{source} is a file. Give --from the folder that it is in, or an archive.")
         self.source = source
         self._found: dict[str, list[File]] = {}
         self._archives: dict[str, list[File]] | None = None

@@ -97,7 +97,8 @@ def read_columns(
     for rows in read_rows(file, count, max(columns) if free_text else None):
         if of_file is None and len(rows.counts):
             of_file = int(rows.counts[0])
-        rows.refuse(~np.isin(rows.counts, columns) | (rows.counts != of_file), expected)
+        rows.refuse(~np.isin(rows.counts, columns), expected)
+        rows.refuse(rows.counts != of_file, f"{expected} with {of_file} columns, as in its first line")
         found = [rows.column(index) for index in range(of_file or max(columns))]
         for column in found[:required]:
             rows.refuse(pc.equal(column, "").to_numpy(zero_copy_only=False), expected)

@@ -10,7 +10,10 @@ import pyarrow.compute as pc
 from pipelines.importing.source import FACTS, PARTS, Ledger, Source, Told
 from pipelines.sources.benchmarks import fact_batch
 from pipelines.sources.published import File, Published
-from pipelines.sources.tab_files import Count, read_columns, read_rows
+from pipelines.sources.tab_files import Count, Rows, read_columns, read_rows
+
+HEADERS = ("head\trelation\ttail", "id\tlabel\tdescription")
+"""First lines that tell what the columns are; read as names they would become entities."""
 
 
 def read(format: str, files: Published) -> Source:
@@ -36,6 +39,7 @@ def _read_triples(file: File, ledger: Ledger) -> Iterator[tuple[pa.RecordBatch, 
     count = ledger.open(file, "triples", "triples")
     expected = f"head TAB relation TAB tail [TAB split: {', '.join(PARTS)}]"
     for rows, columns in read_columns(file, count, expected, [3, 4], required=3):
+        _refuse_header(rows)
         parts = np.zeros(len(rows.lines), np.int64)
         if len(columns) == 4:
             parts = pc.fill_null(pc.index_in(columns[3], pa.array(PARTS)), -1).to_numpy().astype(np.int64)
@@ -48,6 +52,7 @@ def _read_names(file: File, ledger: Ledger, role: str) -> list[Told]:
     count = ledger.open(file, role, "names")
     pieces: list[list[pa.Array]] = []
     for rows in read_rows(file, count, most=3):
+        _refuse_header(rows)
         pieces.append([rows.column(i) for i in range(3)])
         rows.refuse(pc.equal(pieces[-1][0], "").to_numpy(zero_copy_only=False), "id TAB label TAB description")
     ids, labels, descriptions = (pa.chunked_array([piece[i] for piece in pieces], pa.string()) for i in range(3))
@@ -55,3 +60,9 @@ def _read_names(file: File, ledger: Ledger, role: str) -> list[Told]:
         Told("label", ids, pc.utf8_trim_whitespace(labels), count),
         Told("description", ids, pc.utf8_trim_whitespace(descriptions), Count("names")),
     ]
+
+
+def _refuse_header(rows: Rows) -> None:
+    first = "\t".join(rows.fields[: rows.counts[0]].to_pylist()).lower() if len(rows.counts) else ""
+    is_header = first.startswith(HEADERS) and rows.lines[0] == 1
+    rows.refuse(np.arange(len(rows.counts)) == (0 if is_header else -1), "no header: its first line is data")

@@ -86,7 +86,7 @@ def inductive(heads: I64, relations: I64, tails: I64, hashes: U64, sizes: Sizes)
 def _refusal(name: str, found: int, needed: int, cut: int) -> str:
     return (
         f"{name}: the largest connected sub-graph found that cuts at most {cut:,} triples has {found:,} entities, "
-        f"{needed:,} are needed. --set {name}_entities asks for fewer, max_dropped lets it cut more"
+        f"{needed:,} are needed"
     )
 
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from schemas.errors import DataError
+from schemas.errors import DataError, UsageError
+from tests.pipelines.imports.made import imported
 from tests.pipelines.imports.reading import Read, surfaces
 
 FOUNDED = {
@@ -41,6 +42,13 @@ def test_subject_and_object_are_head_and_tail_and_brackets_are_brackets(tmp_path
     assert train["label"] == train["relation"] == "org:founded_by"
     assert surfaces(train) == [("tail", None, "Ada"), ("head", None, "Engine Club")]
     assert set(found.told("relations", "label")) == {"org:founded_by", "no_relation"}
+
+
+@pytest.mark.parametrize("option", [{"split": "inductive"}, {"valid": 3}, {"train_fraction": 0.5}])
+def test_examples_keep_their_splits_and_an_option_for_triples_is_refused(tmp_path, option):
+    write(tmp_path, train=[FOUNDED])
+    with pytest.raises(UsageError, match="tacred has no triples to split"):
+        imported("tacred", tmp_path, tmp_path / "out", **option)
 
 
 @pytest.mark.parametrize("ends", [{"subj_end": 9}, {"subj_start": 5}, {"obj_start": -1}])

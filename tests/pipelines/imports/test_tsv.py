@@ -137,6 +137,55 @@ def test_a_smaller_train_fraction_is_part_of_a_larger_one_and_no_entity_is_lost(
         assert list(validate(dataset.folder)) == []
 
 
+CHAINS = [
+    f"{part}{i} r{i % 2} {part}{i + 1} {'valid' if i % 10 == 4 else 'train'}" for part in "abc" for i in range(30)
+]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options"),
+    [
+        (FAMILY, {"split": "transductive", "valid": 20, "test": 20, "train_fraction": 0.05}),
+        ([*CHAINS, "x r0 y test"], {"split": "inductive", "valid": 2, "test": 2}),
+        ([*CHAINS, "x r0 y test"], {"split": "inductive", "valid": 2, "test": 2, "train_fraction": 0.3}),
+    ],
+)
+def test_what_train_lacks_by_publication_or_fraction_is_no_fault_of_the_dataset(tmp_path, rows, options):
+    made = imported("tsv", write(tmp_path / "in", {"triples.tsv": lines(*rows)}), tmp_path / "out", **options)
+    train, held_out = (
+        {name for split in splits for row in facts(made, split) for name in (row[0], row[2])}
+        for splits in (["train"], ["valid", "test"])
+    )
+    assert held_out - train, "nothing is lacking, so nothing is tested"
+    assert list(validate(made.folder)) == []
+
+
+def test_a_new_split_without_a_fraction_still_has_to_cover_valid_and_test(tmp_path):
+    made = imported("tsv", write(tmp_path / "in", {"triples.tsv": lines(*FAMILY)}), tmp_path / "out", valid=3, test=3)
+    manifest = json.loads((made.folder / "manifest.json").read_text())
+    assert manifest["graph"]["split"]["published"] is False
+
+
+def test_a_header_is_told_from_data(tmp_path):
+    for name, line in (("triples.tsv", "Head relation tail"), ("entities.tsv", "id label description")):
+        source = write(tmp_path / name, {"triples.tsv": lines(*FAMILY), "relations.tsv": ""})
+        write(source, {name: lines(line, *FAMILY)})
+        with pytest.raises(DataError, match=f"{name}, line 1: expected no header"):
+            imported("tsv", source, tmp_path / "out")
+
+
+def test_a_line_with_other_columns_than_the_first_is_told_so(tmp_path):
+    source = write(tmp_path / "in", {"triples.tsv": lines("a r b train", "a r c")})
+    with pytest.raises(DataError, match=r"line 2: expected head TAB .* with 4 columns, as in its first line"):
+        imported("tsv", source, tmp_path / "out")
+
+
+def test_a_file_in_place_of_its_folder_is_told_so(tmp_path):
+    source = write(tmp_path / "in", {"triples.tsv": lines("a r b")})
+    with pytest.raises(DataError, match=r"is a file\. Give --from the folder"):
+        imported("tsv", source / "triples.tsv", tmp_path / "out")
+
+
 def test_excluded_facts_are_away_and_counted_and_no_other(tmp_path):
     source = write(tmp_path / "in", {"triples.tsv": lines(*FAMILY)})
     listed = [*FAMILY[:5], "p1 knows nobody", FAMILY[0]]
