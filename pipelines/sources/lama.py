@@ -2,12 +2,12 @@
 
 A folder for each subset: TREx/P19.jsonl, Google_RE/place_of_birth_test.jsonl, ConceptNet/test.jsonl, Squad/test.jsonl,
 and TREx_UHN, Google_RE_UHN; folders may lie between (TREx/high_ranked/P19.jsonl). As LAMA's own code does, a fact of
-T-REx gets the template of relations.jsonl, which lies beside the folders, and one of Google-RE that was judged that of
+T-REx gets the template of relations.jsonl, beside their folders, and one of Google-RE that was judged that of
 the code; other records, and T-REx's without that file, are read as their `masked_sentences` stand.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -60,10 +60,11 @@ def read(format: str, files: Published) -> Source:
     The subject is the mention. Every record is an example; which of them count is the evaluation's choice.
     """
     tasks, relations = Tasks("probing"), {}
-    if file := files.find(RELATIONS):
+    found = _files(files.source)
+    if file := next((file for file in found if file.name == RELATIONS), None):
         tasks.ledger.files[f"relations {RELATIONS}"] = file
         relations = {record.relation: record for _, record in read_json_lines(file, Decoder(_Relation))}
-    for subset, file in _probe_files(files.source):
+    for subset, file in _subsets(files.source, [file for file in found if file.name != RELATIONS]):
         tasks.open(file, subset)
         for number, probe in read_json_lines(file, Decoder(_Probe)):
             _add(tasks, subset, file.name.removesuffix(".jsonl"), number, probe, relations)
@@ -72,11 +73,14 @@ def read(format: str, files: Published) -> Source:
     return tasks.source("cc-by-nc-4.0", kind="item")
 
 
-def _probe_files(folder: Path) -> Iterator[tuple[str, File]]:
-    """(subset, file) of all subsets."""
+def _files(folder: Path) -> list[File]:
+    """All files of JSON lines in the folder and in those below it, the outer ones first."""
     folders = [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())] if folder.is_dir() else []
-    files = [file for own in folders for file in Published(own).all() if file.name.endswith(".jsonl")]
-    files = [file for file in files if file.name != RELATIONS]
+    return [file for own in folders for file in Published(own).all() if file.name.endswith(".jsonl")]
+
+
+def _subsets(folder: Path, files: Sequence[File]) -> Iterator[tuple[str, File]]:
+    """(subset, file) of each file of probes."""
     if not files:
         raise DataError(f"{folder}: no file of LAMA in it, expected TREx/P19.jsonl and the like. Check --from.")
     for file in files:

@@ -21,7 +21,8 @@ BY_ID = ("train.tsv", "dev.tsv", "test.tsv")
 BY_NAME = "kb.txt"
 HOPS = ("1-hop", "2-hop", "3-hop")
 SPLITS = {"train": "train", "dev": "valid", "test": "test"}
-QUESTION = re.compile(r"([^\[\]]*)\[([^\[\]]+)\]([^\[\]]*)\t(.+)")
+QUESTION = re.compile(r"([^\[\]\t]*)\[((?:[^\[\]\t]|\[[^\[\]\t]*\])+)\]([^\[\]\t]*)\t(.+)")
+"""Brackets mark the topic, whose name may have brackets of its own."""
 
 Fact = tuple[str, str, str]
 

@@ -85,6 +85,12 @@ def test_facts_of_trex_without_templates_are_their_masked_sentences_also_compres
     assert [row["text"] for row in Read("lama", tmp_path).rows] == ["Mozart died in [MASK] ."]
 
 
+def test_the_templates_may_lie_in_a_folder_of_the_one_that_is_given(tmp_path):
+    write(tmp_path / "data/relations.jsonl", TEMPLATE)
+    write(tmp_path / "data/TREx/P20.jsonl", TREX)
+    assert [row["text"] for row in Read("lama", tmp_path).rows] == ["Mozart died in [MASK] ."]
+
+
 def test_the_subsets_own_folder_can_be_given(tmp_path):
     write(tmp_path / "TREx/P20.jsonl", {**TREX, "masked_sentences": ["x [MASK]"]})
     assert [row["group"] for row in Read("lama", tmp_path / "TREx").rows] == ["T-REx"]

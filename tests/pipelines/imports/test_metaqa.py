@@ -62,6 +62,14 @@ def test_as_published_names_are_the_entities_and_a_topic_that_the_graph_lacks_ha
     assert (valid["group"], valid["split"], surfaces(valid)) == ("3-hop", "valid", [("topic", None, "Somebody")])
 
 
+def test_a_topic_may_have_brackets_of_its_own(tmp_path):
+    question = "who directed [[REC] 2] then\tWilliam Dieterle"
+    write(tmp_path, {**PUBLISHED, "kb.txt": [*PUBLISHED["kb.txt"], "[REC] 2|has_genre|Horror"]})
+    write(tmp_path, {"1-hop/vanilla/qa_test.txt": [question]})
+    row = next(row for row in Read("metaqa", tmp_path).rows if row["split"] == "test")
+    assert (row["text"], surfaces(row)) == ("who directed [REC] 2 then", [("topic", "[REC] 2", "[REC] 2")])
+
+
 @pytest.mark.parametrize(
     ("name", "line", "message"),
     [
