@@ -103,8 +103,13 @@ def parse(kind: type[Any], command: str, arguments: Sequence[str], *, passing_on
             raise
         # tyro draws a box around its message; one line of it is the message.
         words = " ".join(re.sub(r"[│╭╮╰╯─┌┐└┘]", " ", said.getvalue()).split())
-        words = re.sub(r"^(Parsing error|Required options|Unrecognized options|Missing required options)\s*", "", words)
-        raise UsageError(f"{words[:300]} See wikiloom {command} --help.") from None
+        words = re.sub(r"-{9,} ?|For full helptext, run.*", "", words)
+        words = re.sub(
+            r"^(Parsing error|Invalid choice|Required options|Unrecognized options|Missing required options)\s*",
+            "",
+            words,
+        )
+        raise UsageError(f"{words[:300].rstrip()} See wikiloom {command} --help.") from None
 
 
 def usage() -> str:

@@ -37,8 +37,10 @@ FORMATS = {
 class Import:
     """Write a benchmark's published files, or one's own knowledge graph, as a dataset of Parquet tables."""
 
-    format: tyro.conf.Positional[str]
-    """What the files are; docs/imports.md lists the formats and their files."""
+    format: Annotated[
+        tyro.conf.Positional[str],
+        tyro.conf.arg(metavar="FORMAT", help=f"{', '.join(FORMATS)}; docs/imports.md says what files each has."),
+    ]
     from_: Annotated[Path, tyro.conf.arg(name="from")]
     """Folder with the files' published names: plain, .gz, or inside the published archive."""
     out: Path
