@@ -247,8 +247,10 @@ def graph_notes(manifest: Manifest) -> Iterator[str]:
         if count:
             yield f"kept as published: {count:,} {what.replace('_', ' ')}"
     if graph["inductive_split"]["refused"] and graph["inductive_split"].get("asked", True):
-        fewer = "--set valid_entities=N and test_entities=N ask for fewer, max_dropped=SHARE lets it cut more"
-        yield f"no inductive split: {graph['inductive_split']['refused']}. {fewer}"
+        # Only a build is told sizes and a limit.
+        fewer = "valid_entities=N and test_entities=N ask for fewer, max_dropped=SHARE lets it cut more"
+        advice = f". --set {fewer}" if "max_dropped" in manifest.rest["parameters"] else ""
+        yield f"no inductive split: {graph['inductive_split']['refused']}{advice}"
 
 
 def _cpu_seconds() -> float:
