@@ -42,11 +42,11 @@ class Rates:
     dataset_kb: float = 276.0
     item_us: float = 41.0
     """An item's row of entities, at most."""
-    title_us: float = 4.5
-    """A title (article or redirect), in the one process that joins all."""
-    statement_us: float = 1.3
-    triple_us: float = 3.7
-    title_bytes: float = 212.0
+    title_us: float = 10.0
+    """A title (article or redirect), in the steps that are one process: plan_alignment and the anchors table."""
+    statement_us: float = 1.1
+    triple_us: float = 3.3
+    title_bytes: float = 215.0
     item_bytes: float = 24.0
     triple_bytes: float = 130.0
     worker_mb: float = 480.0
