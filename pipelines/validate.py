@@ -1,7 +1,7 @@
 """Does a dataset keep its own promises? Every shard is read again; each broken promise is a line that says where.
 
-Memory: a row group, the names of entities and relations, about 60 bytes an entity, 12 bytes a train triple, and 29
-bytes a page and a word-knowledge graph.
+Memory: a row group, the names of entities and relations, about 70 bytes an entity, 12 bytes a train triple, 16 bytes
+a fact of P31, and 29 bytes a page and a word-knowledge graph.
 """
 
 import itertools
@@ -14,13 +14,14 @@ import pyarrow.compute as pc
 
 from pipelines.checks.counts import check_counts, check_rejects
 from pipelines.checks.examples import Examples
-from pipelines.checks.files import check_files, check_unlisted, read_rows
+from pipelines.checks.files import check_card, check_files, check_unlisted, read_rows
 from pipelines.checks.graph import Entities, Relations, Triples
 from pipelines.checks.graph_texts import GraphTexts
 from pipelines.checks.known import Known, may_repeat
 from pipelines.checks.pages import Anchors, Pages
 from pipelines.checks.problems import MAX_LINES, Checker, Order, Problem, where
 from pipelines.checks.redirects import Redirects
+from pipelines.checks.splits import check_page_splits
 from pipelines.checks.tokens import TokenRows, check_tokens
 from pipelines.checks.wk_graphs import PageIndex, WkGraphs
 from pipelines.columns import values
@@ -41,6 +42,7 @@ def validate(folder: Path) -> Iterator[str]:
         yield line
     yield from check_unlisted(dataset, [table.folder for table in TABLES.values()])
     yield from check_counts(dataset)
+    yield from check_card(dataset)
     if not whole:
         return  # what can't be read can't be checked further
     try:
@@ -65,6 +67,7 @@ def _check_rows(dataset: Dataset) -> Iterator[str]:
     yield from _check_table(dataset, "examples", Examples(known, texts if table == "examples" else None))
     yield from _check_table(dataset, "pages", Pages(known, texts if table == "pages" else None, index))
     index.close()
+    yield from check_page_splits(dataset, index)
     yield from _check_table(dataset, "anchors", Anchors(known))
     yield from _check_table(dataset, "entities", Entities(known, index))
     yield from _check_table(dataset, "relations", Relations(known))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 from pipelines.report.funnel import read_drops
 from pipelines.scan import scan
@@ -34,6 +35,26 @@ def check_counts(dataset: Dataset) -> Iterator[str]:
     articles = stages.get("wikipedia", {}).get("out", {}).get("articles")
     if articles is not None and "align" in stages and articles != stages["align"].get("in"):
         yield f"{where}: {articles} articles out of stage wikipedia, {stages['align'].get('in')} into align"
+    yield from _check_graph(dataset, drops)
+
+
+def _check_graph(dataset: Dataset, drops: dict) -> Iterator[str]:
+    """What the manifest says of the splits and of --exclude-triples."""
+    said: Any = dataset.manifest.rest.get("graph")
+    try:
+        splits = said["split"]["triples"]
+        removed = said["excluded_triples"]["removed"] if "graph" in dataset.manifest.rest.get("stages", {}) else None
+    except (KeyError, TypeError):
+        return  # nothing is said
+    for name, count in splits.items():
+        if count != dataset.rows("triples", name):
+            yield (
+                f"{dataset.folder}/manifest.json: graph.split.triples.{name} is {count}, "
+                f"the table has {dataset.rows('triples', name)} rows"
+            )
+    if removed is not None and removed != drops.get("graph", {}).get("excluded", 0):
+        dropped = drops.get("graph", {}).get("excluded", 0)
+        yield f"{dataset.folder}/manifest.json: graph.excluded_triples.removed is {removed}, drops have {dropped}"
 
 
 def check_rejects(dataset: Dataset) -> Iterator[str]:

@@ -46,6 +46,12 @@ def check_unlisted(dataset: Dataset, folders: list[str]) -> Iterator[str]:
                 yield f"{path}: not in the manifest. Remove it, or a reader of {folder}/*.parquet may take it."
 
 
+def check_card(dataset: Dataset) -> Iterator[str]:
+    """What a command made has a card, which tells readers its tables and splits."""
+    if "wikiloom" in dataset.manifest.rest and not (dataset.folder / "README.md").is_file():
+        yield f"{dataset.folder}/README.md is missing: load_dataset finds tables and splits by it. Build again."
+
+
 def _check_names(manifest: Path, table: Table, paths: list[str]) -> Iterator[str]:
     """TABLE/PART-00000-of-00002.parquet, part after part, each number once: the order that the digest follows."""
     expected = []

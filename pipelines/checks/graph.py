@@ -8,14 +8,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.checks.items import Items
 from pipelines.checks.known import SIDES, Known, add_at, has_published_splits, keeps_published_split, train_may_lack
 from pipelines.checks.problems import Checker, Problem, where
+from pipelines.checks.splits import MadeSplits
 from pipelines.checks.wk_graphs import PageIndex, hash_array
 from pipelines.columns import I64, lengths, numbers, values
 from pipelines.facts import INDICES, TRUE_SPLITS, read_facts
 from pipelines.names import ITEM
 from pipelines.report.about import parameters
 from pipelines.weaving.config import is_woven
+from schemas.hashing import hash_strings
 
 
 class Triples(Checker):
@@ -28,6 +31,7 @@ class Triples(Checker):
         self._published = has_published_splits(known.dataset)
         self._lacking = train_may_lack(known.dataset)
         self._covered = not (self._lacking or keeps_published_split(known.dataset))
+        self._made = None if self._lacking else MadeSplits(known, self._held)
 
     def check(self, rows: pa.Table, part: str) -> Iterator[Problem]:
         """Names fit indices; labels, splits and sides fit each other; no fact is in two splits."""
@@ -68,7 +72,7 @@ class Triples(Checker):
                     "splits",
                     lambda i, s=split: f"{known.fact(heads[i], relations[i], tails[i])} is in {part} and in {s}",
                 )
-        yield from self._sides(heads, relations, tails, values(rows, "inductive_split"))
+        yield from self._sides(heads, relations, tails, values(rows, "inductive_split"), part)
 
     def finish(self) -> Iterator[str]:
         """Relations of the inductive valid and test that its train does not have."""
@@ -76,6 +80,8 @@ class Triples(Checker):
             for relation in np.flatnonzero(self._inductive_relations[side] & ~self._inductive_relations[0])[:1]:
                 name = self._known.relations[relation]
                 yield f"relation {name} is in inductive {SIDES[side]}, not in inductive train"
+        if self._made is not None:
+            yield from self._made.finish()
 
     def _unseen(self, heads: I64, relations: I64, tails: I64, part: str) -> Iterator[Problem]:
         """Train comes first, so what it has is counted by now."""
@@ -95,13 +101,18 @@ class Triples(Checker):
                 ),
             )
 
-    def _sides(self, heads: I64, relations: I64, tails: I64, splits: pa.Array) -> Iterator[Problem]:
+    def _sides(self, heads: I64, relations: I64, tails: I64, splits: pa.Array, part: str) -> Iterator[Problem]:
         """A fact is on the inductive side that both its ends are on, or is dropped."""
         known, sides = self._known, self._known.sides
-        codes = pc.fill_null(pc.index_in(splits, value_set=pa.array([*SIDES[:3], "dropped"])), -1).to_numpy()
+        codes = (
+            pc.fill_null(pc.index_in(splits, value_set=pa.array([*SIDES[:3], "dropped"])), -1)
+            .to_numpy()
+            .astype(np.int8)
+        )
         inside = (np.minimum(heads, tails) >= 0) & (np.maximum(heads, tails) < len(sides))
         inside &= (relations >= 0) & (relations < len(known.relations))
         if not inside.any():
+            self._made = None if len(heads) else self._made
             return
         at = [np.where(inside, index, 0) for index in (heads, relations, tails)]
         wrong = (codes < 0) | inside & (codes < 3) & ((sides[at[0]] != codes) | (sides[at[2]] != codes))
@@ -115,6 +126,13 @@ class Triples(Checker):
         )
         for side in range(3):
             self._inductive_relations[side, at[1][inside & (codes == side)]] = True
+        if not inside.all() or (codes < 0).any():
+            self._made = None  # its sums would not be those of all facts
+        elif self._made is not None:
+            yield from self._made.check(heads, tails, codes, part)
+
+
+_EMPTY = hash_strings([""])[0]
 
 
 class Ranked:
@@ -163,6 +181,9 @@ class Entities(Checker):
 
     def __init__(self, known: Known, pages: PageIndex) -> None:
         self._known, self._pages = known, pages
+        self._woven = is_woven(parameters(known.dataset.manifest))
+        self._items = Items(known) if "keep" in parameters(known.dataset.manifest) else None
+        self._first_pages = pages.first(len(known.entities))
         self._ranked = Ranked("entity")
         self._row = 0
 
@@ -186,6 +207,8 @@ class Entities(Checker):
             yield from where(wrong, name, lambda i, c=column, n=name: f"{n} {c[i].as_py()!r} is unknown")
         yield from self._texts(rows)
         yield from self._page(rows, own)
+        if self._items is not None:
+            yield from self._items.check(rows, own)
 
     def finish(self) -> Iterator[str]:
         """Names that two rows have."""
@@ -210,6 +233,8 @@ class Entities(Checker):
             "text_source",
             lambda i: f"text_source {source[i].as_py()!r}, but the text is {text[i].as_py()[:40]!r}",
         )
+        if not self._woven:
+            yield from self._fallback(rows, source)
         mention = values(rows, "text_mention")
         starts, ends = (pc.fill_null(pc.struct_field(mention, name), -1).to_numpy() for name in ("start", "end"))
         limit, there = lengths(rows, "text"), mention.is_valid().to_numpy(zero_copy_only=False)
@@ -218,6 +243,17 @@ class Entities(Checker):
             outside,
             "text_mention",
             lambda i: f"text_mention {starts[i]}-{ends[i]} is outside the text of {limit[i]} code points",
+        )
+
+    def _fallback(self, rows: pa.Table, source: pa.Array) -> Iterator[Problem]:
+        """No description where there is a label for a text, neither where there is none."""
+        has = {name: pc.fill_null(pc.not_equal(values(rows, name), ""), False) for name in ("description", "label")}
+        passed = pc.or_(
+            pc.and_(pc.is_in(source, pa.array(["label", "none"])), has["description"]),
+            pc.and_(pc.equal(source, "none"), has["label"]),
+        ).to_numpy(zero_copy_only=False)
+        yield from where(
+            passed, "text_source", lambda i: f"text_source {source[i].as_py()!r}, but it has a better text in its row"
         )
 
     def _page(self, rows: pa.Table, own: I64) -> Iterator[Problem]:
@@ -239,15 +275,25 @@ class Entities(Checker):
         yield from where(
             there & (of_page != own),
             "page_id",
-            lambda i: f"page_id {ids[i]} is the page of {self._known.entities[of_page[i]]}",
+            lambda i: f"page_id {ids[i]} is the page of {_shown(self._known, of_page[i])}",
         )
         other = there & (self._pages.titles[place] != hash_array(titles))
         yield from where(other, "page_title", lambda i: f"page_title {titles[i]} is not the title of page {ids[i]}")
-        if is_woven(parameters(self._known.dataset.manifest)):
+        if self._woven:
             return  # a lead may be that of another dump
-        lead = there & pc.equal(values(rows, "text_source"), "lead").to_numpy(zero_copy_only=False)
-        other = lead & (self._pages.leads[place] != hash_array(values(rows, "text")))
+        lead = pc.equal(values(rows, "text_source"), "lead").to_numpy(zero_copy_only=False)
+        other = there & lead & (self._pages.leads[place] != hash_array(values(rows, "text")))
         yield from where(other, "lead", lambda i: f"text is not the lead of page {ids[i]}")
+        passed = there & ~lead & (self._pages.leads[place] != _EMPTY)
+        yield from where(passed, "lead", lambda i: f"page {ids[i]} has a lead, but the text is another")
+        first = self._first_pages[own]
+        yield from where(
+            (first >= 0) & ~has_id, "page_id", lambda i: f"page_id is null, but page {first[i]} is the entity's"
+        )
+
+
+def _shown(known: Known, entity: int | np.integer) -> str:
+    return known.entities[entity] if entity >= 0 else "no entity"
 
 
 class Relations(Checker):
@@ -263,6 +309,9 @@ class Relations(Checker):
         self._row += rows.num_rows
         for name, counts in self._known.counted_relations.items():
             yield from count_problems(rows, name, counts[own])
+        if parameters(self._known.dataset.manifest).get("keep") in ("paper", "linked"):
+            names, nameless = values(rows, "relation"), values(rows, "label").is_null().to_numpy(zero_copy_only=False)
+            yield from where(nameless, "label", lambda i: f"{names[i]} has no label, which --keep asks for")
 
     def finish(self) -> Iterator[str]:
         """Names that two rows have."""

@@ -11,6 +11,7 @@ from pipelines.checks.known import Known, add_at
 from pipelines.checks.problems import MAX_LINES, Checker, Problem, span_problems, where
 from pipelines.checks.wk_graphs import MAX_PAGE_ID, PageIndex, hash_array
 from pipelines.columns import I64, elements, lengths, numbers, values
+from pipelines.report.about import parameters
 from schemas.hashing import hash_strings
 
 
@@ -20,6 +21,8 @@ class Pages(Checker):
     def __init__(self, known: Known, graphs: GraphTexts | None, index: PageIndex) -> None:
         self._known, self._graph_texts, self.index = known, graphs, index
         self._splits = known.dataset.table("pages").splits
+        told = parameters(known.dataset.manifest)
+        self._sources = ["link", *(kind for kind in ("self", "repeat") if told.get(f"{kind}_mentions") is not False)]
 
     def check(self, rows: pa.Table, part: str) -> Iterator[Problem]:
         """One row group."""
@@ -63,11 +66,11 @@ class Pages(Checker):
         links = elements(rows, "links")
         yield from span_problems(links, limits, "link")
         source, names, targets = (links.fields[name] for name in ("source", "entity", "target"))
-        unknown = ~pc.is_in(source, value_set=pa.array(["link", "self", "repeat"])).to_numpy(zero_copy_only=False)
+        unknown = ~pc.is_in(source, value_set=pa.array(self._sources)).to_numpy(zero_copy_only=False)
         yield from where(
             unknown,
             "link source",
-            lambda i: f"link to {targets[i]}: source {source[i].as_py()!r} is unknown",
+            lambda i: f"link to {targets[i]}: source {source[i].as_py()!r}, expected {' or '.join(self._sources)}",
             links.rows,
         )
         entities = self._known.entities.index(names)

@@ -48,6 +48,13 @@ class PageIndex:
         self._pieces = []
         self.ids, self.entities, self.titles, self.leads, self.parts = (column[order] for column in columns)
 
+    def first(self, entities: int) -> I64:
+        """The smallest id of each entity's pages, shape (entities,), -1 where it has none."""
+        found = np.full(entities, -1, np.int64)
+        known = np.flatnonzero(self.entities >= 0)[::-1]
+        found[self.entities[known]] = self.ids[known]
+        return found
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -182,11 +189,19 @@ class WkGraphs(Checker):
             lambda i: f"{self._known.fact(heads[i], relations[i], tails[i])} is not a train triple",
             facts.rows,
         )
+        again = _repeated(facts.rows, heads, relations, tails)
+        yield from where(
+            again,
+            "facts",
+            lambda i: f"{self._known.fact(heads[i], relations[i], tails[i])} is in the graph twice",
+            facts.rows,
+        )
 
 
-def _repeated(rows: I64, entities: I64) -> npt.NDArray[np.bool_]:
-    """Elements whose entity an earlier element of the same row has."""
-    order = np.lexsort((entities, rows))
+def _repeated(rows: I64, *fields: I64) -> npt.NDArray[np.bool_]:
+    """Elements whose fields an earlier element of the same row has."""
+    order = np.lexsort((*fields, rows))
     again = np.zeros(len(rows), bool)
-    again[order[1:]] = (rows[order][1:] == rows[order][:-1]) & (entities[order][1:] == entities[order][:-1])
+    ordered = [column[order] for column in (rows, *fields)]
+    again[order[1:]] = np.logical_and.reduce([column[1:] == column[:-1] for column in ordered])
     return again

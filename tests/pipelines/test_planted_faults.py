@@ -9,7 +9,7 @@ from pipelines.validate import validate
 from pipelines.vocabulary import Vocabulary
 from schemas.dataset import Dataset
 from schemas.errors import DataError
-from tests.pipelines import faults
+from tests.pipelines import faults, rule_faults
 from tests.pipelines.planting import Copy
 from wikiloom import main
 
@@ -96,6 +96,31 @@ FAULTS = {
     faults.call_a_lead_a_label: ("entities/entities-00000-of-00001.parquet", "text_source 'label'"),
     faults.count_an_anchor_too_often: ("table anchors", "train pages have"),
     faults.write_another_surface: ("table anchors", "are not the texts of the links"),
+    rule_faults.part_a_pair: ("triples/train-00000-of-00001.parquet", "have facts in train and in valid"),
+    rule_faults.drop_a_fact_of_one_side: ("triples/train-00000-of-00001.parquet", "inductive_split dropped, but both"),
+    rule_faults.drop_the_last_fact_of_a_side: ("table triples", "is in inductive train, where it has no fact"),
+    rule_faults.tear_a_side_apart: ("table triples", "inductive test is 2 sub-graphs"),
+    rule_faults.allow_no_dropped_fact: ("table triples", "max_dropped is 0.0"),
+    rule_faults.split_pages_by_another_seed: ("table pages", "its hash says"),
+    rule_faults.say_another_number_of_test_facts: ("manifest.json", "graph.split.triples.test is 5"),
+    rule_faults.say_another_number_of_self_triples: ("table triples", "graph.self_triples is 777"),
+    rule_faults.say_another_number_of_excluded_facts: ("manifest.json", "graph.excluded_triples.removed is 777"),
+    rule_faults.repeat_a_fact_of_a_graph: ("wk_graphs/valid-00000-of-00001.parquet, row", "is in the graph twice"),
+    rule_faults.leave_out_a_category: ("entities/entities-00000-of-00001.parquet, row", "categories leave out"),
+    rule_faults.write_a_category_that_is_no_item: (
+        "entities/entities-00000-of-00001.parquet, row 4",
+        "'human' is no item",
+    ),
+    rule_faults.shift_a_text_mention: ("entities/entities-00000-of-00001.parquet, row", "is not one of its names"),
+    rule_faults.pass_over_a_lead: (
+        "entities/entities-00000-of-00001.parquet, row",
+        "has a lead, but the text is another",
+    ),
+    rule_faults.pass_over_a_description: ("entities/entities-00000-of-00001.parquet, row", "it has a better text"),
+    rule_faults.forget_a_page: ("entities/entities-00000-of-00001.parquet, row", "page_id is null, but page"),
+    rule_faults.forget_a_label: ("relations/relations-00000-of-00001.parquet, row 1", "has no label"),
+    rule_faults.call_a_link_a_repeat: ("pages/test-00000-of-00001.parquet", "source 'repeat', expected link"),
+    rule_faults.lose_the_card: ("README.md", "is missing"),
     faults.redirect_to_nobody: ("redirects/redirects-00000-of-00001.parquet, row 0", "entity Q999999999"),
 }
 TOKEN_FAULTS = {
