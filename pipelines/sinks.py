@@ -35,6 +35,8 @@ RUN_BATCH_ROWS = 500
 """Rows of a run that are read at once."""
 DIGEST_BYTES = 8 * 2**20
 """Rows of a Parquet file that are read at once for the digest, about."""
+SAMPLED_STRETCHES = 16
+"""Stretches of RUN_BATCH_ROWS of a shard that are looked at for the size of its rows, at most."""
 MERGE_ROWS = 1 << 16
 """Rows of a shard that are merged at once, at most."""
 
@@ -304,12 +306,19 @@ def merge(table: Table, job: ShardJob) -> Iterator[pa.Table]:
 
 
 def _row_bytes(job: ShardJob) -> int:
-    """What a row takes in memory, judged by the first ones."""
-    if not job.slices:
-        return 1
-    path, start, end = job.slices[0]
-    rows = _read_slice(path, start, min(end, start + RUN_BATCH_ROWS))
-    return max(1, rows.nbytes // rows.num_rows)
+    """What a row takes in memory, judged by stretches that are spread over the slices: the first may be stubs."""
+    sizes = np.array([end - start for _, start, end in job.slices], np.int64)
+    edges = np.cumsum(sizes)
+    places = np.unique(np.linspace(0, max(int(sizes.sum()) - 1, 0), SAMPLED_STRETCHES).astype(np.int64))
+    rows = taken = 0
+    for place, number in zip(places.tolist(), np.searchsorted(edges, places, side="right").tolist(), strict=True):
+        if number == len(job.slices):
+            break  # there is no row at all
+        path, _, end = job.slices[number]
+        first = end - int(edges[number]) + place
+        stretch = _read_slice(path, first, min(end, first + RUN_BATCH_ROWS))
+        rows, taken = rows + stretch.num_rows, taken + stretch.nbytes
+    return max(1, taken // max(rows, 1))
 
 
 def _in_order(rows: pa.Table, order: npt.NDArray[np.int64]) -> pa.Table:

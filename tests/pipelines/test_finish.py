@@ -19,7 +19,7 @@ ITEMS = np.array([30, 10, 20])
 """In the order of their indices."""
 ranges = st.lists(
     st.dictionaries(
-        st.tuples(st.text("aä\u4e2d\U0001f600", max_size=3), st.sampled_from(ITEMS.tolist())), st.integers(1, 9)
+        st.tuples(st.text("\0aä\u4e2d\U0001f600", max_size=3), st.sampled_from(ITEMS.tolist())), st.integers(1, 9)
     ),
     min_size=1,
     max_size=4,

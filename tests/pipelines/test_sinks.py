@@ -2,12 +2,15 @@
 
 import dataclasses
 import itertools
+import tempfile
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines import sinks
@@ -50,6 +53,15 @@ def build(folder, ranges, rows_per_shard):
     return sinks.table_entry(SMALL_GROUPS, folder / "out", shards)
 
 
+def expected_digest(count):
+    """That of so many pages, all in memory."""
+    expected = TableDigest(PAGES)
+    for split in ("train", "valid", "test"):
+        whole = pages(range(count))
+        expected.update(whole.filter(pa.array([s == split for s in whole["split"].to_pylist()])))
+    return expected.hexdigest()
+
+
 @pytest.mark.parametrize(
     "ranges", [[range(100)], [range(50), range(50, 100)], [range(99, -1, -1)], [range(0, 100, 2), [], range(1, 100, 2)]]
 )
@@ -62,15 +74,51 @@ def test_digest_and_rows_do_not_depend_on_ranges_runs_or_shards(
     monkeypatch.setattr(sinks, "RUN_BATCH_ROWS", 4)
     monkeypatch.setattr(sinks, "MERGE_ROWS", 12)
     entry = build(tmp_path, [list(ids) for ids in ranges], rows_per_shard)
-    expected = TableDigest(PAGES)
-    for split in ("train", "valid", "test"):
-        whole = pages(range(100))
-        expected.update(whole.filter(pa.array([s == split for s in whole["split"].to_pylist()])))
-    assert entry.digest == expected.hexdigest()
+    assert entry.digest == expected_digest(100)
     assert entry.rows == 100
     assert sum(shard.row_groups for shard in entry.shards) >= 100 / 5
     assert len(entry.split("train")) == -(-80 // rows_per_shard)
     assert not entry.split("valid")
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.permutations(range(60)),
+    st.lists(st.integers(0, 60), max_size=3),
+    st.fixed_dictionaries(
+        {
+            "RUN_BYTES": st.sampled_from([1, 2_000, 1 << 27]),
+            "RUN_BATCH_ROWS": st.integers(1, 70),
+            "ROW_GROUP_BYTES": st.sampled_from([1, 700, 5_000, 1 << 26]),
+            "MERGE_ROWS": st.integers(1, 70),
+            "DIGEST_BYTES": st.sampled_from([1, 3_000, 1 << 23]),
+        }
+    ),
+    st.integers(9, 80),
+)
+def test_digest_does_not_depend_on_what_fits_into_memory(ids, cuts, sizes, rows_per_shard):
+    edges = [0, *sorted(cuts), 60]
+    ranges = [ids[start:end] for start, end in itertools.pairwise(edges)]
+    with tempfile.TemporaryDirectory() as name, mock.patch.multiple(sinks, **sizes):
+        entry = build(Path(name), ranges, rows_per_shard)
+        files = [pq.ParquetFile(Path(name) / "out" / shard.path) for shard in entry.split("train")]
+        assert sum(file.metadata.num_rows for file in files) == 48
+    assert (entry.digest, entry.rows) == (expected_digest(60), 60)
+
+
+def test_rows_that_grow_are_merged_in_pieces_of_the_byte_cap(tmp_path, monkeypatch):
+    for name, value in {"RUN_BATCH_ROWS": 4, "ROW_GROUP_BYTES": 20_000}.items():
+        monkeypatch.setattr(sinks, name, value)
+    for part in range(2):
+        ids = range(part, 400, 2)
+        rows = pages(ids).to_pylist()
+        grown = [row | {"split": "train", "text": "x" * (1_000 if row["page_id"] >= 40 else 1)} for row in rows]
+        with sinks.RunWriter(tmp_path / str(part), PAGES) as writer:
+            writer.add(pa.Table.from_pylist(grown, schema=PAGES.schema), np.array(ids, np.uint64))
+    job = sinks.plan_shards(PAGES, sorted(tmp_path.rglob("*.arrow")))[0]
+    merged = list(sinks.merge(PAGES, job))
+    assert sum(group.num_rows for group in merged) == 400
+    assert max(group.nbytes for group in merged) < 2 * 20_000
 
 
 def test_empty_table_has_one_file_without_a_row_group(tmp_path):
