@@ -1,6 +1,7 @@
 """What --dry-run says: exact where a dump is read whole, near where it is scaled up from a piece."""
 
 import bz2
+import dataclasses
 import gzip
 import random
 
@@ -51,6 +52,8 @@ def test_of_dumps_that_are_read_whole_the_records_are_counted(demo_dataset, tmp_
     records = found.readings["wikidata"].records
     assert {name: records[name] for name in ("items", "properties")} == stages["wikidata"]["out"]
     assert records["statements"] >= Dataset(demo_dataset).rows("triples")
+    everything = estimate(dataclasses.replace(config, keep="all"), plan_inputs(config))
+    assert everything.dataset_mb > found.dataset_mb and everything.work_mb > found.work_mb
     assert found.work_mb > 0 and found.dataset_mb > 0 and found.memory_mb > 100 and found.minutes > 0
 
 
@@ -67,8 +70,8 @@ def test_a_dry_run_says_stages_ranges_time_memory_and_disk_and_writes_nothing(tm
     assert dry_run(*DUMPS, "--out", tmp_path / "new", "--workers", "2") == 0
     said = capsys.readouterr().out
     for word in (
-        "wikidata: 1 ranges",
-        "wikipedia: 1 ranges",
+        "wikidata: 1 range, ",
+        "wikipedia: 1 range, ",
         "CPU: ",
         "--workers 2",
         "of memory",
@@ -84,4 +87,5 @@ def test_a_dry_run_of_a_cut_dump_without_wikidata_still_says_something(tmp_path,
     raw = DUMPS[1].read_bytes()
     path.write_bytes(raw[: len(raw) * 2 // 3])
     assert dry_run("--wikipedia", path, "--out", tmp_path / "new") == 0
-    assert "in all: " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "in all: " in said and "wikidata: " not in said
