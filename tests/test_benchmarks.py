@@ -55,3 +55,10 @@ def test_a_dry_runs_rates_are_those_that_were_measured(name):
     stage, _, unit = name.rpartition("_")
     measured = figures[f"{stage} {'CPU ms' if unit == 'ms' else 'kB'} a MB of XML"]
     assert getattr(RATES, name) == pytest.approx(measured, rel=0.3)
+
+
+@pytest.mark.parametrize("name", ["build.py", "scale.py", "tokenize.py"])
+def test_a_benchmark_also_starts_as_a_file(name):
+    words = [sys.executable, ROOT / "benchmarks" / name, "--help"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "usage:" in done.stdout, done.stderr
