@@ -1,12 +1,13 @@
 """Ragged batches: flat values and where each row begins. B rows, N values of all rows together."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Bool, Int64, Integer
+from jaxtyping import Bool, Int64, Integer, Real
 
 BatchT = TypeVar("BatchT")
 
@@ -40,6 +41,11 @@ class Ragged:
         places = np.arange(cu_seqlens[-1]) + np.repeat(self.cu_seqlens[rows] - cu_seqlens[:-1], lengths)
         return Ragged(self.values[places], cu_seqlens)
 
+    def slice(self, start: int, end: int) -> "Ragged":
+        """Rows start to end, without a copy of their values."""
+        cu_seqlens = self.cu_seqlens[start : end + 1]
+        return Ragged(self.values[cu_seqlens[0] : cu_seqlens[-1]], cu_seqlens - cu_seqlens[0])
+
     def padded(self, fill: int) -> Int64[np.ndarray, "B S"]:
         """One rectangle, short rows filled up at their end."""
         lengths = self.lengths
@@ -53,15 +59,80 @@ def offsets(lengths: Integer[np.ndarray, " B"]) -> Int64[np.ndarray, " B1"]:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
 
 
-def ragged(column: pa.ChunkedArray | pa.Array, child: str | None = None) -> Ragged:
-    """A list column (or one field of its structs) without a Python object per row."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    lengths = array.value_lengths().to_numpy(zero_copy_only=False)
-    values = array.flatten()
-    if child is not None:
-        # flatten applies the struct's own slice, which field() leaves out.
-        values = values.flatten()[values.type.get_field_index(child)]
-    return Ragged(values.to_numpy(zero_copy_only=False), offsets(lengths))
+def ragged(column: pa.ChunkedArray | pa.Array) -> Ragged:
+    """A list column of numbers without a Python object per row."""
+    array = _whole(column)
+    return Ragged(array.flatten().to_numpy(zero_copy_only=False), _offsets_of(array))
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """Rows of a table as flat columns."""
+
+    rows: int
+    numbers: dict[str, Real[np.ndarray, " B"]]
+    """Columns of one number a row."""
+    lists: dict[str, Ragged]
+    """Columns of lists; a list of structs is one for each field, "column.field"."""
+
+    def slice(self, start: int, end: int) -> "Columns":
+        """Rows start to end."""
+        return Columns(
+            end - start,
+            {name: values[start:end] for name, values in self.numbers.items()},
+            {name: rows.slice(start, end) for name, rows in self.lists.items()},
+        )
+
+    def take(self, rows: Int64[np.ndarray, " M"]) -> "Columns":
+        """These rows, in this order."""
+        return Columns(
+            len(rows),
+            {name: values[rows] for name, values in self.numbers.items()},
+            {name: values.take(rows) for name, values in self.lists.items()},
+        )
+
+
+def columns(table: pa.Table) -> Columns:
+    """The table's columns of numbers, of lists of numbers, and of lists of structs of numbers."""
+    numbers, lists = {}, {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not pa.types.is_list(column.type):
+            numbers[name] = column.to_numpy()
+        elif not pa.types.is_struct(column.type.value_type):
+            lists[name] = ragged(column)
+        else:
+            array = _whole(column)
+            cu_seqlens = _offsets_of(array)
+            # flatten applies the struct's own slice, which field() leaves out.
+            for field, values in zip(array.type.value_type, array.flatten().flatten(), strict=True):
+                lists[f"{name}.{field.name}"] = Ragged(values.to_numpy(zero_copy_only=False), cu_seqlens)
+    return Columns(table.num_rows, numbers, lists)
+
+
+def joined(pieces: Sequence[Columns]) -> Columns:
+    """The rows of all pieces, one piece after the other."""
+    if len(pieces) == 1:
+        return pieces[0]
+    first = pieces[0]
+    return Columns(
+        sum(piece.rows for piece in pieces),
+        {name: np.concatenate([piece.numbers[name] for piece in pieces]) for name in first.numbers},
+        {
+            name: Ragged(
+                np.concatenate([piece.lists[name].values for piece in pieces]),
+                offsets(np.concatenate([piece.lists[name].lengths for piece in pieces])),
+            )
+            for name in first.lists
+        },
+    )
+
+
+def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _offsets_of(array: pa.Array) -> Int64[np.ndarray, " B1"]:
+    return offsets(array.value_lengths().to_numpy(zero_copy_only=False))
 
 
 def pad_mask(lengths: Int64[np.ndarray, " B"]) -> Bool[np.ndarray, "B S"]:

@@ -1,73 +1,181 @@
-"""Rows of a Parquet table by number: whole row groups are decoded, and the last few of them kept."""
+"""A rank's rows of each global batch of one stream: whole windows are decoded, and put in the order of the batches."""
 
-from collections import OrderedDict
-from collections.abc import Sequence
+import dataclasses
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Int64
 
-from schemas.check import require_schema
-from schemas.dataset import Dataset
-from schemas.errors import DataError
+from training.data.batch import Columns, columns, joined
+from training.data.faults import Damaged, Quarantine
+from training.data.groups import RowGroups
+from training.data.plan import Mix, Plan
+
+Mapper = Callable[[Callable[[int], "pa.Table | Damaged"], Iterable[int]], Iterator["pa.Table | Damaged"]]
+"""map, or that of a pool of threads."""
 
 
-class RowReader:
-    """Rows of one split of a table, numbered in sort order whatever its shards and row groups."""
+@dataclasses.dataclass(frozen=True)
+class Rank:
+    """Whose rows: the share of `rank` among `world` equal ones."""
 
-    def __init__(self, dataset: Dataset, name: str, split: str | None, columns: Sequence[str], keep: int = 32) -> None:
-        """`keep` row groups stay decoded. DataError where a shard is missing or of another schema."""
-        self._columns, self._keep = list(columns), keep
-        self._schema = pa.schema([dataset.table(name).schema.field(column) for column in columns])
-        self._groups: list[tuple[pq.ParquetFile, str, int]] = []
-        rows = []
-        for shard in dataset.shards(name, split):
-            path = dataset.folder / shard.path
-            metadata = require_schema(path, dataset.table(name))
-            file = pq.ParquetFile(path, metadata=metadata, page_checksum_verification=True)
-            self._groups += [(file, str(path), group) for group in range(metadata.num_row_groups)]
-            rows += [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-        self._starts = np.concatenate([[0], np.cumsum(rows, dtype=np.int64)]).astype(np.int64)
-        self._decoded: OrderedDict[int, pa.Table] = OrderedDict()
-        self.rows = int(self._starts[-1])
+    rank: int = 0
+    world: int = 1
+
+    def worker(self, number: int, workers: int) -> "Rank":
+        """The rank that one of a rank's worker processes reads as; their shares in order are the rank's."""
+        return Rank(self.rank * workers + number, self.world * workers)
+
+
+SOLE = Rank()
+"""The rank of a run that has one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Some rows of a stream's global batch. B rows."""
+
+    columns: Columns
+    epochs: Int64[np.ndarray, " B"]
+    """Of each row: which time around the stream it comes from."""
+
+    def cut(self, pieces: int) -> "list[Part]":
+        """As many stretches, of lengths that differ by at most one row."""
+        edges = [len(self.epochs) * piece // pieces for piece in range(pieces + 1)]
+        return [
+            Part(self.columns.slice(start, end), self.epochs[start:end]) for start, end in itertools.pairwise(edges)
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Window:
+    """A rank's rows of one window, those of a batch together. N rows, S batches."""
+
+    columns: Columns
+    lanes: Int64[np.ndarray, " N"]
+    first: int
+    """The first batch that has rows in the window."""
+    cuts: Int64[np.ndarray, " S1"]
+    """Where each batch's rows begin."""
+    epoch: int
+
+    def part(self, step: int) -> tuple[Part, Int64[np.ndarray, " B"]]:
+        """The rows of a batch, and their lanes."""
+        start, end = (int(cut) for cut in self.cuts[step - self.first : step - self.first + 2])
+        return Part(self.columns.slice(start, end), np.full(end - start, self.epoch)), self.lanes[start:end]
+
+
+class Stream:
+    """One stream as a rank reads it. Batches may be asked for in any order; in ascending order each row group is
+    decoded once an epoch (but for the few at the cuts between lanes)."""
+
+    def __init__(self, groups: RowGroups, plan: Plan, mix: Mix, rank: Rank, quarantine: Quarantine) -> None:
+        self._groups, self.plan, self._mix, self._quarantine = groups, plan, mix, quarantine
+        # In units of 1 / (lanes * world) of a round, lane l is [l, l + 1) * world and a rank [r, r + 1) * lanes.
+        start, end = rank.rank * plan.lanes, (rank.rank + 1) * plan.lanes
+        self._lanes = np.arange(start // rank.world, -(-end // rank.world))
+        self._from = np.maximum(start - self._lanes * rank.world, 0)
+        self._to = np.minimum(end - self._lanes * rank.world, rank.world)
+        self._world = rank.world
+        self._windows: dict[int, _Window] = {}
+        self._decoded: dict[int, pa.Table] = {}
+        self._lock = threading.Lock()
         self.decodes = 0
         """Row groups decoded so far."""
 
-    def take(self, rows: Int64[np.ndarray, " N"]) -> pa.Table:
-        """The rows with these numbers, in this order."""
-        if not len(rows):
-            return self._schema.empty_table()
-        group = np.searchsorted(self._starts, rows, side="right") - 1
-        needed, which = np.unique(group, return_inverse=True)
-        pieces = [self._group(int(number)) for number in needed]
-        offsets = np.cumsum([0] + [piece.num_rows for piece in pieces])[:-1]
-        return pa.concat_tables(pieces).take(pa.array(offsets[which] + rows - self._starts[group]))
+    def take(self, step: int, mapper: Mapper = map) -> Part:
+        """The rank's rows of a global batch, lane by lane; `mapper` decodes."""
+        start, end = self._mix.taken(self.plan.stream, np.array([step, step + 1])).tolist()
+        if start == end:
+            return Part(columns(self._groups.schema.empty_table()), np.empty(0, dtype=np.int64))
+        first, last = (self.plan.window_of(position // self.plan.lanes) for position in (start, end - 1))
+        with self._lock:
+            self._windows = {number: window for number, window in self._windows.items() if number >= first}
+            parts = []
+            for number in range(first, last + 1):
+                if number not in self._windows:
+                    self._windows[number] = self._load(number, mapper)
+                parts.append(self._windows[number].part(step))
+        return parts[0][0] if len(parts) == 1 else _merged(parts)
 
-    def lengths(self, column: str) -> Int64[np.ndarray, " N"]:
-        """Of every row, how many values its list column holds; reads all row groups, keeps none."""
-        counts = [
-            self._decode(number)[column].combine_chunks().value_lengths().to_numpy(zero_copy_only=False)
-            for number in range(len(self._groups))
-        ]
-        return np.concatenate([np.empty(0, dtype=np.int64), *counts]).astype(np.int64)
+    def _load(self, number: int, mapper: Mapper) -> _Window:
+        first, order, lanes, cuts = self._schedule(number)
+        group, row = (places.ravel()[order] for places in self.plan.places(number, self._lanes))
+        group, row, needed = self._decode(number, group, row, mapper)
+        begin = np.zeros(len(self._groups.sizes), dtype=np.int64)
+        begin[needed] = np.cumsum(self._groups.sizes[needed]) - self._groups.sizes[needed]
+        pieces = [self._decoded[piece] for piece in needed.tolist()] or [self._groups.schema.empty_table()]
+        rows = pa.concat_tables(pieces).take(pa.array(begin[group] + row))
+        again = self.plan.shared_with_next(number, self._lanes)
+        self._decoded = {piece: table for piece, table in self._decoded.items() if piece in again}
+        return _Window(columns(rows), lanes, first, cuts, number // self.plan.windows)
 
-    def _group(self, number: int) -> pa.Table:
-        if number in self._decoded:
-            self._decoded.move_to_end(number)
-            return self._decoded[number]
-        if len(self._decoded) >= self._keep:
-            self._decoded.popitem(last=False)
-        self._decoded[number] = self._decode(number)
-        return self._decoded[number]
+    def _schedule(
+        self, window: int
+    ) -> tuple[int, Int64[np.ndarray, " N"], Int64[np.ndarray, " N"], Int64[np.ndarray, " S1"]]:
+        """The window's first batch; which of its rows (lane by lane, as they lie there) are the rank's, in the order of
+        the batches; their lanes; where each batch begins among them."""
+        plan, lanes = self.plan, self._lanes
+        start, end = plan.lane_span(window)
+        first, last = (
+            self._mix.step_of(plan.stream, position) for position in (start * plan.lanes, end * plan.lanes - 1)
+        )
+        taken = self._mix.taken(plan.stream, np.arange(first, last + 2))
+        rows = np.arange(start, end)
+        step = np.searchsorted(taken, rows * plan.lanes + plan.turns[lanes][:, None], side="right") - 1
+        mine = self._mine(rows, taken, step)
+        lane = np.broadcast_to(lanes[:, None], step.shape)[mine]
+        # Few batches lie in a window: so short a type is sorted in linear time.
+        order = np.argsort(step[mine].astype(np.min_scalar_type(last - first)), kind="stable")
+        cuts = np.searchsorted(step[mine][order], np.arange(last - first + 2))
+        return first, np.flatnonzero(mine)[order], lane[order], cuts
 
-    def _decode(self, number: int) -> pa.Table:
-        file, path, group = self._groups[number]
-        self.decodes += 1
+    def _mine(
+        self, rows: Int64[np.ndarray, " N"], taken: Int64[np.ndarray, " S1"], step: Int64[np.ndarray, "L N"]
+    ) -> np.ndarray:
+        """Which rows of the window are the rank's: all of its own lanes, of a shared lane a stretch of each batch."""
+        mine = np.ones(step.shape, dtype=bool)
+        for i in np.flatnonzero((self._from > 0) | (self._to < self._world)):
+            lane = np.full(len(taken), self._lanes[i])
+            begin = self.plan.taken(taken, lane)
+            count, place = np.diff(begin)[step[i]], rows - begin[step[i]]
+            mine[i] = (place >= count * self._from[i] // self._world) & (place < count * self._to[i] // self._world)
+        return mine
+
+    def _decode(
+        self, window: int, group: Int64[np.ndarray, " N"], row: Int64[np.ndarray, " N"], mapper: Mapper
+    ) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"], Int64[np.ndarray, " K"]]:
+        """Decode what the rows lie in; rows of a row group that is left out give way to those of its stand-in.
+
+        Returns the rows as they are read, and the row groups that they lie in.
+        """
+        name, sizes = self.plan.stream, self._groups.sizes
+        while True:
+            read, place = group, row
+            if bad := self._quarantine.groups.get(name):
+                read = self.plan.stand_ins(window, bad)[group]
+                place = row % sizes[read]
+            needed = np.unique(read)
+            missing = [number for number in needed.tolist() if number not in self._decoded]
+            tables = dict(zip(missing, mapper(self._read, missing), strict=True))
+            damaged = {number: table for number, table in tables.items() if isinstance(table, Damaged)}
+            self.decodes += len(missing)
+            self._decoded |= {number: table for number, table in tables.items() if number not in damaged}
+            if not self._quarantine.grows(name, len(sizes), damaged):
+                return read, place, needed
+
+    def _read(self, group: int) -> pa.Table | Damaged:
         try:
-            return file.read_row_group(group, columns=self._columns).select(self._columns).cast(self._schema)
-        except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0][:200]
-            raise DataError(
-                f"{path}, row group {group}, is damaged ({reason}). Run wikiloom validate, then build it again."
-            ) from error
+            return self._groups.read(group)
+        except Damaged as fault:
+            return fault
+
+
+def _merged(parts: list[tuple[Part, np.ndarray]]) -> Part:
+    """The pieces of a batch that lies in several windows, lane by lane."""
+    order = np.argsort(np.concatenate([lanes for _, lanes in parts]), kind="stable")
+    rows = joined([part.columns for part, _ in parts]).take(order)
+    return Part(rows, np.concatenate([part.epochs for part, _ in parts])[order])
