@@ -68,13 +68,14 @@ class Graphs:
 
 def raw_graphs(rows: Columns) -> RawGraphs:
     """Rows of tokens/NAME/wk_graphs."""
+    triples = rows.lists["triples"]
     return RawGraphs(
         graph_ids=rows.numbers["graph_id"].astype(np.int64),
         units=rows.lists["units"],
         anchors=rows.lists["anchors"],
-        anchor_of=rows.lists["triples.anchor"],
-        relations=rows.lists["triples.relation_index"],
-        tails=rows.lists["triples.tail_index"],
+        anchor_of=triples.field("anchor"),
+        relations=triples.field("relation_index"),
+        tails=triples.field("tail_index"),
     )
 
 

@@ -5,6 +5,7 @@ it at once, or, under data.on_corrupt = "quarantine", cost the run that row grou
 """
 
 import io
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,9 @@ from jaxtyping import Bool
 from schemas.errors import DataError
 
 ResultT = TypeVar("ResultT")
+
+read_at = os.pread
+"""What reads a file, for tests to fail."""
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds before each further try to read what a disk or a network did not give."""
@@ -92,9 +96,8 @@ class RetryingFile(io.RawIOBase):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self._path, self._place = path, 0
-        self._file: Any = None
-        self._size: int = retried(lambda: self._opened().seek(0, io.SEEK_END), str(path))
+        self._path, self._place, self._descriptor = path, 0, -1
+        self._size: int = retried(lambda: os.fstat(self._opened()).st_size, str(path))
 
     def readable(self) -> bool:
         """It is."""
@@ -110,7 +113,7 @@ class RetryingFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Where the next read begins; returns it."""
-        self._place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        self._place = offset + (0, self._place, self._size)[whence]
         return self._place
 
     def read(self, size: int = -1) -> bytes:
@@ -122,33 +125,27 @@ class RetryingFile(io.RawIOBase):
 
     def close(self) -> None:
         """Close the file under it."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
         super().close()
 
-    def _opened(self) -> Any:
-        if self._file is None:
-            self._file = open_file(self._path)
-        return self._file
+    def _opened(self) -> int:
+        if self._descriptor < 0:
+            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        return self._descriptor
 
     def _read_whole(self, size: int) -> bytes:
-        pieces: list[bytes] = []
         try:
-            self._opened().seek(self._place)
-            while size and (piece := self._opened().read(size)):
-                pieces.append(piece)
-                size -= len(piece)
+            data = read_at(self._opened(), size, self._place)
+            while len(data) < size and (more := read_at(self._opened(), size - len(data), self._place + len(data))):
+                data += more
         except OSError:
             # The next try opens the file anew: a mount that came back does not know the old one.
-            self._file = None
+            os.close(self._descriptor)
+            self._descriptor = -1
             raise
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def open_file(path: Path) -> Any:
-    """The file, unbuffered."""
-    return path.open("rb", buffering=0)
+        return data
 
 
 def retried(action: Callable[[], ResultT], what: str) -> ResultT:

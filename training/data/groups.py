@@ -61,10 +61,9 @@ class ParquetGroups:
 
     def read(self, group: int) -> pa.Table:
         """The rows of one row group, its pages' checksums verified."""
-        number = self._groups[group][2]
+        path, metadata, number = self._groups[group]
         try:
-            rows = self._file(group).read_row_group(number, columns=self._columns, use_threads=False)
-            return rows.select(self._columns).cast(self.schema)
+            return self._opened(path, metadata).read_row_group(number, columns=self._columns, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0][:200]
             raise Damaged(
@@ -83,9 +82,8 @@ class ParquetGroups:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _threads=threading.local())
 
-    def _file(self, group: int) -> pq.ParquetFile:
-        """The row group's file: each thread has its own."""
-        path, metadata, _ = self._groups[group]
+    def _opened(self, path: Path, metadata: pq.FileMetaData) -> pq.ParquetFile:
+        """The file, of which each thread has its own."""
         files: OrderedDict[Path, pq.ParquetFile] = self._threads.__dict__.setdefault("files", OrderedDict())
         if path not in files:
             if len(files) >= OPEN_FILES:

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, UInt64
@@ -65,7 +66,7 @@ class Plan:
         order = sorted(range(self.lanes), key=lambda lane: int(f"{lane:0{bits}b}"[::-1], 2))
         return np.argsort(np.array(order))
 
-    def taken(self, positions: Int64[np.ndarray, "*S"], lanes: Int64[np.ndarray, "*#S"]) -> Int64[np.ndarray, "*S"]:
+    def taken(self, positions: Int64[np.ndarray, "*#S"], lanes: Int64[np.ndarray, "*#S"]) -> Int64[np.ndarray, "*#S"]:
         """Rows that the first `positions` positions have taken from each of the lanes."""
         return -((self.turns[lanes] - positions) // self.lanes)
 
@@ -94,10 +95,10 @@ class Plan:
         """(row group, row in it) of a window's rows in these lanes, shuffled."""
         epoch = window // self.windows
         offsets = np.arange(*self.lane_span(window)) - epoch * self.lane_rows
-        keys = self._hash("window", epoch, lanes[:, None], offsets[None])
-        order = np.argsort(keys, axis=1, kind="stable")
-        group, row = self._at(epoch, lanes[:, None] * self.lane_rows + offsets)
-        return np.take_along_axis(group, order, axis=1), np.take_along_axis(row, order, axis=1)
+        # Lane by lane: what a lane needs stays in the processor's cache.
+        pieces = [self._shuffled(epoch, lane, offsets) for lane in lanes.tolist()]
+        group, row = (np.stack(side) for side in zip(*pieces, strict=True))
+        return group, row
 
     def shared_with_next(self, window: int, lanes: Int64[np.ndarray, " L"]) -> set[int]:
         """The row groups that the next window of these lanes begins with; none at the end of an epoch."""
@@ -105,8 +106,7 @@ class Plan:
         row = end - epoch * self.lane_rows
         if row == self.lane_rows:
             return set()
-        groups, _ = self._at(epoch, lanes[:, None] * self.lane_rows + row)
-        return set(groups.ravel().tolist())
+        return set(self._at(epoch, lanes * self.lane_rows + row)[0].tolist())
 
     def stand_ins(self, window: int, bad: Sequence[int]) -> Int64[np.ndarray, " G"]:
         """For every row group the one that is read in its place: itself, or the next in the epoch's order not in `bad`.
@@ -122,9 +122,22 @@ class Plan:
         stand_in[order] = order[good][after]
         return stand_in
 
+    def _shuffled(
+        self, epoch: int, lane: int, offsets: Int64[np.ndarray, " N"]
+    ) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"]]:
+        """(row group, row in it) of a lane's rows at these offsets, shuffled."""
+        group, row = self._at(epoch, lane * self.lane_rows + offsets)
+        # A sort of numbers that hold their own place is several times as fast as an argsort, and has no ties.
+        bits = np.uint64(len(offsets).bit_length())
+        keys = np.sort(
+            (self._hash("window", epoch, lane, offsets) >> bits << bits) | np.arange(len(offsets), dtype=np.uint64)
+        )
+        order = (keys & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64)
+        return group[order], row[order]
+
     def _at(
-        self, epoch: int, positions: Int64[np.ndarray, "L N"]
-    ) -> tuple[Int64[np.ndarray, "L N"], Int64[np.ndarray, "L N"]]:
+        self, epoch: int, positions: Int64[np.ndarray, " N"]
+    ) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"]]:
         """Positions in the epoch's turned sequence of permuted row groups -> (row group, row in it)."""
         sequence = self._sequence(epoch)
         positions = positions + sequence.turn
@@ -136,7 +149,7 @@ class Plan:
     def _sequence(self, epoch: int) -> "_Sequence":
         return _sequence(self, epoch)
 
-    def _hash(self, purpose: str, epoch: int, *ids: np.ndarray) -> UInt64[np.ndarray, "..."]:
+    def _hash(self, purpose: str, epoch: int, *ids: Any) -> UInt64[np.ndarray, "..."]:
         return random_u64(self.seed, f"{self.stream}/{self.digest}/{purpose}", epoch, *ids)
 
 

@@ -10,12 +10,16 @@ import pyarrow as pa
 from jaxtyping import Int64
 
 from training.data.batch import Columns, columns, joined
+from training.data.buffers import Aside, RowBuffers
 from training.data.faults import Damaged, Quarantine
 from training.data.groups import RowGroups
 from training.data.plan import Mix, Plan
 
 Mapper = Callable[[Callable[[int], "pa.Table | Damaged"], Iterable[int]], Iterator["pa.Table | Damaged"]]
 """map, or that of a pool of threads."""
+
+STRIP_ROWS = 8_192
+"""Rows that are copied out of the buffers at once: a call costs as much as some hundred of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,30 +46,42 @@ class Part:
     epochs: Int64[np.ndarray, " B"]
     """Of each row: which time around the stream it comes from."""
 
+    def slice(self, start: int, end: int) -> "Part":
+        """Rows start to end."""
+        return Part(self.columns.slice(start, end), self.epochs[start:end])
+
     def cut(self, pieces: int) -> "list[Part]":
         """As many stretches, of lengths that differ by at most one row."""
         edges = [len(self.epochs) * piece // pieces for piece in range(pieces + 1)]
-        return [
-            Part(self.columns.slice(start, end), self.epochs[start:end]) for start, end in itertools.pairwise(edges)
-        ]
+        return [self.slice(start, end) for start, end in itertools.pairwise(edges)]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Window:
-    """A rank's rows of one window, those of a batch together. N rows, S batches."""
+    """Where the rows of the window in the buffers lie."""
 
-    columns: Columns
-    lanes: Int64[np.ndarray, " N"]
+    number: int
     first: int
-    """The first batch that has rows in the window."""
+    """The first row of every lane that is held, as counted through the epochs."""
+    epoch: int
+    places: Int64[np.ndarray, "L N"]
+    """Of each lane's rows, in the order in which batches take them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Strip:
+    """The rank's rows of some batches in a row."""
+
+    first: int
     cuts: Int64[np.ndarray, " S1"]
     """Where each batch's rows begin."""
-    epoch: int
+    rows: Part
 
-    def part(self, step: int) -> tuple[Part, Int64[np.ndarray, " B"]]:
-        """The rows of a batch, and their lanes."""
-        start, end = (int(cut) for cut in self.cuts[step - self.first : step - self.first + 2])
-        return Part(self.columns.slice(start, end), np.full(end - start, self.epoch)), self.lanes[start:end]
+    def batch(self, step: int) -> Part | None:
+        """A batch's rows, where they are in the strip."""
+        if not 0 <= step - self.first < len(self.cuts) - 1:
+            return None
+        return self.rows.slice(*self.cuts[step - self.first : step - self.first + 2].tolist())
 
 
 class Stream:
@@ -80,92 +96,125 @@ class Stream:
         self._from = np.maximum(start - self._lanes * rank.world, 0)
         self._to = np.minimum(end - self._lanes * rank.world, rank.world)
         self._world = rank.world
-        self._windows: dict[int, _Window] = {}
-        self._decoded: dict[int, pa.Table] = {}
+        self._nothing = columns(groups.schema.empty_table())
+        self._buffers = RowBuffers()
+        self._buffers.append(self._nothing)
+        self._window: _Window | None = None
+        self._strip: _Strip | None = None
+        self._before, self._after = Aside(), Aside()
         self._lock = threading.Lock()
         self.decodes = 0
         """Row groups decoded so far."""
 
     def take(self, step: int, mapper: Mapper = map) -> Part:
         """The rank's rows of a global batch, lane by lane; `mapper` decodes."""
-        start, end = self._mix.taken(self.plan.stream, np.array([step, step + 1])).tolist()
-        if start == end:
-            return Part(columns(self._groups.schema.empty_table()), np.empty(0, dtype=np.int64))
-        first, last = (self.plan.window_of(position // self.plan.lanes) for position in (start, end - 1))
         with self._lock:
-            self._windows = {number: window for number, window in self._windows.items() if number >= first}
-            parts = []
-            for number in range(first, last + 1):
-                if number not in self._windows:
-                    self._windows[number] = self._load(number, mapper)
-                parts.append(self._windows[number].part(step))
-        return parts[0][0] if len(parts) == 1 else _merged(parts)
+            batch = self._strip.batch(step) if self._strip else None
+            if batch is None:
+                self._strip = self._gather(step, mapper)
+                batch = self._strip.batch(step)
+            assert batch is not None
+            return batch
 
-    def _load(self, number: int, mapper: Mapper) -> _Window:
-        first, order, lanes, cuts = self._schedule(number)
-        group, row = (places.ravel()[order] for places in self.plan.places(number, self._lanes))
-        group, row, needed = self._decode(number, group, row, mapper)
-        begin = np.zeros(len(self._groups.sizes), dtype=np.int64)
-        begin[needed] = np.cumsum(self._groups.sizes[needed]) - self._groups.sizes[needed]
-        pieces = [self._decoded[piece] for piece in needed.tolist()] or [self._groups.schema.empty_table()]
-        rows = pa.concat_tables(pieces).take(pa.array(begin[group] + row))
-        again = self.plan.shared_with_next(number, self._lanes)
-        self._decoded = {piece: table for piece, table in self._decoded.items() if piece in again}
-        return _Window(columns(rows), lanes, first, cuts, number // self.plan.windows)
-
-    def _schedule(
-        self, window: int
-    ) -> tuple[int, Int64[np.ndarray, " N"], Int64[np.ndarray, " N"], Int64[np.ndarray, " S1"]]:
-        """The window's first batch; which of its rows (lane by lane, as they lie there) are the rank's, in the order of
-        the batches; their lanes; where each batch begins among them."""
-        plan, lanes = self.plan, self._lanes
-        start, end = plan.lane_span(window)
-        first, last = (
-            self._mix.step_of(plan.stream, position) for position in (start * plan.lanes, end * plan.lanes - 1)
+    def _gather(self, first: int, mapper: Mapper) -> _Strip:
+        """The batches from `first` on that make up a strip."""
+        share = self._mix.batch * len(self._lanes) // self.plan.lanes + 1
+        steps = np.arange(first, first + 1 + max(1, STRIP_ROWS // share))
+        positions = self._mix.taken(self.plan.stream, steps)
+        lanes = self.plan.lanes
+        if positions[0] == positions[1]:
+            return _Strip(first, np.zeros(2, dtype=np.int64), Part(self._nothing, np.empty(0, dtype=np.int64)))
+        windows = range(
+            self.plan.window_of(int(positions[0]) // lanes), self.plan.window_of(int(positions[1] - 1) // lanes) + 1
         )
-        taken = self._mix.taken(plan.stream, np.arange(first, last + 2))
-        rows = np.arange(start, end)
-        step = np.searchsorted(taken, rows * plan.lanes + plan.turns[lanes][:, None], side="right") - 1
-        mine = self._mine(rows, taken, step)
-        lane = np.broadcast_to(lanes[:, None], step.shape)[mine]
-        # Few batches lie in a window: so short a type is sorted in linear time.
-        order = np.argsort(step[mine].astype(np.min_scalar_type(last - first)), kind="stable")
-        cuts = np.searchsorted(step[mine][order], np.arange(last - first + 2))
-        return first, np.flatnonzero(mine)[order], lane[order], cuts
+        # A window is loaded when a batch needs it and not before, so that all ranks load it at the same one.
+        inside = np.searchsorted(positions, self.plan.lane_span(windows[-1])[1] * lanes, side="right")
+        positions = positions[: max(2, inside)]
+        edges = self.plan.taken(positions[:, None], self._lanes[None])
+        # Of a lane that ranks share, each takes a stretch of every batch.
+        count = np.diff(edges, axis=0)
+        begin, end = (edges[:-1] + count * part // self._world for part in (self._from, self._to))
+        cuts = np.concatenate([[0], np.cumsum((end - begin).sum(axis=1))])
+        return _Strip(first, cuts, _merged([self._piece(number, begin, end, mapper) for number in windows]))
 
-    def _mine(
-        self, rows: Int64[np.ndarray, " N"], taken: Int64[np.ndarray, " S1"], step: Int64[np.ndarray, "L N"]
-    ) -> np.ndarray:
-        """Which rows of the window are the rank's: all of its own lanes, of a shared lane a stretch of each batch."""
-        mine = np.ones(step.shape, dtype=bool)
-        for i in np.flatnonzero((self._from > 0) | (self._to < self._world)):
-            lane = np.full(len(taken), self._lanes[i])
-            begin = self.plan.taken(taken, lane)
-            count, place = np.diff(begin)[step[i]], rows - begin[step[i]]
-            mine[i] = (place >= count * self._from[i] // self._world) & (place < count * self._to[i] // self._world)
-        return mine
+    def _piece(
+        self, number: int, begin: Int64[np.ndarray, "S L"], end: Int64[np.ndarray, "S L"], mapper: Mapper
+    ) -> tuple[Part, np.ndarray]:
+        """The rows of a window from `begin` to `end` of each batch's lanes, and which of these stretches each is of."""
+        # After a resume the rows before the first batch are not read.
+        first = max(int(begin.min()), self.plan.lane_span(number)[0])
+        if self._window is None or self._window.number != number or first < self._window.first:
+            self._window = self._load(number, first, mapper)
+        window = self._window
+        start, end = (np.clip(edge.ravel() - window.first, 0, window.places.shape[1]) for edge in (begin, end))
+        stretch = np.repeat(np.arange(len(start)), end - start)
+        before = np.cumsum(end - start) - (end - start)
+        row = np.arange(len(stretch)) + (start - before)[stretch]
+        places = window.places[stretch % len(self._lanes), row]
+        return Part(self._buffers.take(places), np.full(len(places), window.epoch)), stretch
 
-    def _decode(
-        self, window: int, group: Int64[np.ndarray, " N"], row: Int64[np.ndarray, " N"], mapper: Mapper
-    ) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"], Int64[np.ndarray, " K"]]:
-        """Decode what the rows lie in; rows of a row group that is left out give way to those of its stand-in.
-
-        Returns the rows as they are read, and the row groups that they lie in.
-        """
-        name, sizes = self.plan.stream, self._groups.sizes
+    def _load(self, number: int, first: int, mapper: Mapper) -> _Window:
+        """Put a window, from the lanes' row `first` on, into the buffers, in place of the one before."""
+        skipped = first - self.plan.lane_span(number)[0]
+        group, row = (places[:, skipped:] for places in self.plan.places(number, self._lanes))
+        again = self.plan.shared_with_next(number, self._lanes)
         while True:
-            read, place = group, row
-            if bad := self._quarantine.groups.get(name):
-                read = self.plan.stand_ins(window, bad)[group]
-                place = row % sizes[read]
-            needed = np.unique(read)
-            missing = [number for number in needed.tolist() if number not in self._decoded]
-            tables = dict(zip(missing, mapper(self._read, missing), strict=True))
-            damaged = {number: table for number, table in tables.items() if isinstance(table, Damaged)}
-            self.decodes += len(missing)
-            self._decoded |= {number: table for number, table in tables.items() if number not in damaged}
-            if not self._quarantine.grows(name, len(sizes), damaged):
-                return read, place, needed
+            read, place = self._stand_ins(number, group, row)
+            begin, damaged = self._fill(read, place, again, mapper)
+            if not self._quarantine.grows(self.plan.stream, len(begin), damaged):
+                break
+        self._before, self._after = self._after, self._before
+        return _Window(number, first, number // self.plan.windows, begin[read] + place)
+
+    def _fill(
+        self, group: Int64[np.ndarray, "L N"], row: Int64[np.ndarray, "L N"], again: set[int], mapper: Mapper
+    ) -> tuple[Int64[np.ndarray, " G"], dict[int, Damaged]]:
+        """Put the rows between the first and the last that are asked for of each row group into the buffers, and aside
+        what follows them in those that come `again`.
+
+        Returns where the row groups would begin in the buffers, and those that are damaged.
+        """
+        sizes = self._groups.sizes
+        first, end = sizes.copy(), np.zeros_like(sizes)
+        np.minimum.at(first, group, row)
+        np.maximum.at(end, group, row + 1)
+        needed, begin, damaged = np.flatnonzero(end).tolist(), np.zeros_like(sizes), {}
+        self._buffers.clear(int((end - first)[needed].sum()))
+        self._after.clear()
+
+        def put(number: int, rows: Columns) -> None:
+            count = int(end[number] - first[number])
+            begin[number] = self._buffers.append(rows.slice(0, count)) - first[number]
+            if number in again and count < rows.rows:
+                self._after.put(number, int(end[number]), rows.slice(count, rows.rows))
+
+        missing = []
+        for number in needed:
+            if (rows := self._before.get(number, int(first[number]))) is not None:
+                put(number, rows)
+            else:
+                missing.append(number)
+        self.decodes += len(missing)
+        decoded = iter(mapper(self._read, missing))
+        for number in missing:
+            found = next(decoded)
+            if isinstance(found, Damaged):
+                damaged[number] = found
+            else:
+                put(number, columns(found).slice(int(first[number]), found.num_rows))
+            # Let go of before the next is decoded, which then finds its memory in the processor's cache.
+            del found
+        return begin, damaged
+
+    def _stand_ins(
+        self, window: int, group: Int64[np.ndarray, "L N"], row: Int64[np.ndarray, "L N"]
+    ) -> tuple[Int64[np.ndarray, "L N"], Int64[np.ndarray, "L N"]]:
+        """The rows as they are read: those of a row group that is left out give way to its stand-in's."""
+        bad = self._quarantine.groups.get(self.plan.stream)
+        if not bad:
+            return group, row
+        read = self.plan.stand_ins(window, bad)[group]
+        return read, row % self._groups.sizes[read]
 
     def _read(self, group: int) -> pa.Table | Damaged:
         try:
@@ -174,8 +223,10 @@ class Stream:
             return fault
 
 
-def _merged(parts: list[tuple[Part, np.ndarray]]) -> Part:
-    """The pieces of a batch that lies in several windows, lane by lane."""
-    order = np.argsort(np.concatenate([lanes for _, lanes in parts]), kind="stable")
-    rows = joined([part.columns for part, _ in parts]).take(order)
-    return Part(rows, np.concatenate([part.epochs for part, _ in parts])[order])
+def _merged(pieces: list[tuple[Part, np.ndarray]]) -> Part:
+    """The pieces of batches that lie in several windows, stretch by stretch."""
+    if len(pieces) == 1:
+        return pieces[0][0]
+    order = np.argsort(np.concatenate([stretch for _, stretch in pieces]), kind="stable")
+    rows = joined([part.columns for part, _ in pieces]).take(order)
+    return Part(rows, np.concatenate([part.epochs for part, _ in pieces])[order])
