@@ -40,7 +40,7 @@ class RowBuffers:
                 numbers[name] = self._buffers[kind, name][places]
             elif kind == "edge":
                 values = self._buffers["value", name]
-                lists[name] = taken(values, self._buffers[kind, name][: self._filled[kind, name]], rows)
+                lists[name] = taken(values, self._buffers[kind, name][: max(1, self._filled[kind, name])], rows)
         return Columns(len(places), numbers, lists)
 
     def rows(self, place: int, count: int) -> Columns:
