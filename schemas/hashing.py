@@ -14,9 +14,13 @@ import xxhash
 
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
+Word = U64 | np.uint64
+"""32-bit words, each in a 64-bit integer."""
 
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
+_MULTIPLY0, _MULTIPLY1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_WEYL0, _WEYL1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 
 
 def hash_string(text: str, seed: int = 0) -> int:
@@ -32,19 +36,8 @@ def hash_strings(texts: Iterable[str]) -> U64:
 def philox4x32(counter: U32, key: U32) -> U32:
     """Philox4x32-10: counter (..., 4) and key (..., 2) to random words (..., 4)."""
     c0, c1, c2, c3 = (counter[..., i].astype(np.uint64) for i in range(4))
-    k0, k1 = key[..., 0].astype(np.uint64), key[..., 1].astype(np.uint64)
-    for _ in range(10):
-        product0 = np.uint64(0xD2511F53) * c0
-        product1 = np.uint64(0xCD9E8D57) * c2
-        c0, c1, c2, c3 = (
-            (product1 >> _SHIFT) ^ c1 ^ k0,
-            product1 & _LOW,
-            (product0 >> _SHIFT) ^ c3 ^ k1,
-            product0 & _LOW,
-        )
-        k0 = (k0 + np.uint64(0x9E3779B9)) & _LOW
-        k1 = (k1 + np.uint64(0xBB67AE85)) & _LOW
-    return np.stack(np.broadcast_arrays(c0, c1, c2, c3), axis=-1).astype(np.uint32)
+    words = _rounds(c0, c1, c2, c3, key[..., 0].astype(np.uint64), key[..., 1].astype(np.uint64))
+    return np.stack(np.broadcast_arrays(*words), axis=-1).astype(np.uint32)
 
 
 def random_u64(seed: int, purpose: str, *ids: Any) -> U64:
@@ -53,15 +46,28 @@ def random_u64(seed: int, purpose: str, *ids: Any) -> U64:
     `ids` are integers or integer arrays that broadcast together; two of them fill a counter, more are chained
     (each further pair is hashed under the words of the pair before). Values are taken modulo 2**64.
     """
+    low, high, _, _ = random_words(hash_string(f"{seed}/{purpose}"), *ids)
+    return np.asarray(low | (high << _SHIFT))
+
+
+def random_words(key: Any, *ids: Any) -> tuple[Word, Word, Word, Word]:
+    """Four uniform 32-bit words per element: what random_u64 draws under the key of its seed and purpose, and two more.
+
+    `key` is one 64-bit integer or an array of them: random_u64(s, p, a, b, c) comes out of the first two words under
+    random_u64(s, p, a, b) for c, so what the elements of a group share is hashed once for each group.
+    """
     columns = [_as_u64(column) for column in ids] or [_as_u64(0)]
     if len(columns) % 2:
         columns.append(_as_u64(0))
-    key: U64 = np.asarray(hash_string(f"{seed}/{purpose}"), dtype=np.uint64)
+    under: Word = _as_u64(key)
+    words: tuple[Word, Word, Word, Word] | None = None
     for first, second in zip(columns[::2], columns[1::2], strict=True):
-        first, second, under = np.broadcast_arrays(first, second, key)
-        words = philox4x32(np.concatenate([_words(first), _words(second)], axis=-1), _words(under))
-        key = words[..., 0].astype(np.uint64) | (words[..., 1].astype(np.uint64) << _SHIFT)
-    return np.asarray(key)
+        if words is not None:
+            under = words[0] | (words[1] << _SHIFT)
+        counter = (first & _LOW, first >> _SHIFT, second & _LOW, second >> _SHIFT)
+        words = _rounds(*counter, under & _LOW, under >> _SHIFT)
+    assert words is not None
+    return words
 
 
 def row_order(graph_ids: Any) -> U64:
@@ -74,12 +80,26 @@ def below(share: float) -> np.uint64:
     return np.uint64(int(share * 2.0**64))
 
 
+def _rounds(c0: Word, c1: Word, c2: Word, c3: Word, k0: Word, k1: Word) -> tuple[Word, Word, Word, Word]:
+    """Philox's ten rounds over 32-bit words, each in a 64-bit integer."""
+    for _ in range(10):
+        product0 = _MULTIPLY0 * c0
+        product1 = _MULTIPLY1 * c2
+        c0, c1, c2, c3 = (
+            (product1 >> _SHIFT) ^ c1 ^ k0,
+            product1 & _LOW,
+            (product0 >> _SHIFT) ^ c3 ^ k1,
+            product0 & _LOW,
+        )
+        k0 = (k0 + _WEYL0) & _LOW
+        k1 = (k1 + _WEYL1) & _LOW
+    return c0, c1, c2, c3
+
+
 def _as_u64(values: Any) -> U64:
+    if isinstance(values, int):
+        values %= 1 << 64
     array = np.asarray(values)
     if array.dtype == np.uint64:
         return array
     return array.astype(np.int64).view(np.uint64)
-
-
-def _words(values: U64) -> U32:
-    return np.stack([values & _LOW, values >> _SHIFT], axis=-1).astype(np.uint32)

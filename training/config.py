@@ -24,6 +24,10 @@ ALIASES = {"kepler-tiny": "kepler-wiki-tiny"}
 """Other names of recipes."""
 
 
+FREE = ("about", "data.folder", "data.threads", "data.ahead", "data.workers", "data.on_corrupt", "train.threads")
+"""What a run may be resumed with another value of."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """What is read, and in what order."""
@@ -36,10 +40,18 @@ class DataConfig:
     """The token ids to train on: the dataset's tokens/NAME."""
     vocab_size: Positive = 4_000
     """Words of the vocabulary, where train has to make tokens/NAME for the tiny encoder."""
-    lanes: Positive = 4
-    """The rows are cut into this many lanes; a batch takes equally many rows of each."""
+    lanes: Positive = 64
+    """The rows are cut into this many lanes, at most one a row group; a batch takes equally many rows of each."""
     window: Positive = 4_096
-    """Rows of a lane that are shuffled together."""
+    """Rows of a lane that are shuffled together: lanes x window rows are held in memory, shared among the ranks."""
+    threads: Positive = 1
+    """Threads that decode."""
+    ahead: Count = 4
+    """Batches made before the loop asks for them, by a thread of their own; 0 for none."""
+    workers: Count = 0
+    """Processes that read in place of the threads."""
+    on_corrupt: Literal["fail", "quarantine"] = "fail"
+    """What a damaged row group does: end the run, or be left out (on all ranks, counted, and saved with the run)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -214,12 +226,10 @@ def to_toml(config: Config) -> str:
 
 
 def differences(ours: Config, theirs: Config) -> list[str]:
-    """`key: theirs, now ours` for every value that differs, but for where the data lie and the number of threads."""
+    """`key: theirs, now ours` for every value that differs, but for what changes no batch."""
     left, right = _flat(theirs), _flat(ours)
     return [
-        f"{key} was {left[key]!r}, now {right[key]!r}"
-        for key in left
-        if left[key] != right[key] and key not in ("data.folder", "train.threads", "about")
+        f"{key} was {left[key]!r}, now {right[key]!r}" for key in left if left[key] != right[key] and key not in FREE
     ]
 
 
@@ -309,16 +319,14 @@ def _check_together(config: Config) -> None:
     train, encoder = config.train, config.encoder
     if not re.fullmatch(r"[\w.-]+", config.recipe):
         raise UsageError(f"recipe {config.recipe!r}: letters, digits, dots and hyphens only; it names folders.")
-    if train.batch_size % config.data.lanes:
-        raise UsageError(f"train.batch_size {train.batch_size} is no multiple of data.lanes {config.data.lanes}.")
     if train.micro_batch and train.batch_size % train.micro_batch:
         raise UsageError(
             f"train.batch_size {train.batch_size} is no multiple of train.micro_batch {train.micro_batch}."
         )
     if encoder.name == "tiny" and encoder.hidden_size % encoder.heads:
         raise UsageError(f"encoder.hidden_size {encoder.hidden_size} is no multiple of encoder.heads {encoder.heads}.")
-    if config.system == "kepler" and config.kepler.blocks % config.data.lanes:
-        raise UsageError(f"kepler.blocks {config.kepler.blocks} is no multiple of data.lanes {config.data.lanes}.")
+    if config.data.workers and config.data.on_corrupt == "quarantine":
+        raise UsageError('data.on_corrupt = "quarantine" needs data.workers = 0: the ranks agree on what to leave out.')
 
 
 def read_config(folder: Path) -> Config:

@@ -1,11 +1,11 @@
 """What each system is made of: its model, and its batches by step."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Int64
+import pyarrow as pa
 from torch import Tensor, nn
 
 from schemas.dataset import Dataset
@@ -13,14 +13,16 @@ from schemas.errors import DataError
 from training.config import Config
 from training.data.batch import ragged
 from training.data.collate import COLUMNS
+from training.data.faults import Agree, alone
 from training.data.graphs import GraphFeed, TableSizes
+from training.data.groups import MemoryGroups, ParquetGroups, RowGroups
+from training.data.loader import Loader, Parts
 from training.data.negatives import alias_table, known_facts
-from training.data.plan import Plan
 from training.data.special import SpecialTokens, load_tokenizer, special_tokens
-from training.data.splits import Parts, Rows, Stream, train_and_valid
-from training.data.stream import RowReader
-from training.data.text import TextBlocks
-from training.data.triples import Descriptions, TripleFeed, descriptions
+from training.data.splits import Sides, train_and_valid
+from training.data.stream import SOLE, Rank
+from training.data.text import TextBlocks, TextFeed
+from training.data.triples import TRIPLE, Descriptions, TripleFeed, descriptions
 from training.models.colake import Colake
 from training.models.kepler import Kepler
 
@@ -55,13 +57,13 @@ class System:
     """A model with its data."""
 
     model: nn.Module
-    train: Callable[[int], list[Any]]
-    """Step -> micro-batches."""
+    loader: Loader
+    build: Callable[[int, Parts], list[Any]]
+    """A step's rows -> micro-batches, as many on every rank."""
     valid: list[Any]
     """The same batches at every validation."""
     notes: Sequence[str]
     """What the user should be told before it starts."""
-    epoch_steps: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,77 +99,70 @@ def build_model(config: Config, source: Source) -> nn.Module:
     return model
 
 
-def build_system(config: Config, source: Source) -> System:
+def build_system(config: Config, source: Source, rank: Rank = SOLE, agree: Agree = alone) -> System:
     """The model and its batches; DataError where the dataset lacks what the system learns from."""
-    feeds = _colake_feeds(config, source) if config.system == "colake" else _kepler_feeds(config, source)
-    train, valid, notes, epoch_steps = feeds
-    return System(build_model(config, source), train, valid, notes, epoch_steps)
+    feeds = _colake_feeds if config.system == "colake" else _kepler_feeds
+    streams, build, sizes = feeds(config, source)
+    train = {name: sides.train for name, sides in streams.items()}
+    loader = Loader(train, sizes, config.data, seed=config.seed, rank=rank, agree=agree)
+    _require_a_batch(loader)
+    pieces = _micro_batches(config, rank.world)
+    notes = [sides.note for sides in streams.values() if sides.note]
+    return System(
+        build_model(config, source),
+        loader,
+        lambda step, rows: build("train", step, _cut(rows, pieces)),
+        _valid_batches(config, {name: sides.valid for name, sides in streams.items()}, sizes, build, agree),
+        notes,
+    )
 
 
-Feeds = tuple[Callable[[int], list[Any]], list[Any], list[str], int]
+Build = Callable[[str, int, list[Parts]], list[Any]]
+"""(train or valid, step, rows of each micro-batch) -> micro-batches."""
+Feeds = tuple[dict[str, Sides], Build, dict[str, int]]
+"""The streams, the first one leading; what is made of them; their rows in a batch."""
 
 
 def _colake_feeds(config: Config, source: Source) -> Feeds:
-    parts = _parts(
-        config, source, "wk_graphs", source.tokens.rows("wk_graphs", "train"), source.tokens.rows("wk_graphs", "valid")
-    )
+    groups = {s: ParquetGroups(source.tokens, "wk_graphs", s, COLUMNS) for s in ("train", "valid")}
     counts = source.dataset.read("entities", None, ["graph_count"])["graph_count"].to_numpy()
     negatives = alias_table(counts.astype(np.float64) ** 0.75)
+    units = min(config.colake.max_nodes, config.encoder.max_positions) - 2
+    feeds = {
+        s: GraphFeed(config.colake, source.special, source.sizes, negatives, config.seed, f"wk_graphs/{s}", units)
+        for s in ("train", "valid")
+    }
 
-    def feed(stream: str, split: str) -> GraphFeed:
-        reader = RowReader(source.tokens, "wk_graphs", split, COLUMNS)
-        units = min(config.colake.max_nodes, config.encoder.max_positions) - 2
-        return GraphFeed(
-            reader, config.colake, source.special, source.sizes, negatives, config.seed, f"wk_graphs/{stream}", units
-        )
+    def build(split: str, step: int, pieces: list[Parts]) -> list[Any]:
+        return [feeds[split].batch(rows["wk_graphs"], step) for rows in pieces]
 
-    stream = _stream(config, source, "wk_graphs", parts.train, config.train.batch_size)
-    train_feed, valid_feed = feed("train", parts.train.split), feed("valid", parts.valid.split)
-
-    def train(step: int) -> list[Any]:
-        epoch, rows = stream.batch(step)
-        pieces = np.split(rows, _micro_batches(config))
-        return [train_feed.batch(piece, epoch, step, index) for index, piece in enumerate(pieces)]
-
-    size = config.train.micro_batch or config.train.batch_size
-    fixed = _fixed_batches(config, source, "wk_graphs", parts.valid, size)
-    valid = [valid_feed.batch(rows, epoch, step) for step, (epoch, rows) in enumerate(fixed)]
-    return train, valid, _notes(parts), stream.plan.steps_per_epoch
+    return {"wk_graphs": _sides(config, source, "wk_graphs", groups)}, build, {"wk_graphs": config.train.batch_size}
 
 
 def _kepler_feeds(config: Config, source: Source) -> Feeds:
-    triples = {split: _triples(source.dataset, split) for split in ("train", "valid")}
-    known = known_facts(triples["train"], source.sizes.entities, source.sizes.relations)
-    facts = _parts(config, source, "triples", len(triples["train"]), len(triples["valid"]))
-    readers, key, notes = _text_readers(source)
-    blocks = {split: _blocks(config, source, reader, key) for split, reader in readers.items()}
-    text = _parts(config, source, "text", blocks["train"].rows, blocks["valid"].rows)
-    described = entity_descriptions(config, source)
+    facts = {split: _triples(source.dataset, split) for split in ("train", "valid")}
+    triples = np.stack([facts["train"].rows[name].to_numpy().astype(np.int64) for name in TRIPLE], axis=-1)
+    known = known_facts(triples, source.sizes.entities, source.sizes.relations)
+    texts, key, note = _texts(source)
+    length = min(config.kepler.block_length, config.encoder.max_positions)
+    blocks = {split: TextBlocks(groups, key, length) for split, groups in texts.items()}
+    described, share = entity_descriptions(config, source), config.kepler.mask_share
 
-    def feed(stream: str, fact_split: str, text_split: str) -> TripleFeed:
-        return TripleFeed(
-            triples[fact_split], described, known, blocks[text_split], config.kepler, config.seed, f"triples/{stream}"
-        )
+    def feed(split: str) -> TripleFeed:
+        name = f"triples/{split}"
+        text = TextFeed(source.special, source.sizes.words, share, config.seed, f"{name}/mlm")
+        return TripleFeed(described, known, text, config.kepler, config.seed, name)
 
-    train_feed = feed("train", facts.train.split, text.train.split)
-    valid_feed = feed("valid", facts.valid.split, text.valid.split)
-    fact_stream = _stream(config, source, "triples", facts.train, config.train.batch_size)
-    text_stream = _stream(config, source, "text", text.train, config.kepler.blocks)
+    feeds = {split: feed(split) for split in ("train", "valid")}
 
-    def train(step: int) -> list[Any]:
-        (epoch, rows), (text_epoch, places) = fact_stream.batch(step), text_stream.batch(step)
-        pieces = np.split(rows, _micro_batches(config))
-        shares = np.array_split(places, len(pieces))
-        return [train_feed.batch(piece, epoch, share, text_epoch) for piece, share in zip(pieces, shares, strict=True)]
+    def build(split: str, step: int, pieces: list[Parts]) -> list[Any]:
+        return [feeds[split].batch(rows["triples"], rows["text"]) for rows in pieces]
 
-    count = len(_micro_batches(config)) + 1
-    fixed_facts = _fixed_batches(config, source, "triples", facts.valid, config.train.batch_size // count)
-    fixed_text = _fixed_batches(config, source, "text", text.valid, max(1, config.kepler.blocks // count))
-    valid = [
-        valid_feed.batch(rows, epoch, places, text_epoch)
-        for (epoch, rows), (text_epoch, places) in zip(fixed_facts, fixed_text, strict=True)
-    ]
-    return train, valid, notes + _notes(facts) + _notes(text), fact_stream.plan.steps_per_epoch
+    streams = {"triples": _sides(config, source, "triples", facts), "text": _sides(config, source, "text", blocks)}
+    streams["text"] = dataclasses.replace(
+        streams["text"], note=" ".join(filter(None, (note, streams["text"].note))) or None
+    )
+    return streams, build, {"triples": config.train.batch_size, "text": config.kepler.blocks}
 
 
 def entity_descriptions(config: Config, source: Source) -> Descriptions:
@@ -182,57 +177,67 @@ def entity_descriptions(config: Config, source: Source) -> Descriptions:
     )
 
 
-def _triples(dataset: Dataset, split: str) -> Int64[np.ndarray, "T 3"]:
-    columns = ["head_index", "relation_index", "tail_index"]
-    table = dataset.read("triples", split, columns)
-    return np.stack([table[column].to_numpy().astype(np.int64) for column in columns], axis=-1)
+def _triples(dataset: Dataset, split: str) -> MemoryGroups:
+    """The split's triples, each with its number in the split."""
+    table = dataset.read("triples", split, list(TRIPLE))
+    rows = pa.array(np.arange(table.num_rows))
+    return MemoryGroups(table.append_column("row", rows).combine_chunks(), f"{dataset.folder}/triples/{split}")
 
 
-def _text_readers(source: Source) -> tuple[dict[str, RowReader], str, list[str]]:
+def _texts(source: Source) -> tuple[dict[str, RowGroups], str, str | None]:
     """Pages by split; a dataset without pages (a benchmark's graph) has its descriptions instead."""
-    if source.tokens.rows("pages", "train"):
-        return {s: RowReader(source.tokens, "pages", s, ["page_id", "ids"]) for s in ("train", "valid")}, "page_id", []
-    reader = RowReader(source.tokens, "entities", None, ["entity_index", "ids"])
-    note = f"{source.dataset.folder} has no pages: masked language modelling reads the entities' descriptions"
-    nothing = RowReader(source.tokens, "pages", "valid", ["page_id", "ids"])
-    return {"train": reader, "valid": nothing}, "entity_index", [note]
+    pages = {s: ParquetGroups(source.tokens, "pages", s, ["page_id", "ids"]) for s in ("train", "valid")}
+    if len(pages["train"].sizes):
+        return dict(pages), "page_id", None
+    note = f"{source.dataset.folder} has no pages: masked language modelling reads the entities' descriptions."
+    entities = ParquetGroups(source.tokens, "entities", None, ["entity_index", "ids"])
+    nothing = MemoryGroups(entities.schema.empty_table(), "no valid texts")
+    return {"train": entities, "valid": nothing}, "entity_index", note
 
 
-def _blocks(config: Config, source: Source, reader: RowReader, key: str) -> TextBlocks:
-    length = min(config.kepler.block_length, config.encoder.max_positions)
-    return TextBlocks(reader, key, length, source.special, source.sizes.words)
-
-
-def _micro_batches(config: Config) -> list[int]:
-    """Where a batch is cut into micro-batches."""
+def _micro_batches(config: Config, world: int) -> int:
+    """How many a step has on each of `world` ranks."""
     size = config.train.micro_batch or config.train.batch_size
-    return list(range(size, config.train.batch_size, size))
+    return -(-config.train.batch_size // (size * world))
 
 
-def _parts(config: Config, source: Source, name: str, train: int, valid: int) -> Parts:
-    if not train:
+def _cut(rows: Parts, pieces: int) -> list[Parts]:
+    cut = {name: part.cut(pieces) for name, part in rows.items()}
+    return [{name: parts[piece] for name, parts in cut.items()} for piece in range(pieces)]
+
+
+def _sides(config: Config, source: Source, name: str, groups: Mapping[str, RowGroups]) -> Sides:
+    if not groups["train"].sizes.sum():
         raise DataError(
             f"{source.dataset.folder} has no {name} in its train split, which {config.system} learns from. "
             "See wikiloom describe for what it holds."
         )
     least, digest = config.train.valid_rows, source.dataset.digest
-    return train_and_valid(name, train, valid, least=least, seed=config.seed, digest=digest)
+    return train_and_valid(name, groups["train"], groups["valid"], least=least, seed=config.seed, digest=digest)
 
 
-def _notes(parts: Parts) -> list[str]:
-    return [parts.note] if parts.note else []
+def _require_a_batch(loader: Loader) -> None:
+    name, plan = next(iter(loader.plans.items()))
+    if plan.rows < loader.mix.weights[name]:
+        raise DataError(
+            f"{name} has {plan.rows} rows, fewer than one batch of {loader.mix.weights[name]}. "
+            "Take a smaller batch (--set train.batch_size) or a larger dataset."
+        )
 
 
-def _stream(config: Config, source: Source, name: str, rows: Rows, batch_size: int) -> Stream:
-    data = config.data
-    plan = Plan(name, source.dataset.digest, config.seed, rows.count, batch_size, data.lanes, data.window)
-    return Stream(plan, rows)
-
-
-def _fixed_batches(
-    config: Config, source: Source, name: str, rows: Rows, batch_size: int
-) -> list[tuple[int, Int64[np.ndarray, " N"]]]:
-    """`valid_batches` batches; where the rows are fewer, they come again with other masks."""
-    size = min(batch_size, rows.count)
-    plan = Plan(f"{name}/valid", source.dataset.digest, config.seed, rows.count, size, 1, rows.count)
-    return [Stream(plan, rows).batch(step) for step in range(config.train.valid_batches)]
+def _valid_batches(
+    config: Config, groups: dict[str, RowGroups], sizes: dict[str, int], build: Build, agree: Agree
+) -> list[Any]:
+    """`valid_batches` micro-batches, the same on every rank; where the rows are fewer, they come again with other
+    masks."""
+    pieces = _micro_batches(config, 1)
+    named = {f"{name}/valid": source for name, source in groups.items()}
+    few = {name: min(max(1, sizes[name] // pieces), int(source.sizes.sum())) for name, source in groups.items()}
+    loader = Loader(
+        named, {f"{name}/valid": size for name, size in few.items()}, config.data, seed=config.seed, agree=agree
+    )
+    batches = []
+    for step in range(config.train.valid_batches):
+        rows = {name.removesuffix("/valid"): part for name, part in loader.take(step).items()}
+        batches += build("valid", step, [rows])
+    return batches

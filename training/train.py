@@ -21,6 +21,7 @@ from schemas.hashing import random_u64
 from training.checkpoint import checkpoints, load_model, load_optimizer, read_state, save_checkpoint
 from training.config import Config
 from training.data.batch import to_device
+from training.data.loader import Loader
 from training.metrics import MetricsLog, draw_curves, progress
 from training.optim import build_optimizer, learning_rate, set_learning_rate
 from training.runs import begin, choose_folder, open_config, open_tokens, require_free, resolved, resumed
@@ -56,18 +57,19 @@ def train(
 def _loop(config: Config, run: Path, system: System, device: torch.device) -> int:
     budget, model = config.train, system.model.to(device)
     optimizer = build_optimizer(model, config.optim)
-    done = saved = _restore(run, model, optimizer)
+    done = saved = _restore(run, model, optimizer, system.loader)
     with (
         contextlib.closing(MetricsLog(run, done)) as log,
         progress(budget.steps, done, budget.batch_size) as report,
         _stop_signal() as stopped,
+        system.loader.batches(done, budget.steps, system.build) as ready,
     ):
         if not done:
             log.write(0, validate(model, system.valid, device))
         while done < budget.steps and not stopped.is_set():
             rate = learning_rate(config.optim, done, budget.steps)
             set_learning_rate(optimizer, rate)
-            batches = system.train(done)
+            batches = next(ready)
             means = train_step(config, model, optimizer, batches, done, device)
             done += 1
             last = done == budget.steps
@@ -76,11 +78,11 @@ def _loop(config: Config, run: Path, system: System, device: torch.device) -> in
             if last or done % budget.valid_every == 0:
                 log.write(done, validate(model, system.valid, device))
             if last or done % budget.save_every == 0:
-                save_checkpoint(run, done, model, optimizer, {"digest": config.data.digest}, budget.keep)
+                save_checkpoint(run, done, model, optimizer, _state(config, system, done), budget.keep)
                 saved = done
             report(done, means["train/loss"])
         if done > saved:
-            save_checkpoint(run, done, model, optimizer, {"digest": config.data.digest}, budget.keep)
+            save_checkpoint(run, done, model, optimizer, _state(config, system, done), budget.keep)
     draw_curves(run)
     if done < budget.steps:
         print(f"stopped and saved at step {done} of {budget.steps}; go on with --resume --out {run}", file=sys.stderr)
@@ -144,15 +146,19 @@ def _finite(value: float) -> bool:
     return value == value and abs(value) != float("inf")
 
 
-def _restore(run: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Fill model and optimizer from the newest checkpoint; returns its step, 0 where there is none."""
+def _state(config: Config, system: System, done: int) -> dict[str, Any]:
+    return {"digest": config.data.digest, "loader": system.loader.state(done)}
+
+
+def _restore(run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, loader: Loader) -> int:
+    """Fill model, optimizer and loader from the newest checkpoint; returns its step, 0 where there is none."""
     saved = checkpoints(run)
     if not saved:
         return 0
     state = read_state(saved[-1])
     load_model(saved[-1], model)
     load_optimizer(saved[-1], model, optimizer)
-    return state["step"]
+    return loader.resume(state.get("loader", {}))
 
 
 def _device(name: str) -> torch.device:
@@ -166,7 +172,7 @@ def _device(name: str) -> torch.device:
 def _outlook(config: Config, system: System) -> list[str]:
     """What is about to happen, in lines for the terminal."""
     parameters = sum(parameter.numel() for parameter in system.model.parameters())
-    epochs = config.train.steps / system.epoch_steps
+    epochs = config.train.steps / system.loader.epoch_steps
     return [
         f"{config.recipe}: {parameters:,} parameters; weights, gradients and Adam's moments take "
         f"{parameters * 16 / 2**20:,.0f} MiB",

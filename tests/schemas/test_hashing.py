@@ -5,22 +5,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.hashing import below, hash_string, hash_strings, philox4x32, random_u64
+from schemas.hashing import below, hash_string, hash_strings, philox4x32, random_u64, random_words
+
+VECTORS = [
+    ([0] * 4, [0] * 2, [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
+    ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 2, [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]),
+    (
+        [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+        [0xA4093822, 0x299F31D0],
+        [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1],
+    ),
+]
+"""Random123's kat_vectors, philox4x32 with 10 rounds: counter, key, result."""
 
 
-# Random123's kat_vectors, philox4x32 with 10 rounds: counter, key, result.
-@pytest.mark.parametrize(
-    ("counter", "key", "expected"),
-    [
-        ([0] * 4, [0] * 2, [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
-        ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 2, [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]),
-        (
-            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
-            [0xA4093822, 0x299F31D0],
-            [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1],
-        ),
-    ],
-)
+@pytest.mark.parametrize(("counter", "key", "expected"), VECTORS)
 def test_philox_equals_the_published_vectors(counter, key, expected):
     result = philox4x32(np.array([counter, counter], np.uint32), np.array(key, np.uint32))
     assert result.tolist() == [expected, expected]
@@ -45,6 +44,12 @@ def test_arrays_broadcast_to_the_same_values_as_one_by_one():
     columns = np.arange(50), np.int64(7), np.arange(50) * 3
     whole = random_u64(1, "x", *columns)
     assert whole.tolist() == [int(random_u64(1, "x", i, 7, i * 3)) for i in range(50)]
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(-5, 5))
+def test_what_a_group_shares_may_be_hashed_once(first, second):
+    low, high, _, _ = random_words(random_u64(1, "x", first, second), np.arange(5))
+    assert (low | (high << np.uint64(32))).tolist() == random_u64(1, "x", first, second, np.arange(5)).tolist()
 
 
 def test_below_keeps_its_share():

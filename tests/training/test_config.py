@@ -61,10 +61,10 @@ def test_set_is_typed_by_the_field(key, value, expected):
         ("colake-tiny", {"optim.lr": "nan"}, "expected a number above 0"),
         ("colake-tiny", {"optim.schedule": "cosine"}, "expected constant or linear or polynomial"),
         ("colake-tiny", {"kepler.in_batch": "maybe"}, "expected true or false"),
-        ("colake-tiny", {"train.batch_size": "30"}, "no multiple of data.lanes"),
+        ("colake-tiny", {"data.on_corrupt": "skip"}, "expected fail or quarantine"),
+        ("colake-tiny", {"data.on_corrupt": "quarantine", "data.workers": "1"}, "needs data.workers = 0"),
         ("colake-tiny", {"train.micro_batch": "5"}, "no multiple of train.micro_batch"),
         ("colake-tiny", {"encoder.heads": "3"}, "no multiple of encoder.heads"),
-        ("kepler-tiny", {"kepler.blocks": "3"}, "no multiple of data.lanes"),
         ("colake-tiny", {"recipe": "../x"}, "it names folders"),
     ],
 )

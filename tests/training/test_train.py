@@ -1,5 +1,6 @@
 """The loop: a run is a pure function of its config, killed or not."""
 
+import inspect
 import json
 import os
 import random
@@ -171,6 +172,36 @@ def test_global_generators_do_not_matter(made_up, unkilled, tmp_path):
     torch.manual_seed(3)
     assert run("colake-tiny", made_up, tmp_path / "run") == 0
     assert weights(tmp_path / "run") == weights(unkilled["colake-tiny"])
+
+
+GENERATORS = [
+    (random, [name for name in dir(random) if inspect.ismethod(getattr(random, name)) and name != "seed"]),
+    (np.random, [name for name in dir(np.random) if type(getattr(np.random, name)).__name__.endswith("method")]),
+    (torch, ["rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "multinomial"]),
+    (torch, ["normal", "bernoulli", "poisson", "dropout"]),
+    (torch.Tensor, ["random_", "uniform_", "normal_", "bernoulli_", "bernoulli", "multinomial", "exponential_"]),
+]
+
+
+@pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny"])
+def test_a_run_never_asks_a_global_generator(recipe, made_up, tmp_path, monkeypatch):
+    plain = {"encoder_dropout": 0.0, "train_steps": 20}  # more than an epoch; dropout is what torch's own is for
+    assert run(recipe, made_up, tmp_path / "expected", **plain) == 0
+    original = loop._loop
+
+    def poisoned(*_args, **_kwargs):
+        raise AssertionError("a global generator was asked")
+
+    def poisoned_loop(*args):
+        with monkeypatch.context() as patch:
+            for owner, names in GENERATORS:
+                for name in names:
+                    patch.setattr(owner, name, poisoned)
+            return original(*args)
+
+    monkeypatch.setattr(loop, "_loop", poisoned_loop)
+    assert run(recipe, made_up, tmp_path / "poisoned", **plain) == 0
+    assert weights(tmp_path / "poisoned") == weights(tmp_path / "expected")
 
 
 def test_another_seed_is_another_run(made_up, unkilled, tmp_path):

@@ -1,12 +1,13 @@
 """Ragged batches: flat values and where each row begins. B rows, N values of all rows together."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Bool, Int64, Integer
+from jaxtyping import Bool, Int64, Integer, Real, Shaped
 
 BatchT = TypeVar("BatchT")
 
@@ -15,8 +16,12 @@ BatchT = TypeVar("BatchT")
 class Ragged:
     """Rows of unequal length: row b is values[cu_seqlens[b]:cu_seqlens[b + 1]]."""
 
-    values: Integer[np.ndarray, " N"]
+    values: Shaped[np.ndarray, " N"]
     cu_seqlens: Int64[np.ndarray, " B1"]
+
+    def field(self, name: str) -> "Ragged":
+        """One field of rows of structs."""
+        return Ragged(self.values[name], self.cu_seqlens)
 
     @property
     def lengths(self) -> Int64[np.ndarray, " B"]:
@@ -35,10 +40,12 @@ class Ragged:
 
     def take(self, rows: Int64[np.ndarray, " M"]) -> "Ragged":
         """These rows, in this order."""
-        lengths = self.lengths[rows]
-        cu_seqlens = offsets(lengths)
-        places = np.arange(cu_seqlens[-1]) + np.repeat(self.cu_seqlens[rows] - cu_seqlens[:-1], lengths)
-        return Ragged(self.values[places], cu_seqlens)
+        return taken(self.values, self.cu_seqlens * self.values.itemsize, pa.array(rows))
+
+    def slice(self, start: int, end: int) -> "Ragged":
+        """Rows start to end, without a copy of their values."""
+        cu_seqlens = self.cu_seqlens[start : end + 1]
+        return Ragged(self.values[cu_seqlens[0] : cu_seqlens[-1]], cu_seqlens - cu_seqlens[0])
 
     def padded(self, fill: int) -> Int64[np.ndarray, "B S"]:
         """One rectangle, short rows filled up at their end."""
@@ -53,15 +60,86 @@ def offsets(lengths: Integer[np.ndarray, " B"]) -> Int64[np.ndarray, " B1"]:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
 
 
-def ragged(column: pa.ChunkedArray | pa.Array, child: str | None = None) -> Ragged:
-    """A list column (or one field of its structs) without a Python object per row."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    lengths = array.value_lengths().to_numpy(zero_copy_only=False)
-    values = array.flatten()
-    if child is not None:
-        # flatten applies the struct's own slice, which field() leaves out.
-        values = values.flatten()[values.type.get_field_index(child)]
-    return Ragged(values.to_numpy(zero_copy_only=False), offsets(lengths))
+def taken(values: Shaped[np.ndarray, " N"], edges: Int64[np.ndarray, " E"], rows: pa.Array) -> Ragged:
+    """These rows, of which row b is the bytes of `values` from edges[b] to edges[b + 1]."""
+    # Arrow copies a string of bytes at once, but a list value by value: the rows are taken as if they were strings.
+    buffers = [None, pa.py_buffer(edges), pa.py_buffer(np.ascontiguousarray(values))]
+    strings = pa.Array.from_buffers(pa.large_binary(), len(edges) - 1, buffers)
+    _, ends, data = strings.take(rows).buffers()
+    cu_seqlens = np.frombuffer(ends, dtype=np.int64, count=len(rows) + 1) // values.itemsize
+    return Ragged(np.frombuffer(data, dtype=values.dtype, count=int(cu_seqlens[-1])), cu_seqlens)
+
+
+def ragged(column: pa.ChunkedArray | pa.Array) -> Ragged:
+    """A list column of numbers, or of structs of numbers, without a Python object per row."""
+    array = column
+    if isinstance(column, pa.ChunkedArray):
+        array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    edges = array.offsets.to_numpy().astype(np.int64)
+    child, cu_seqlens = array.values, edges - edges[0]
+    if not pa.types.is_struct(child.type):
+        return Ragged(child.to_numpy()[edges[0] : edges[-1]], cu_seqlens)
+    values = np.empty(cu_seqlens[-1], dtype=[(field.name, field.type.to_pandas_dtype()) for field in child.type])
+    for i, field in enumerate(child.type):
+        # field() leaves the struct's own slice out.
+        values[field.name] = child.field(i).to_numpy()[child.offset + edges[0] : child.offset + edges[-1]]
+    return Ragged(values, cu_seqlens)
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """Rows of a table as flat columns."""
+
+    rows: int
+    numbers: dict[str, Real[np.ndarray, " B"]]
+    """Columns of one number a row."""
+    lists: dict[str, Ragged]
+    """Columns of lists of numbers, or of structs of numbers."""
+
+    def slice(self, start: int, end: int) -> "Columns":
+        """Rows start to end."""
+        return Columns(
+            end - start,
+            {name: values[start:end] for name, values in self.numbers.items()},
+            {name: rows.slice(start, end) for name, rows in self.lists.items()},
+        )
+
+    def take(self, rows: Int64[np.ndarray, " M"]) -> "Columns":
+        """These rows, in this order."""
+        return Columns(
+            len(rows),
+            {name: values[rows] for name, values in self.numbers.items()},
+            {name: values.take(rows) for name, values in self.lists.items()},
+        )
+
+
+def columns(table: pa.Table) -> Columns:
+    """The table's columns of numbers, of lists of numbers, and of lists of structs of numbers."""
+    numbers, lists = {}, {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_list(column.type):
+            lists[name] = ragged(column)
+        else:
+            numbers[name] = column.to_numpy()
+    return Columns(table.num_rows, numbers, lists)
+
+
+def joined(pieces: Sequence[Columns]) -> Columns:
+    """The rows of all pieces, one piece after the other."""
+    if len(pieces) == 1:
+        return pieces[0]
+    first = pieces[0]
+    return Columns(
+        sum(piece.rows for piece in pieces),
+        {name: np.concatenate([piece.numbers[name] for piece in pieces]) for name in first.numbers},
+        {
+            name: Ragged(
+                np.concatenate([piece.lists[name].values for piece in pieces]),
+                offsets(np.concatenate([piece.lists[name].lengths for piece in pieces])),
+            )
+            for name in first.lists
+        },
+    )
 
 
 def pad_mask(lengths: Int64[np.ndarray, " B"]) -> Bool[np.ndarray, "B S"]:

@@ -8,10 +8,9 @@ U units, A anchors, T triples, M edges, each of all graphs together.
 import dataclasses
 
 import numpy as np
-import pyarrow as pa
 from jaxtyping import Bool, Int64, UInt64
 
-from training.data.batch import Ragged, offsets, ragged
+from training.data.batch import Columns, Ragged, offsets
 
 WORD, ENTITY, RELATION = 0, 1, 2
 """Node types, which are also the encoder's token types."""
@@ -67,16 +66,16 @@ class Graphs:
     """Place of each triple's relation node, -1 where it was left out."""
 
 
-def raw_graphs(rows: pa.Table) -> RawGraphs:
-    """The columns of tokens/NAME/wk_graphs."""
-    triples = rows["triples"].combine_chunks()
+def raw_graphs(rows: Columns) -> RawGraphs:
+    """Rows of tokens/NAME/wk_graphs."""
+    triples = rows.lists["triples"]
     return RawGraphs(
-        graph_ids=rows["graph_id"].to_numpy().astype(np.int64),
-        units=ragged(rows["units"]),
-        anchors=ragged(rows["anchors"]),
-        anchor_of=ragged(triples, "anchor"),
-        relations=ragged(triples, "relation_index"),
-        tails=ragged(triples, "tail_index"),
+        graph_ids=rows.numbers["graph_id"].astype(np.int64),
+        units=rows.lists["units"],
+        anchors=rows.lists["anchors"],
+        anchor_of=triples.field("anchor"),
+        relations=triples.field("relation_index"),
+        tails=triples.field("tail_index"),
     )
 
 

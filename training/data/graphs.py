@@ -5,18 +5,18 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int32, Int64
+from jaxtyping import Bool, Int32, Int64, Integer, UInt64
 from torch import Tensor
 
 from schemas.dataset import Dataset
-from schemas.hashing import below, random_u64
+from schemas.hashing import below, random_u64, random_words
 from training.config import ColakeConfig
-from training.data.batch import Ragged, offsets, tensor
+from training.data.batch import Ragged, columns, offsets, tensor
 from training.data.collate import COLUMNS, ENTITY, RELATION, WORD, Graphs, RawGraphs, build_graphs, raw_graphs
-from training.data.masking import budget, choose, corrupted
+from training.data.masking import budget, choose, corrupted, draw
 from training.data.negatives import AliasTable
 from training.data.special import SpecialTokens
-from training.data.stream import RowReader
+from training.data.stream import Part
 
 IGNORE = -1
 """Label of a node that is not predicted."""
@@ -82,7 +82,7 @@ class ColakeBatch:
 
 def read_graphs(tokens: Dataset, split: str) -> list[Graph]:
     """All graphs of a split, in sort order: for evaluation; training streams them."""
-    raw = raw_graphs(tokens.read("wk_graphs", split, COLUMNS))
+    raw = raw_graphs(columns(tokens.read("wk_graphs", split, COLUMNS)))
     triples = np.stack([raw.anchor_of.values, raw.relations.values, raw.tails.values], axis=-1).astype(np.int32)
     cuts = [column.cu_seqlens[1:-1] for column in (raw.units, raw.anchors, raw.tails)]
     pieces = zip(
@@ -141,9 +141,8 @@ def pad_graphs(
 
 @dataclasses.dataclass(frozen=True)
 class GraphFeed:
-    """Graphs by number -> micro-batches, masked and with negatives; what is drawn depends on seed, epoch and graph."""
+    """Graphs -> micro-batches, masked and with negatives; what is drawn depends on seed, epoch and graph."""
 
-    reader: RowReader
     config: ColakeConfig
     special: SpecialTokens
     sizes: TableSizes
@@ -152,24 +151,22 @@ class GraphFeed:
     stream: str
     max_units: int
 
-    def batch(self, rows: Int64[np.ndarray, " B"], epoch: int, step: int, index: int = 0) -> ColakeBatch:
-        """Micro-batch `index` of a step: these rows of the split."""
-        raw = raw_graphs(self.reader.take(rows))
-        kept = raw.keep_triples(
-            self._hash("neighbours", epoch, raw.graph_ids[raw.tails.rows], raw.anchor_of.values)
-            >= below(self.config.drop_neighbours)
-        )
+    def batch(self, rows: Part, step: int) -> ColakeBatch:
+        """One micro-batch of a step."""
+        raw = raw_graphs(rows.columns)
+        dropped = _drawn(self._keys("neighbours", raw, rows.epochs), raw.tails.rows, raw.anchor_of.values)
+        kept = raw.keep_triples(dropped >= below(self.config.drop_neighbours))
         graphs = build_graphs(
             kept,
             bos=self.special.bos,
             eos=self.special.eos,
             max_units=self.max_units,
             max_nodes=self.config.max_nodes,
-            priority=self._hash("fit", epoch, kept.graph_ids[kept.tails.rows], kept.tails.within),
+            priority=_drawn(self._keys("fit", kept, rows.epochs), kept.tails.rows, kept.tails.within),
         )
-        ids, labels = self._mask(graphs, epoch, kept.graph_ids[graphs.graph])
+        ids, labels = self._mask(graphs, self._keys("mask", kept, rows.epochs))
         gold = np.unique(labels[(graphs.types == ENTITY) & (labels != IGNORE)])
-        candidates = np.concatenate([gold, self._negatives(gold, step, index)])
+        candidates = np.concatenate([gold, self._negatives(gold, step)])
         order = np.argsort(np.diff(graphs.cu_seqlens), kind="stable")
         starts = range(0, len(order), self.config.encode_graphs)
         shares = [order[start : start + self.config.encode_graphs] for start in starts]
@@ -179,11 +176,12 @@ class GraphFeed:
             cut=int((graphs.triple_nodes < 0).sum()),
         )
 
-    def _hash(self, purpose: str, *ids: object) -> np.ndarray:
-        return random_u64(self.seed, f"{self.stream}/{purpose}", *ids)
+    def _keys(self, purpose: str, raw: RawGraphs, epochs: Int64[np.ndarray, " B"]) -> UInt64[np.ndarray, " B"]:
+        """A key of each graph, under which its places are hashed."""
+        return random_u64(self.seed, f"{self.stream}/{purpose}", epochs, raw.graph_ids)
 
     def _mask(
-        self, graphs: Graphs, epoch: int, graph_ids: Int64[np.ndarray, " N"]
+        self, graphs: Graphs, keys: UInt64[np.ndarray, " B"]
     ) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"]]:
         """(ids as the model sees them, labels)."""
         segments = graphs.graph * 3 + graphs.types
@@ -191,23 +189,30 @@ class GraphFeed:
             np.bincount(segments, minlength=3 * len(graphs.inline)), self.config.mask_share, self.config.mask_cap
         )
         candidates = (graphs.types != WORD) | ~np.isin(graphs.ids, self.special.never_masked)
-        select, actions, draws = (
-            self._hash(purpose, epoch, graph_ids, graphs.local) for purpose in ("select", "action", "random")
-        )
-        chosen = choose(segments, budgets, candidates, select)
+        draws = draw(keys[graphs.graph], graphs.local)
+        chosen = choose(segments, budgets, candidates, draws.select)
         tables = np.array([self.sizes.words, self.sizes.entities, self.sizes.relations])[graphs.types]
         masks = np.array([self.special.mask, self.sizes.entities, self.sizes.relations])[graphs.types]
-        shown = np.where(chosen, corrupted(graphs.ids, masks, tables, actions, draws), graphs.ids)
+        shown = np.where(chosen, corrupted(graphs.ids, masks, tables, draws), graphs.ids)
         if self.config.label_all_anchors:
             rest = graphs.is_anchor & ~chosen
-            lightly = corrupted(graphs.ids, masks, tables, actions, draws, masked=0.1, random=0.1)
+            lightly = corrupted(graphs.ids, masks, tables, draws, masked=0.1, random=0.1)
             shown, chosen = np.where(rest, lightly, shown), chosen | rest
         return shown, np.where(chosen, graphs.ids, IGNORE)
 
-    def _negatives(self, gold: Int64[np.ndarray, " G"], step: int, index: int) -> Int64[np.ndarray, " K"]:
+    def _negatives(self, gold: Int64[np.ndarray, " G"], step: int) -> Int64[np.ndarray, " K"]:
         """Distinct entities by graph_count^0.75, none of them gold; k draws per gold."""
-        draws = self._hash("negatives", step, index, np.arange(self.config.negatives * len(gold)))
-        return np.setdiff1d(self.negatives.sample(draws), gold)
+        draws = np.arange(self.config.negatives)
+        words = random_u64(self.seed, f"{self.stream}/negatives", step, gold[:, None], draws)
+        return np.setdiff1d(self.negatives.sample(words.ravel()), gold)
+
+
+def _drawn(
+    keys: UInt64[np.ndarray, " B"], rows: Int64[np.ndarray, " N"], places: Integer[np.ndarray, " N"]
+) -> UInt64[np.ndarray, " N"]:
+    """64 random bits for each place of a graph, under the graph's key."""
+    low, high, _, _ = random_words(keys[rows], places)
+    return low | (high << np.uint64(32))
 
 
 def visibility(piece: GraphPiece) -> Bool[Tensor, "B 1 S S"]:

@@ -1,13 +1,35 @@
 """Which nodes or tokens are predicted, and what stands in their place: 80 % mask, 10 % unchanged, 10 % random.
 
-Every choice is made from 64-bit hashes that the caller draws by (seed, purpose, epoch, sample, place); nothing here
-holds a generator. N nodes or tokens, G segments.
+Every choice is made from the words of one hash that the caller draws by (seed, epoch, stream, sample, place): two for
+whether, one for what, one for which; nothing here holds a generator. N nodes or tokens, G segments.
 """
+
+import dataclasses
 
 import numpy as np
 from jaxtyping import Bool, Int64, Integer, UInt64
 
-from schemas.hashing import below
+from schemas.hashing import below, random_words
+
+_WORD = np.uint64(32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Draws:
+    """What chance says about each node or token."""
+
+    select: UInt64[np.ndarray, " N"]
+    """64 bits."""
+    action: UInt64[np.ndarray, " N"]
+    """32 bits."""
+    random: UInt64[np.ndarray, " N"]
+    """32 bits."""
+
+
+def draw(keys: UInt64[np.ndarray, " N"], places: Int64[np.ndarray, " N"]) -> Draws:
+    """The draws of the places of samples; each sample has a key, which is a hash of its own."""
+    low, high, action, random = random_words(keys, places)
+    return Draws(low | (high << np.uint64(32)), action, random)
 
 
 def budget(sizes: Int64[np.ndarray, " G"], share: float, cap: int) -> Int64[np.ndarray, " G"]:
@@ -34,12 +56,13 @@ def corrupted(
     ids: Int64[np.ndarray, " N"],
     masks: Int64[np.ndarray, " N"],
     tables: Int64[np.ndarray, " N"],
-    actions: UInt64[np.ndarray, " N"],
-    draws: UInt64[np.ndarray, " N"],
+    draws: Draws,
     *,
     masked: float = 0.8,
     random: float = 0.1,
 ) -> Int64[np.ndarray, " N"]:
     """What each chosen node shows: its table's mask symbol (`masks`), a random id below `tables`, or itself."""
-    shown = np.where(actions < below(masked + random), (draws % tables.astype(np.uint64)).astype(np.int64), ids)
-    return np.where(actions < below(masked), masks, shown)
+    # The high word of a product with 32 random bits: uniform below the table's size.
+    other = ((draws.random * tables.astype(np.uint64)) >> _WORD).astype(np.int64)
+    shown = np.where(draws.action < below(masked + random) >> _WORD, other, ids)
+    return np.where(draws.action < below(masked) >> _WORD, masks, shown)

@@ -1,73 +1,232 @@
-"""Rows of a Parquet table by number: whole row groups are decoded, and the last few of them kept."""
+"""A rank's rows of each global batch of one stream: whole windows are decoded, and put in the order of the batches."""
 
-from collections import OrderedDict
-from collections.abc import Sequence
+import dataclasses
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Int64
 
-from schemas.check import require_schema
-from schemas.dataset import Dataset
-from schemas.errors import DataError
+from training.data.batch import Columns, columns, joined
+from training.data.buffers import Aside, RowBuffers
+from training.data.faults import Damaged, Quarantine
+from training.data.groups import RowGroups
+from training.data.plan import Mix, Plan
+
+Mapper = Callable[[Callable[[int], "pa.Table | Damaged"], Iterable[int]], Iterator["pa.Table | Damaged"]]
+"""map, or that of a pool of threads."""
+
+STRIP_ROWS = 8_192
+"""Rows that are copied out of the buffers at once: a call costs as much as some hundred of them."""
 
 
-class RowReader:
-    """Rows of one split of a table, numbered in sort order whatever its shards and row groups."""
+@dataclasses.dataclass(frozen=True)
+class Rank:
+    """Whose rows: the share of `rank` among `world` equal ones."""
 
-    def __init__(self, dataset: Dataset, name: str, split: str | None, columns: Sequence[str], keep: int = 32) -> None:
-        """`keep` row groups stay decoded. DataError where a shard is missing or of another schema."""
-        self._columns, self._keep = list(columns), keep
-        self._schema = pa.schema([dataset.table(name).schema.field(column) for column in columns])
-        self._groups: list[tuple[pq.ParquetFile, str, int]] = []
-        rows = []
-        for shard in dataset.shards(name, split):
-            path = dataset.folder / shard.path
-            metadata = require_schema(path, dataset.table(name))
-            file = pq.ParquetFile(path, metadata=metadata, page_checksum_verification=True)
-            self._groups += [(file, str(path), group) for group in range(metadata.num_row_groups)]
-            rows += [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-        self._starts = np.concatenate([[0], np.cumsum(rows, dtype=np.int64)]).astype(np.int64)
-        self._decoded: OrderedDict[int, pa.Table] = OrderedDict()
-        self.rows = int(self._starts[-1])
+    rank: int = 0
+    world: int = 1
+
+    def worker(self, number: int, workers: int) -> "Rank":
+        """The rank that one of a rank's worker processes reads as; their shares in order are the rank's."""
+        return Rank(self.rank * workers + number, self.world * workers)
+
+
+SOLE = Rank()
+"""The rank of a run that has one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Some rows of a stream's global batch. B rows."""
+
+    columns: Columns
+    epochs: Int64[np.ndarray, " B"]
+    """Of each row: which time around the stream it comes from."""
+
+    def slice(self, start: int, end: int) -> "Part":
+        """Rows start to end."""
+        return Part(self.columns.slice(start, end), self.epochs[start:end])
+
+    def cut(self, pieces: int) -> "list[Part]":
+        """As many stretches, of lengths that differ by at most one row."""
+        edges = [len(self.epochs) * piece // pieces for piece in range(pieces + 1)]
+        return [self.slice(start, end) for start, end in itertools.pairwise(edges)]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Window:
+    """Where the rows of the window in the buffers lie."""
+
+    number: int
+    first: int
+    """The first row of every lane that is held, as counted through the epochs."""
+    epoch: int
+    places: Int64[np.ndarray, "L N"]
+    """Of each lane's rows, in the order in which batches take them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Strip:
+    """The rank's rows of some batches in a row."""
+
+    first: int
+    cuts: Int64[np.ndarray, " S1"]
+    """Where each batch's rows begin."""
+    rows: Part
+
+    def batch(self, step: int) -> Part | None:
+        """A batch's rows, where they are in the strip."""
+        if not 0 <= step - self.first < len(self.cuts) - 1:
+            return None
+        return self.rows.slice(*self.cuts[step - self.first : step - self.first + 2].tolist())
+
+
+class Stream:
+    """One stream as a rank reads it. Batches may be asked for in any order; in ascending order each row group is
+    decoded once an epoch (but for the few at the cuts between lanes)."""
+
+    def __init__(self, groups: RowGroups, plan: Plan, mix: Mix, rank: Rank, quarantine: Quarantine) -> None:
+        self._groups, self.plan, self._mix, self._quarantine = groups, plan, mix, quarantine
+        # In units of 1 / (lanes * world) of a round, lane l is [l, l + 1) * world and a rank [r, r + 1) * lanes.
+        start, end = rank.rank * plan.lanes, (rank.rank + 1) * plan.lanes
+        self._lanes = np.arange(start // rank.world, -(-end // rank.world))
+        self._from = np.maximum(start - self._lanes * rank.world, 0)
+        self._to = np.minimum(end - self._lanes * rank.world, rank.world)
+        self._world = rank.world
+        self._nothing = columns(groups.schema.empty_table())
+        self._buffers = RowBuffers()
+        self._buffers.append(self._nothing)
+        self._window: _Window | None = None
+        self._strip: _Strip | None = None
+        self._before, self._after = Aside(), Aside()
+        self._lock = threading.Lock()
         self.decodes = 0
         """Row groups decoded so far."""
 
-    def take(self, rows: Int64[np.ndarray, " N"]) -> pa.Table:
-        """The rows with these numbers, in this order."""
-        if not len(rows):
-            return self._schema.empty_table()
-        group = np.searchsorted(self._starts, rows, side="right") - 1
-        needed, which = np.unique(group, return_inverse=True)
-        pieces = [self._group(int(number)) for number in needed]
-        offsets = np.cumsum([0] + [piece.num_rows for piece in pieces])[:-1]
-        return pa.concat_tables(pieces).take(pa.array(offsets[which] + rows - self._starts[group]))
+    def take(self, step: int, mapper: Mapper = map) -> Part:
+        """The rank's rows of a global batch, lane by lane; `mapper` decodes."""
+        with self._lock:
+            batch = self._strip.batch(step) if self._strip else None
+            if batch is None:
+                self._strip = self._gather(step, mapper)
+                batch = self._strip.batch(step)
+            assert batch is not None
+            return batch
 
-    def lengths(self, column: str) -> Int64[np.ndarray, " N"]:
-        """Of every row, how many values its list column holds; reads all row groups, keeps none."""
-        counts = [
-            self._decode(number)[column].combine_chunks().value_lengths().to_numpy(zero_copy_only=False)
-            for number in range(len(self._groups))
-        ]
-        return np.concatenate([np.empty(0, dtype=np.int64), *counts]).astype(np.int64)
+    def _gather(self, first: int, mapper: Mapper) -> _Strip:
+        """The batches from `first` on that make up a strip."""
+        share = self._mix.batch * len(self._lanes) // self.plan.lanes + 1
+        steps = np.arange(first, first + 1 + max(1, STRIP_ROWS // share))
+        positions = self._mix.taken(self.plan.stream, steps)
+        lanes = self.plan.lanes
+        if positions[0] == positions[1]:
+            return _Strip(first, np.zeros(2, dtype=np.int64), Part(self._nothing, np.empty(0, dtype=np.int64)))
+        windows = range(
+            self.plan.window_of(int(positions[0]) // lanes), self.plan.window_of(int(positions[1] - 1) // lanes) + 1
+        )
+        # A window is loaded when a batch needs it and not before, so that all ranks load it at the same one.
+        inside = np.searchsorted(positions, self.plan.lane_span(windows[-1])[1] * lanes, side="right")
+        positions = positions[: max(2, inside)]
+        edges = self.plan.taken(positions[:, None], self._lanes[None])
+        # Of a lane that ranks share, each takes a stretch of every batch.
+        count = np.diff(edges, axis=0)
+        begin, end = (edges[:-1] + count * part // self._world for part in (self._from, self._to))
+        cuts = np.concatenate([[0], np.cumsum((end - begin).sum(axis=1))])
+        return _Strip(first, cuts, _merged([self._piece(number, begin, end, mapper) for number in windows]))
 
-    def _group(self, number: int) -> pa.Table:
-        if number in self._decoded:
-            self._decoded.move_to_end(number)
-            return self._decoded[number]
-        if len(self._decoded) >= self._keep:
-            self._decoded.popitem(last=False)
-        self._decoded[number] = self._decode(number)
-        return self._decoded[number]
+    def _piece(
+        self, number: int, begin: Int64[np.ndarray, "S L"], end: Int64[np.ndarray, "S L"], mapper: Mapper
+    ) -> tuple[Part, np.ndarray]:
+        """The rows of a window from `begin` to `end` of each batch's lanes, and which of these stretches each is of."""
+        # After a resume the rows before the first batch are not read.
+        first = max(int(begin.min()), self.plan.lane_span(number)[0])
+        if self._window is None or self._window.number != number or first < self._window.first:
+            self._window = self._load(number, first, mapper)
+        window = self._window
+        start, end = (np.clip(edge.ravel() - window.first, 0, window.places.shape[1]) for edge in (begin, end))
+        stretch = np.repeat(np.arange(len(start)), end - start)
+        before = np.cumsum(end - start) - (end - start)
+        row = np.arange(len(stretch)) + (start - before)[stretch]
+        places = window.places[stretch % len(self._lanes), row]
+        return Part(self._buffers.take(places), np.full(len(places), window.epoch)), stretch
 
-    def _decode(self, number: int) -> pa.Table:
-        file, path, group = self._groups[number]
-        self.decodes += 1
+    def _load(self, number: int, first: int, mapper: Mapper) -> _Window:
+        """Put a window, from the lanes' row `first` on, into the buffers, in place of the one before."""
+        skipped = first - self.plan.lane_span(number)[0]
+        group, row = (places[:, skipped:] for places in self.plan.places(number, self._lanes))
+        again = self.plan.shared_with_next(number, self._lanes)
+        while True:
+            read, place = self._stand_ins(number, group, row)
+            begin, damaged = self._fill(read, place, again, mapper)
+            if not self._quarantine.grows(self.plan.stream, len(begin), damaged):
+                break
+        self._before, self._after = self._after, self._before
+        return _Window(number, first, number // self.plan.windows, begin[read] + place)
+
+    def _fill(
+        self, group: Int64[np.ndarray, "L N"], row: Int64[np.ndarray, "L N"], again: set[int], mapper: Mapper
+    ) -> tuple[Int64[np.ndarray, " G"], dict[int, Damaged]]:
+        """Put the rows between the first and the last that are asked for of each row group into the buffers, and aside
+        what follows them in those that come `again`.
+
+        Returns where the row groups would begin in the buffers, and those that are damaged.
+        """
+        sizes = self._groups.sizes
+        first, end = sizes.copy(), np.zeros_like(sizes)
+        np.minimum.at(first, group, row)
+        np.maximum.at(end, group, row + 1)
+        needed, begin, damaged = np.flatnonzero(end).tolist(), np.zeros_like(sizes), {}
+        self._buffers.clear(int((end - first)[needed].sum()))
+        self._after.clear()
+
+        def put(number: int, rows: Columns) -> None:
+            count = int(end[number] - first[number])
+            begin[number] = self._buffers.append(rows.slice(0, count)) - first[number]
+            if number in again and count < rows.rows:
+                self._after.put(number, int(end[number]), rows.slice(count, rows.rows))
+
+        missing = []
+        for number in needed:
+            if (rows := self._before.get(number, int(first[number]))) is not None:
+                put(number, rows)
+            else:
+                missing.append(number)
+        self.decodes += len(missing)
+        decoded = iter(mapper(self._read, missing))
+        for number in missing:
+            found = next(decoded)
+            if isinstance(found, Damaged):
+                damaged[number] = found
+            else:
+                put(number, columns(found).slice(int(first[number]), found.num_rows))
+            # Let go of before the next is decoded, which then finds its memory in the processor's cache.
+            del found
+        return begin, damaged
+
+    def _stand_ins(
+        self, window: int, group: Int64[np.ndarray, "L N"], row: Int64[np.ndarray, "L N"]
+    ) -> tuple[Int64[np.ndarray, "L N"], Int64[np.ndarray, "L N"]]:
+        """The rows as they are read: those of a row group that is left out give way to its stand-in's."""
+        bad = self._quarantine.groups.get(self.plan.stream)
+        if not bad:
+            return group, row
+        read = self.plan.stand_ins(window, bad)[group]
+        return read, row % self._groups.sizes[read]
+
+    def _read(self, group: int) -> pa.Table | Damaged:
         try:
-            return file.read_row_group(group, columns=self._columns).select(self._columns).cast(self._schema)
-        except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0][:200]
-            raise DataError(
-                f"{path}, row group {group}, is damaged ({reason}). Run wikiloom validate, then build it again."
-            ) from error
+            return self._groups.read(group)
+        except Damaged as fault:
+            return fault
+
+
+def _merged(pieces: list[tuple[Part, np.ndarray]]) -> Part:
+    """The pieces of batches that lie in several windows, stretch by stretch."""
+    if len(pieces) == 1:
+        return pieces[0][0]
+    order = np.argsort(np.concatenate([stretch for _, stretch in pieces]), kind="stable")
+    rows = joined([part.columns for part, _ in pieces]).take(order)
+    return Part(rows, np.concatenate([part.epochs for part, _ in pieces])[order])

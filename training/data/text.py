@@ -3,15 +3,17 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt64
+import pyarrow as pa
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from schemas.hashing import below, random_u64
 from training.data.batch import Ragged, offsets, pad_mask, ragged, tensor
 from training.data.graphs import IGNORE
-from training.data.masking import corrupted
+from training.data.groups import RowGroups
+from training.data.masking import corrupted, draw
 from training.data.special import SpecialTokens
-from training.data.stream import RowReader
+from training.data.stream import Part
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,50 +26,63 @@ class TextBatch:
 
 
 class TextBlocks:
-    """Blocks of `length` tokens (specials included) of a table's texts, numbered in its sort order.
+    """Blocks of `length` tokens (specials included) of texts: row groups of (text, place, ids).
 
-    The lengths of all texts are read once at the start. `key` is the column that identifies a text.
+    `key` is the column that identifies a text; a block is known by it and by its place in the text. All texts are read
+    once at the start, to count their blocks.
     """
 
-    def __init__(self, reader: RowReader, key: str, length: int, special: SpecialTokens, vocab_size: int) -> None:
-        self._reader, self._key, self._special, self._vocab_size = reader, key, special, vocab_size
-        self._own = length - 2
-        self._first = offsets(-(-reader.lengths("ids") // self._own))
-        self.rows = int(self._first[-1])
+    schema = pa.schema([("text", pa.int64()), ("place", pa.int64()), ("ids", pa.list_(pa.int32()))])
 
-    def batch(self, blocks: Int64[np.ndarray, " B"], *, seed: int, stream: str, epoch: int, share: float) -> TextBatch:
-        """These blocks, with `share` of their tokens to predict, chosen by (seed, epoch, text, place)."""
-        texts, keys, places = self._read(blocks)
+    def __init__(self, texts: RowGroups, key: str, length: int) -> None:
+        self._texts, self._key, self._own = texts, key, length - 2
+        counts = [int(self._counts(texts.read(group)).sum()) for group in range(len(texts.sizes))]
+        self.sizes: Int64[np.ndarray, " G"] = np.array(counts, dtype=np.int64)
+
+    def read(self, group: int) -> pa.Table:
+        """The blocks of one row group of texts."""
+        rows = self._texts.read(group)
+        texts, counts = ragged(rows["ids"]), self._counts(rows)
+        text = np.repeat(np.arange(len(counts)), counts)
+        place = (np.arange(len(text)) - (np.cumsum(counts) - counts)[text]) * self._own
+        # Blocks lie end to end, as texts do.
+        edges = np.append(texts.cu_seqlens[text] + place, len(texts.values)).astype(np.int32)
+        keys = rows[self._key].to_numpy().astype(np.int64)[text]
+        return pa.table([keys, place, pa.ListArray.from_arrays(edges, texts.values)], schema=self.schema)
+
+    def name(self, group: int) -> str:
+        """As the texts' row group's."""
+        return self._texts.name(group)
+
+    def _counts(self, rows: pa.Table) -> Int64[np.ndarray, " B"]:
+        return -(-ragged(rows["ids"]).lengths // self._own)
+
+
+@dataclasses.dataclass(frozen=True)
+class TextFeed:
+    """Blocks -> masked batches: `share` of their tokens are to predict, chosen by (seed, epoch, text, place)."""
+
+    special: SpecialTokens
+    vocab_size: int
+    share: float
+    seed: int
+    stream: str
+
+    def batch(self, blocks: Part) -> TextBatch:
+        """One micro-batch."""
+        texts, numbers = blocks.columns.lists["ids"], blocks.columns.numbers
         ids = texts.values.astype(np.int64)
-        ids_of_text = (epoch, keys[texts.rows], places[texts.rows] + texts.within)
-        select, actions, draws = (
-            random_u64(seed, f"{stream}/{purpose}", *ids_of_text) for purpose in ("select", "action", "random")
-        )
-        chosen = (select < below(share)) & ~np.isin(ids, self._special.never_masked)
-        shown = np.where(chosen, self._corrupt(ids, actions, draws), ids)
-        framed, labels = frame(shown, texts, self._special), frame(np.where(chosen, ids, IGNORE), texts, None)
+        keys = random_u64(self.seed, f"{self.stream}/mask", blocks.epochs, numbers["text"])
+        draws = draw(keys[texts.rows], numbers["place"][texts.rows] + texts.within)
+        chosen = (draws.select < below(self.share)) & ~np.isin(ids, self.special.never_masked)
+        masks, tables = np.full_like(ids, self.special.mask), np.full_like(ids, self.vocab_size)
+        shown = np.where(chosen, corrupted(ids, masks, tables, draws), ids)
+        framed, labels = frame(shown, texts, self.special), frame(np.where(chosen, ids, IGNORE), texts, None)
         return TextBatch(
-            ids=tensor(framed.padded(self._special.pad)),
+            ids=tensor(framed.padded(self.special.pad)),
             real=tensor(pad_mask(framed.lengths)),
             labels=tensor(labels.padded(IGNORE)),
         )
-
-    def _corrupt(
-        self, ids: Int64[np.ndarray, " N"], actions: UInt64[np.ndarray, " N"], draws: UInt64[np.ndarray, " N"]
-    ) -> Int64[np.ndarray, " N"]:
-        masks, tables = np.full_like(ids, self._special.mask), np.full_like(ids, self._vocab_size)
-        return corrupted(ids, masks, tables, actions, draws)
-
-    def _read(self, blocks: Int64[np.ndarray, " B"]) -> tuple[Ragged, Int64[np.ndarray, " B"], Int64[np.ndarray, " B"]]:
-        """Tokens of each block, the key of its text, and where in the text it begins."""
-        text = np.searchsorted(self._first, blocks, side="right") - 1
-        places = (blocks - self._first[text]) * self._own
-        rows = self._reader.take(text)
-        whole = ragged(rows["ids"])
-        lengths = np.minimum(whole.lengths - places, self._own)
-        cu_seqlens = offsets(lengths)
-        source = np.repeat(whole.cu_seqlens[:-1] + places - cu_seqlens[:-1], lengths) + np.arange(cu_seqlens[-1])
-        return Ragged(whole.values[source], cu_seqlens), rows[self._key].to_numpy().astype(np.int64), places
 
 
 def frame(values: Int64[np.ndarray, " N"], texts: Ragged, special: SpecialTokens | None) -> Ragged:

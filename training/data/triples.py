@@ -16,7 +16,10 @@ from training.data.batch import Ragged, offsets, pad_mask, tensor
 from training.data.graphs import IGNORE
 from training.data.negatives import REDRAWS, KnownFacts, corrupt_tails
 from training.data.special import SpecialTokens
-from training.data.text import TextBatch, TextBlocks, frame
+from training.data.stream import Part
+from training.data.text import TextBatch, TextFeed, frame
+
+TRIPLE = ("head_index", "relation_index", "tail_index")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,22 +90,20 @@ def descriptions(
 
 @dataclasses.dataclass(frozen=True)
 class TripleFeed:
-    """Triples and blocks by number -> micro-batches; everything drawn depends on seed, epoch and row."""
+    """Triples and blocks -> micro-batches; everything drawn depends on seed, epoch and row."""
 
-    triples: Int64[np.ndarray, "T 3"]
     descriptions: Descriptions
     known: KnownFacts
-    blocks: TextBlocks
+    text: TextFeed
     config: KeplerConfig
     seed: int
     stream: str
 
-    def batch(
-        self, rows: Int64[np.ndarray, " B"], epoch: int, blocks: Int64[np.ndarray, " M"], blocks_epoch: int
-    ) -> KeplerBatch:
-        """One micro-batch: these rows of the split, and these blocks."""
-        triples = self.triples[rows]
-        corrupt = [self._corrupt(triples, rows, epoch, side) for side in ("heads", "tails")]
+    def batch(self, facts: Part, blocks: Part) -> KeplerBatch:
+        """One micro-batch."""
+        triples = np.stack([facts.columns.numbers[name].astype(np.int64) for name in TRIPLE], axis=-1)
+        rows, epochs = facts.columns.numbers["row"], facts.epochs
+        corrupt = [self._corrupt(triples, rows, epochs, side) for side in ("heads", "tails")]
         distinct = np.unique(np.concatenate([triples[:, 0], triples[:, 2], *(side.ravel() for side in corrupt)]))
         order = self.descriptions.by_length(distinct)
         place = np.empty_like(order)
@@ -119,16 +120,19 @@ class TripleFeed:
             tails=tensor(at[1]),
             head_weights=tensor(weights[0]),
             tail_weights=tensor(weights[1]),
-            blocks=self.blocks.batch(
-                blocks, seed=self.seed, stream=f"{self.stream}/mlm", epoch=blocks_epoch, share=self.config.mask_share
-            ),
+            blocks=self.text.batch(blocks),
         )
 
     def _corrupt(
-        self, triples: Int64[np.ndarray, "B 3"], rows: Int64[np.ndarray, " B"], epoch: int, side: str
+        self,
+        triples: Int64[np.ndarray, "B 3"],
+        rows: Int64[np.ndarray, " B"],
+        epochs: Int64[np.ndarray, " B"],
+        side: str,
     ) -> Int64[np.ndarray, "B N"]:
         draws = np.arange(self.config.negatives * REDRAWS).reshape(self.config.negatives, REDRAWS)
-        words = random_u64(self.seed, f"{self.stream}/{side}", epoch, rows[:, None, None], draws[None])
+        ids = (epochs[:, None, None], rows[:, None, None], draws[None])
+        words = random_u64(self.seed, f"{self.stream}/{side}", *ids)
         return corrupt_tails(triples, self.known, words, heads=side == "heads")
 
     def _in_batch(

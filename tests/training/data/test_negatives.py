@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.hashing import random_u64
-from tests.training.data.test_masking import chi_square, feed
+from tests.training.data.test_masking import chi_square, feed, graphs
 from training.data.negatives import REDRAWS, alias_table, corrupt_tails, known_facts
 
 
@@ -36,15 +36,21 @@ def test_draws_follow_graph_count_to_the_three_quarters():
 def test_candidates_are_the_gold_entities_then_distinct_others_per_gold(made_up):
     source = feed(made_up, negatives=3)
     for step in range(10):
-        batch = source.batch(np.arange(16), 0, step)
+        batch = source.batch(graphs(made_up, *range(16)), step)
         labels = np.concatenate([p.labels[(p.types == 1) & (p.labels >= 0)].numpy() for p in batch.pieces])
         gold, candidates = np.unique(labels), batch.candidates.numpy()
         assert np.array_equal(candidates[: len(gold)], gold)
         assert not np.isin(candidates[len(gold) :], gold).any()
         assert len(np.unique(candidates)) == len(candidates) <= 4 * len(gold)
-    assert not np.array_equal(
-        source.batch(np.arange(16), 0, 0).candidates, source.batch(np.arange(16), 0, 1).candidates
-    )
+    same = graphs(made_up, *range(16))
+    assert not np.array_equal(source.batch(same, 0).candidates, source.batch(same, 1).candidates)
+
+
+def test_a_gold_entitys_negatives_depend_on_the_step_and_not_on_how_the_batch_is_cut(made_up):
+    source, rows = feed(made_up, negatives=3), graphs(made_up, *range(16))
+    whole = set(source.batch(rows, 5).candidates.tolist())
+    halves = [set(source.batch(half, 5).candidates.tolist()) for half in rows.cut(2)]
+    assert whole == halves[0] | halves[1]
 
 
 TRIPLES = np.array([(0, 0, 1), (0, 0, 2), (3, 1, 0), (0, 0, 4)])

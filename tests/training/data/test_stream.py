@@ -1,95 +1,174 @@
-"""Rows by number, whatever the shards and row groups."""
-
-import dataclasses
+"""Any rank's rows of any batch, beside a loop over the obvious lanes."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pipelines.sinks import table_entry, write_table
-from schemas import TOKEN_TABLES
-from schemas.dataset import Dataset
-from schemas.errors import DataError
-from schemas.manifest import Manifest
-from training.data.batch import Ragged, offsets, ragged
-from training.data.splits import train_and_valid
-from training.data.stream import RowReader
+from tests.training.data.rows import loader, numbered, order_hash, told
+from tests.training.data.test_plan import obvious_lanes
+from training.data.stream import Rank
 
 
-@pytest.fixture
-def pages(tmp_path):
-    small = dataclasses.replace(TOKEN_TABLES["pages"], row_group_rows=7)
-    rows = pa.Table.from_pylist(
-        [{"page_id": i, "split": "train", "ids": list(range(i % 5))} for i in range(100)], schema=small.schema
-    )
-    shards = write_table(small, rows, tmp_path, rows_per_shard=30)
-    Manifest(digest="d", tables={"pages": table_entry(small, tmp_path, shards)}, rest={}).save(tmp_path)
-    return tmp_path
+def obvious_batch(one, name, step):
+    """The (epoch, number)s of a batch, lane by lane, by plain loops."""
+    plan, groups, lanes = one.plans[name], one._groups[name], {}
+    start, end = one.mix.taken(name, np.array([step, step + 1])).tolist()
+    first = np.concatenate([[0], np.cumsum(groups.sizes)])
+    rows = []
+    for lane in range(plan.lanes):
+        for position in range(start, end):
+            if position % plan.lanes == plan.turns[lane]:
+                epoch, row = divmod(position // plan.lanes, plan.lane_rows)
+                if epoch not in lanes:
+                    lanes[epoch] = obvious_lanes(plan, epoch)
+                group, place = lanes[epoch][lane][row]
+                rows.append((epoch, int(first[group]) + place))
+    return rows
 
 
-def reader(folder, keep=32):
-    return RowReader(Dataset(folder, TOKEN_TABLES), "pages", "train", ["page_id", "ids"], keep)
-
-
-@pytest.mark.parametrize("keep", [1, 3, 100])
-def test_rows_come_in_the_order_asked_for(pages, keep):
-    wanted = np.array([99, 0, 30, 29, 0, 58, 99])
-    rows = reader(pages, keep).take(wanted)
-    assert rows["page_id"].to_pylist() == wanted.tolist()
-    assert rows["ids"].to_pylist() == [list(range(i % 5)) for i in wanted]
-
-
-def test_row_groups_are_decoded_once_while_they_are_kept(pages):
-    source = reader(pages)
-    for start in range(0, 100, 10):
-        source.take(np.arange(start, start + 10))
-    assert source.decodes == 16  # 4 shards of 25 rows, 4 row groups each
-
-
-def test_lengths_are_those_of_every_row(pages):
-    assert reader(pages).lengths("ids").tolist() == [i % 5 for i in range(100)]
-
-
-def test_no_rows_and_no_split_are_empty(pages):
-    assert reader(pages).take(np.empty(0, dtype=np.int64)).num_rows == 0
-    assert RowReader(Dataset(pages, TOKEN_TABLES), "pages", "valid", ["ids"]).rows == 0
-
-
-def test_a_damaged_row_group_is_named(pages):
-    source = reader(pages)
-    shard = pages / Dataset(pages, TOKEN_TABLES).shards("pages", "train")[0].path
-    data = bytearray(shard.read_bytes())
-    data[30:120] = bytes(90)
-    shard.write_bytes(bytes(data))
-    with pytest.raises(DataError, match=f"{shard.name}, row group 0, is damaged"):
-        source.take(np.arange(7))
-
-
-def test_ragged_columns_equal_pylists_also_for_slices_and_structs():
-    lists = [[1, 2], [], [3], [4, 5, 6]]
-    column = pa.chunked_array([pa.array(lists[:2], pa.list_(pa.int32())), pa.array(lists[2:], pa.list_(pa.int32()))])
-    found = ragged(column.slice(1, 3))
-    assert found.values.tolist() == [3, 4, 5, 6] and found.cu_seqlens.tolist() == [0, 0, 1, 4]
-    structs = pa.array([[{"a": 1, "b": 2}], [{"a": 3, "b": 4}, {"a": 5, "b": 6}]]).slice(1, 1)
-    assert ragged(structs, "b").values.tolist() == [4, 6]
-
-
-def test_taking_and_padding_equal_python():
-    lists = [[1, 2], [], [3], [4, 5, 6]]
-    rows = Ragged(np.array([1, 2, 3, 4, 5, 6]), offsets(np.array([len(row) for row in lists])))
-    taken = rows.take(np.array([3, 1, 0, 3]))
-    assert taken.padded(-1).tolist() == [[4, 5, 6], [-1, -1, -1], [1, 2, -1], [4, 5, 6]]
-    assert rows.rows.tolist() == [0, 0, 2, 3, 3, 3] and rows.within.tolist() == [0, 1, 0, 0, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ("train", "valid", "held"), [(600, 100, None), (600, 5, 32), (100, 5, 10), (90, 9, None), (5, 0, None)]
+@settings(max_examples=30)
+@given(
+    st.lists(st.integers(1, 12), min_size=1, max_size=8),
+    st.integers(1, 9),
+    st.integers(1, 20),
+    st.integers(1, 30),
+    st.lists(st.integers(0, 12), min_size=1, max_size=4),
+    st.integers(1, 7),
 )
-def test_too_small_a_valid_split_gives_way_to_a_slice_of_train_and_says_so(train, valid, held):
-    parts = train_and_valid("s", train, valid, least=32, seed=0, digest="d")
-    if held is None:
-        assert (parts.train.count, parts.valid.count, parts.note) == (train, valid, None)
-        return
-    assert "held out by hash and not trained on" in parts.note and f"{held} of the {train} train rows" in parts.note
-    both = np.concatenate([parts.train.subset, parts.valid.subset])
-    assert sorted(both.tolist()) == list(range(train)) and parts.valid.count == held
+def test_any_batch_asked_for_in_any_order_is_the_obvious_one_cut_among_any_ranks(
+    sizes, lanes, window, batch, steps, world
+):
+    def ranks(world):
+        return [
+            loader({"s": numbered(*sizes)}, {"s": batch}, lanes=lanes, window=window, rank=Rank(rank, world))
+            for rank in range(world)
+        ]
+
+    whole = ranks(1)[0]
+    try:
+        sharing = ranks(world)
+    except Exception as error:
+        assert "can't be shared" in str(error) and batch < 3 * world
+        sharing = [whole]
+    for step in steps:
+        expected = obvious_batch(whole, "s", step)
+        told_rows = [row for one in sharing for row in told(one.take(step))]
+        assert [(epoch, number) for _, epoch, number, _ in told_rows] == expected
+        assert all(values == [number] * (number % 10) for _, _, number, values in told_rows)
+
+
+MIXED = {"text": numbered(*[90] * 25, 41), "facts": numbered(*[64] * 12), "glosses": numbered(50, 33)}
+WEIGHTS = {"text": 5, "facts": 3, "glosses": 1}
+STEPS = 6
+
+
+def mixed_hash(batch, world, **settings):
+    ranks = [
+        loader(MIXED, WEIGHTS, batch=batch, rank=Rank(rank, world), lanes=24, window=40, **settings)
+        for rank in range(world)
+    ]
+    shares = []
+    for one in ranks:
+        with one.batches(0, STEPS, lambda _step, parts: parts) as batches:
+            shares.append(list(batches))
+    return order_hash(zip(*shares, strict=True))
+
+
+@pytest.fixture(scope="module", params=[480, 500])
+def batch_and_hash(request):
+    return request.param, mixed_hash(request.param, 1)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 5, 8, 32])
+def test_mixed_streams_have_one_order_at_any_number_of_ranks_and_threads(batch_and_hash, world):
+    batch, expected = batch_and_hash
+    for threads in [{}, {"threads": 3, "ahead": 2}] if world < 32 else [{"threads": 2, "ahead": 1}]:
+        assert mixed_hash(batch, world, **threads) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("world", [1, 2, 3, 5, 8, 32])
+def test_mixed_streams_have_one_order_at_any_number_of_worker_processes(batch_and_hash, world, workers):
+    batch, expected = batch_and_hash
+    if world > 3:  # a rank reads what its workers, as ranks of their own, read
+        world *= workers
+        workers = 0
+    assert mixed_hash(batch, world, workers=workers, ahead=2) == expected
+
+
+def test_two_real_worker_processes_read_the_same():
+    assert mixed_hash(500, 1, workers=2, ahead=2) == mixed_hash(500, 1)
+
+
+@pytest.mark.parametrize("batch", [480, 500])
+@pytest.mark.parametrize("world", [1, 2, 8])
+def test_four_ranks_stopped_anywhere_go_on_as_any_number(batch, world):
+    stop, end = 5, 11
+
+    def ranks(count):
+        return [
+            loader(MIXED, WEIGHTS, batch=batch, rank=Rank(rank, count), lanes=24, window=40) for rank in range(count)
+        ]
+
+    unbroken = order_hash([[ranks(1)[0].take(step)] for step in range(end)])
+    before = ranks(4)
+    shares = [[one.take(step) for one in before] for step in range(stop)]
+    states = [one.state(stop) for one in before]
+    assert all(state == states[0] for state in states)
+    after = ranks(world)
+    assert [one.resume(states[0]) for one in after] == [stop] * world
+    shares += [[one.take(step) for one in after] for step in range(stop, end)]
+    assert order_hash(shares) == unbroken
+
+
+def test_an_epoch_with_three_kills_loses_and_doubles_no_row():
+    def ranks(count):
+        return [
+            loader({"s": numbered(*[100] * 40)}, {"s": 60}, rank=Rank(rank, count), lanes=16, window=150)
+            for rank in range(count)
+        ]
+
+    epoch = ranks(1)[0].plans["s"].epoch_rows
+    seen, step, state = [], 0, None
+    for world, kill in ((4, 17), (1, 30), (8, 55), (2, 10**9)):
+        ours = ranks(world)
+        for one in ours:
+            step = one.resume(state) if state else 0
+        # What is read ahead of a kill was not learnt from, and comes again.
+        with ours[0].batches(step, step + 5, lambda _step, parts: parts) as batches:
+            next(batches)
+        while step < kill and len(seen) < epoch:
+            seen += [row for one in ours for row in told(one.take(step))]
+            step += 1
+        state = ours[0].state(step)
+    numbers = [number for _, epoch, number, _ in seen if epoch == 0]
+    assert len(numbers) == len(set(numbers)) == epoch
+    assert 4_000 - epoch < 16
+
+
+def test_a_row_group_is_decoded_once_an_epoch_but_for_the_cuts_between_lanes():
+    groups = numbered(*[100] * 400)
+    for world in (1, 8):
+        ranks = [
+            loader({"s": groups}, {"s": 500}, rank=Rank(rank, world), lanes=8, window=230) for rank in range(world)
+        ]
+        for step in range(int(ranks[0].epoch_steps)):
+            for one in ranks:
+                one.take(step)
+        assert sum(one.decodes for one in ranks) <= 400 + 8 + 1
+
+
+def test_a_batch_draws_from_half_as_many_row_groups_as_a_perfect_shuffle():
+    one = loader({"s": numbered(*[1_000] * 1_000)}, {"s": 480})
+    found = [len(set((part["s"].columns.numbers["number"] // 1_000).tolist())) for part in map(one.take, range(3))]
+    perfect = 1_000 * (1 - (1 - 1 / 1_000) ** 480)
+    assert min(found) >= 0.5 * perfect
+
+
+def test_parts_are_cut_into_stretches_without_loss():
+    parts = loader({"s": numbered(7, 8)}, {"s": 11}, lanes=2).take(0)
+    pieces = parts["s"].cut(4)
+    assert [len(piece.epochs) for piece in pieces] == [2, 3, 3, 3]
+    assert [row for piece in pieces for row in told({"s": piece})] == told(parts)

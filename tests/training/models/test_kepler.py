@@ -28,6 +28,10 @@ def make(made_up, **changes):
     return config, source, build_system(config, source)
 
 
+def batches_of(system, step):
+    return system.build(step, system.loader.take(step))
+
+
 def slow_knowledge_loss(config, source, model, batch):
     """eq. 2, one triple and one negative at a time."""
     vectors = torch.cat([model.embed(piece) for piece in batch.texts])
@@ -55,7 +59,7 @@ def test_the_knowledge_loss_equals_eq_2_by_loops(made_up, norm, in_batch, halved
         made_up, kepler_norm=norm, kepler_in_batch=str(in_batch), kepler_halved=str(halved), kepler_negatives=2,
         kepler_self_adversarial=0.0,
     )  # fmt: skip
-    batch = system.train(0)[0]
+    batch = batches_of(system, 0)[0]
     slow = slow_knowledge_loss(config.kepler, source, system.model, batch)
     assert torch.isclose(system.model.losses(batch)["ke"], slow, rtol=1e-4)
 
@@ -68,7 +72,7 @@ def test_negatives_weigh_one_per_triple_and_make_no_known_fact(made_up, in_batch
     described = entity_descriptions(*(make(made_up)[:2]))
     texts = [tuple(described.tokens.take(np.array([e])).values.tolist()) for e in range(source.sizes.entities)]
     for step in range(3):
-        batch = system.train(step)[0]
+        batch = batches_of(system, step)[0]
         rows = [
             tuple(row[real].tolist()) for piece in batch.texts for row, real in zip(piece.ids, piece.real, strict=True)
         ]
@@ -112,7 +116,7 @@ def test_one_step_moves_relations_and_encoder(made_up):
     config, _, system = make(made_up)
     before = {name: value.clone() for name, value in system.model.state_dict().items()}
     train_step(
-        config, system.model, build_optimizer(system.model, config.optim), system.train(0), 0, torch.device("cpu")
+        config, system.model, build_optimizer(system.model, config.optim), batches_of(system, 0), 0, torch.device("cpu")
     )
     moved = {name for name, value in system.model.state_dict().items() if not torch.equal(value, before[name])}
     assert {"relation.weight", "word_head.bias", "encoder.embeddings.word_embeddings.weight"} <= moved
@@ -130,7 +134,7 @@ def test_micro_batches_without_in_batch_negatives_add_up_to_the_batch(made_up):
     for micro in (0, 4):
         config, _, system = make(made_up, kepler_in_batch="false", kepler_negatives=1, train_micro_batch=micro)
         config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, clip_norm=0.0))
-        batches = system.train(0)
+        batches = batches_of(system, 0)
         assert len(batches) == (4 if micro else 1)
         train_step(config, system.model, build_optimizer(system.model, config.optim), batches, 0, torch.device("cpu"))
         gradients.append({name: p.grad for name, p in system.model.named_parameters() if p.grad is not None})
@@ -153,7 +157,7 @@ def test_text_blocks_hold_every_token_once_and_mask_fifteen_per_cent(made_up):
     _, _, system = make(made_up, kepler_mask_share=0.15)
     labels = tokens = 0
     for step in range(40):
-        blocks = system.train(step)[0].blocks
+        blocks = batches_of(system, step)[0].blocks
         real = blocks.real & ~torch.isin(blocks.ids, torch.tensor([0, 1, 2]))
         labels, tokens = labels + int((blocks.labels >= 0).sum()), tokens + int(real.sum())
         assert (blocks.ids[:, 0] == 0).all() and (blocks.labels[:, 0] == -1).all()
