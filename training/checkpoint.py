@@ -1,8 +1,9 @@
 """Checkpoints: every tensor in safetensors, counters in JSON beside them; nothing that could run code is ever read.
 
-RUN/checkpoints/step-00000100/ holds model.safetensors, optimizer.safetensors and state.json. A checkpoint is written
-under another name and renamed when whole, so a kill at any moment leaves the last one as it was. The loader's and the
-schedule's state is the step: both are pure functions of it.
+RUN/checkpoints/step-00000100/ holds model.safetensors, optimizer.safetensors and state.json; of a model with an entity
+memory also memory-00000-of-00004.safetensors: of n such parts, part k has the rows k, k + n, ... and their state. A
+checkpoint is written under another name and renamed when whole, so a kill at any moment leaves the last one as it was.
+The loader's and the schedule's state is the step: both are pure functions of it.
 """
 
 import json
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from schemas.errors import DataError
+from training.entity_memory import EntityMemory
 
 VERSION = 1
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
@@ -24,7 +26,7 @@ PICKLES = {".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt",
 
 
 def save_checkpoint(
-    run: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any], keep: int
+    run: Path, step: int, model: Any, optimizer: torch.optim.Optimizer, state: dict[str, Any], keep: int
 ) -> Path:
     """Write the checkpoint of `step` (steps done) and remove all but the newest `keep`; returns its folder."""
     from safetensors.torch import save_file
@@ -35,10 +37,14 @@ def save_checkpoint(
     temporary.mkdir(parents=True)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary / MODEL)
     save_file(_optimizer_tensors(model, optimizer), temporary / OPTIMIZER)
-    sizes = {name: (temporary / name).stat().st_size for name in (MODEL, OPTIMIZER)}
+    names = [MODEL, OPTIMIZER]
+    if model.memory and model.memory.saves:
+        names.append(memory_part(model.memory))
+        save_file(model.memory.tensors(), temporary / names[-1])
+    sizes = {name: (temporary / name).stat().st_size for name in names}
     document = {"version": VERSION, "step": step, "bytes": sizes, **state}
     (temporary / STATE).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    for name in (MODEL, OPTIMIZER, STATE):
+    for name in (*names, STATE):
         _sync(temporary / name)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(temporary, folder)
@@ -91,6 +97,25 @@ def load_optimizer(folder: Path, model: nn.Module, optimizer: torch.optim.Optimi
         if of_parameter:
             # The step counter stays on the CPU unless the fused kernel of the device wants it there.
             optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in of_parameter.items()}
+
+
+def memory_part(memory: EntityMemory) -> str:
+    """The file of this rank's rows."""
+    return f"memory-{memory.share.rank:05d}-of-{memory.share.world:05d}.safetensors"
+
+
+def load_memory(folder: Path, memory: EntityMemory | None) -> None:
+    """Fill the entity memory, if there is one, from the parts of any backend and number of ranks.
+
+    Raises DataError where a part is missing, damaged or of another memory.
+    """
+    if memory is None:
+        return
+    found = sorted(folder.glob("memory-*-of-*.safetensors"))
+    names = [f"memory-{part:05d}-of-{len(found):05d}.safetensors" for part in range(len(found))]
+    if not found or [path.name for path in found] != names:
+        raise DataError(f"{folder} has not all parts of its entity memory. Remove it to go back to the one before.")
+    memory.restore([_read(path) for path in found])
 
 
 def refuse_pickles(run: Path) -> None:

@@ -24,7 +24,16 @@ ALIASES = {"kepler-tiny": "kepler-wiki-tiny"}
 """Other names of recipes."""
 
 
-FREE = ("about", "data.folder", "data.threads", "data.ahead", "data.workers", "data.on_corrupt", "train.threads")
+FREE = (
+    "about",
+    "data.folder",
+    "data.threads",
+    "data.ahead",
+    "data.workers",
+    "data.on_corrupt",
+    "train.threads",
+    "memory.folder",
+)
 """What a run may be resumed with another value of."""
 
 
@@ -109,6 +118,28 @@ class TrainConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class MemoryConfig:
+    """CoLAKE's entity table: where its rows live, and how those that a step used are updated."""
+
+    backend: Literal["device", "host", "sharded"] = "device"
+    """device: a copy beside the model of each rank; host: one in memory that the ranks of a host share; sharded: row i
+    on rank i mod ranks."""
+    optimizer: Literal["adam", "adagrad"] = "adam"
+    """adam: sparse Adam, two moments for each number; adagrad: row-wise, one number for each row."""
+    synchronous: bool = True
+    """host: the ranks' gradients are averaged, with the same bits in every run; false: each rank updates at once,
+    without locks, as the authors' store does. The other backends are always synchronous."""
+    folder: str = ""
+    """host: where the shared file is, which has no name while it is used; empty for /dev/shm. On a disk, a table may be
+    larger than the memory."""
+    lr_scale: AboveZero = 1.0
+    """The rows' learning rate, as a multiple of the model's."""
+    beta1: Share = 0.9
+    beta2: Share = 0.999
+    eps: AboveZero = 1e-8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ColakeConfig:
     """CoLAKE's objective; the defaults are the paper's."""
 
@@ -173,6 +204,7 @@ class Config:
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     colake: ColakeConfig = ColakeConfig()
+    memory: MemoryConfig = MemoryConfig()
     kepler: KeplerConfig = KeplerConfig()
 
 

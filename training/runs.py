@@ -14,7 +14,7 @@ from torch import nn
 
 from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
-from training.checkpoint import checkpoints, load_model, read_state, refuse_pickles
+from training.checkpoint import checkpoints, load_memory, load_model, read_state, refuse_pickles
 from training.config import Config, differences, load_config, read_config, to_toml, with_data
 from training.data.special import load_tokenizer
 from training.models.colake import ColakePredictor
@@ -59,9 +59,10 @@ def load_run(folder: Path, data: Path | None = None) -> Run:
     require_digest(folder, config, dataset)
     source = open_source(dataset, dataset.tokens(config.data.tokens))
     torch.manual_seed(config.seed)
-    model = build_model(config, source)
+    model = build_model(config, source, training=False)
     read_state(saved[-1])
     load_model(saved[-1], model)
+    load_memory(saved[-1], model.memory)
     return Run(
         folder, config, dataset, source.tokens, _answering(config, source, model), load_tokenizer(source.tokens), source
     )

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import torch
 from torch import Tensor, nn
 
 from schemas.dataset import Dataset
@@ -23,6 +24,7 @@ from training.data.splits import Sides, train_and_valid
 from training.data.stream import SOLE, Rank
 from training.data.text import TextBlocks, TextFeed
 from training.data.triples import TRIPLE, Descriptions, TripleFeed, descriptions
+from training.entity_memory import CPU, EntityMemory
 from training.models.colake import Colake
 from training.models.kepler import Kepler
 
@@ -46,6 +48,8 @@ class Model(Protocol):
 
     weights: dict[str, float]
     """Weight of each loss term."""
+    memory: EntityMemory | None
+    """The table of entities that the optimizer does not see."""
 
     def losses(self, batch: Any) -> dict[str, Tensor]:
         """The sum over labels of each term that has any."""
@@ -87,11 +91,13 @@ def open_source(dataset: Dataset, tokens: Dataset) -> Source:
     return Source(dataset, tokens, special_tokens(tokenizer), sizes)
 
 
-def build_model(config: Config, source: Source) -> nn.Module:
-    """The model, initialised; the caller sets torch's seed."""
+def build_model(
+    config: Config, source: Source, device: torch.device = CPU, rank: Rank = SOLE, *, training: bool = True
+) -> Any:
+    """The model, initialised; the caller sets torch's seed. Its entity memory is on `device` from the beginning."""
     if config.system == "kepler":
         return Kepler(config, source.sizes.words, source.sizes.relations)
-    model = Colake(config, source.sizes)
+    model = Colake(config, source.sizes, device, rank, training=training)
     entities, relations = (
         source.tokens.read(name, None, ["name_ids"])["name_ids"] for name in ("entities", "relations")
     )
@@ -99,7 +105,9 @@ def build_model(config: Config, source: Source) -> nn.Module:
     return model
 
 
-def build_system(config: Config, source: Source, rank: Rank = SOLE, agree: Agree = alone) -> System:
+def build_system(
+    config: Config, source: Source, rank: Rank = SOLE, agree: Agree = alone, device: torch.device = CPU
+) -> System:
     """The model and its batches; DataError where the dataset lacks what the system learns from."""
     feeds = _colake_feeds if config.system == "colake" else _kepler_feeds
     streams, build, sizes = feeds(config, source)
@@ -108,8 +116,11 @@ def build_system(config: Config, source: Source, rank: Rank = SOLE, agree: Agree
     _require_a_batch(loader)
     pieces = _micro_batches(config, rank.world)
     notes = [sides.note for sides in streams.values() if sides.note]
+    model = build_model(config, source, device, rank)
+    if model.memory:
+        notes.append(model.memory.describe())
     return System(
-        build_model(config, source),
+        model,
         loader,
         lambda step, rows: build("train", step, _cut(rows, pieces)),
         _valid_batches(config, {name: sides.valid for name, sides in streams.items()}, sizes, build, agree),

@@ -18,7 +18,7 @@ from torch import nn
 
 from schemas.errors import DataError, UsageError
 from schemas.hashing import random_u64
-from training.checkpoint import checkpoints, load_model, load_optimizer, read_state, save_checkpoint
+from training.checkpoint import checkpoints, load_memory, load_model, load_optimizer, read_state, save_checkpoint
 from training.config import Config
 from training.data.batch import to_device
 from training.data.loader import Loader
@@ -45,7 +45,7 @@ def train(
     torch.use_deterministic_algorithms(True, warn_only=True)
     source = open_source(dataset, open_tokens(dataset, config))
     torch.manual_seed(config.seed)
-    system = build_system(config, source)
+    system = build_system(config, source, device=device)
     for line in [*system.notes, *_outlook(config, system)]:
         print(line, file=sys.stderr, flush=True)
     if dry_run:
@@ -118,6 +118,8 @@ def train_step(
     if config.optim.clip_norm:
         nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm)
     optimizer.step()
+    if model.memory:
+        model.memory.apply(optimizer.param_groups[0]["lr"], step + 1)
     return {"train/loss": loss, **{f"train/{name}": value for name, value in means.items()}}
 
 
@@ -150,7 +152,7 @@ def _state(config: Config, system: System, done: int) -> dict[str, Any]:
     return {"digest": config.data.digest, "loader": system.loader.state(done)}
 
 
-def _restore(run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, loader: Loader) -> int:
+def _restore(run: Path, model: Any, optimizer: torch.optim.Optimizer, loader: Loader) -> int:
     """Fill model, optimizer and loader from the newest checkpoint; returns its step, 0 where there is none."""
     saved = checkpoints(run)
     if not saved:
@@ -158,6 +160,7 @@ def _restore(run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, load
     state = read_state(saved[-1])
     load_model(saved[-1], model)
     load_optimizer(saved[-1], model, optimizer)
+    load_memory(saved[-1], model.memory)
     return loader.resume(state.get("loader", {}))
 
 

@@ -46,10 +46,8 @@ def run(recipe, data, out, resume=False, **changes):
 
 
 def weights(folder):
-    return {
-        name: value.numpy().tobytes()
-        for name, value in load_file(checkpoints(folder)[-1] / "model.safetensors").items()
-    }
+    files = list(checkpoints(folder)[-1].glob("m*.safetensors"))  # the model and the entity memory
+    return {(file.name, name): value.numpy().tobytes() for file in files for name, value in load_file(file).items()}
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +99,32 @@ def test_a_run_killed_anywhere_and_resumed_has_the_same_bits(
     assert run(recipe, made_up, tmp_path / "run", resume=True) == 0
     assert weights(tmp_path / "run") == weights(unkilled[recipe])
     assert read_metrics(tmp_path / "run") == read_metrics(unkilled[recipe])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
+def test_an_entity_memory_on_the_host_learns_the_same_killed_or_not(optimizer, made_up, tmp_path, monkeypatch):
+    rows, settings = [], {"encoder_dropout": 0.0, "memory_optimizer": optimizer}
+    for backend in ("device", "host"):
+        folder = tmp_path / backend
+        assert run("colake-tiny", made_up, folder, memory_backend=backend, **settings) == 0
+        rows.append(load_run(folder).model.model.memory.weight)
+    assert torch.allclose(*rows, atol=1e-5)
+    with monkeypatch.context() as patch:
+        kill_when(patch, "train_step", 4)
+        with pytest.raises(Killed):
+            run("colake-tiny", made_up, tmp_path / "run", memory_backend="host", **settings)
+    assert run("colake-tiny", made_up, tmp_path / "run", resume=True, memory_backend="host", **settings) == 0
+    assert weights(tmp_path / "run") == weights(tmp_path / "host")
+
+
+def test_a_checkpoint_without_its_entity_memory_is_refused(made_up, tmp_path):
+    run("colake-tiny", made_up, tmp_path / "run", train_steps=2)
+    (path,) = checkpoints(tmp_path / "run")[-1].glob("memory-*")
+    state = path.with_name("state.json")
+    path.rename(path.with_name("memory-00000-of-00002.safetensors"))
+    state.write_text(state.read_text().replace("memory-00000-of-00001", "memory-00000-of-00002"))
+    with pytest.raises(DataError, match="has not all parts of its entity memory"):
+        load_run(tmp_path / "run")
 
 
 def test_a_kill_amid_a_checkpoint_leaves_the_one_before(made_up, unkilled, tmp_path, monkeypatch):

@@ -204,7 +204,15 @@ class GraphFeed:
         """Distinct entities by graph_count^0.75, none of them gold; k draws per gold."""
         draws = np.arange(self.config.negatives)
         words = random_u64(self.seed, f"{self.stream}/negatives", step, gold[:, None], draws)
-        return np.setdiff1d(self.negatives.sample(words.ravel()), gold)
+        # torch finds distinct integers several times as fast as numpy does.
+        drawn = torch.unique(tensor(self.negatives.sample(words.ravel()))).numpy()
+        return drawn[~_is_in(drawn, gold)]
+
+
+def _is_in(values: Int64[np.ndarray, " K"], ascending: Int64[np.ndarray, " G"]) -> Bool[np.ndarray, " K"]:
+    if not len(ascending):
+        return np.zeros(len(values), dtype=bool)
+    return ascending[np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)] == values
 
 
 def _drawn(

@@ -5,10 +5,12 @@ Differences from the authors' code:
 - positions are offset as RoBERTa's own, everywhere (the released code begins at 0, on RoBERTa's padding row);
 - neighbours are dropped and nodes masked anew each epoch, from counter-based hashes (there: once, on disk);
 - a term without labels is left out (there: NaN);
-- dense AdamW updates every entity row (there: sparse Adam in an asynchronous key-value store);
+- an entity row gets one update a step, from the sum of its gradients (there: one for each time it was looked up, in an
+  asynchronous key-value store);
 - one mask symbol per table, as its last row; no <unk> or <pad> rows for entities and relations.
 
-B graphs, S nodes of the largest, N labelled nodes, C candidate entities, E entities, R relations, D hidden.
+B graphs, S nodes of the largest, N labelled nodes, M entity nodes, C candidate entities, E entities, R relations,
+D hidden.
 """
 
 from collections.abc import Sequence
@@ -19,6 +21,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from schemas.errors import DataError
+from schemas.hashing import random_u64
 from training.config import Config
 from training.data.batch import Ragged
 from training.data.collate import ENTITY, RELATION, WORD, Graphs, RawGraphs, build_graphs
@@ -33,22 +36,37 @@ from training.data.graphs import (
     visibility,
 )
 from training.data.special import SpecialTokens
+from training.data.stream import SOLE, Rank
 from training.encoders import TiedHead, build_encoder
+from training.entity_memory import CPU, open_memory
 from training.objectives import cross_entropy_sum
 
 PREDICT_BATCH = 32
+NAMED_AT_ONCE = 65_536
+"""Entity rows that are initialised together; another number draws others."""
 
 
 class Colake(nn.Module):
-    """Three embedding tables, one encoder with masked attention, three heads tied to the tables."""
+    """Three embedding tables, one encoder with masked attention, three heads tied to the tables.
 
-    def __init__(self, config: Config, sizes: TableSizes) -> None:
+    The entities' table is no parameter: it is on `device` from the beginning, or where config.memory says.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        sizes: TableSizes,
+        device: torch.device = CPU,
+        rank: Rank = SOLE,
+        *,
+        training: bool = True,
+    ) -> None:
         super().__init__()
         built = build_encoder(config.encoder, sizes.words, token_types=3)
         hidden = built.encoder.config.hidden_size
         self.encoder = built.encoder
         self.position_offset = built.position_offset
-        self.entity = nn.Embedding(sizes.entities + 1, hidden)
+        self.memory = open_memory(config.memory, sizes.entities + 1, hidden, device, rank, training=training)
         self.relation = nn.Embedding(sizes.relations + 1, hidden)
         self.word_head = built.head
         self.entity_head = TiedHead(hidden, None)
@@ -58,60 +76,77 @@ class Colake(nn.Module):
             "entity": config.colake.entity_weight,
             "relation": config.colake.relation_weight,
         }
+        self._seed = config.seed
 
     @torch.no_grad()
     def initialise_from_names(self, entities: Ragged, relations: Ragged) -> None:
         """Each entity and relation row becomes the mean of the word embeddings of its name's tokens."""
-        words = self.encoder.get_input_embeddings().weight
-        for table, names in ((self.entity, entities), (self.relation, relations)):
-            spread = words.std()
-            table.weight.normal_(std=float(spread))
-            sums = torch.zeros(len(names.lengths), words.shape[1])
-            sums.index_add_(0, torch.from_numpy(names.rows), words[torch.from_numpy(names.values.astype(np.int64))])
-            named = torch.from_numpy(names.lengths > 0)
-            means = sums / torch.from_numpy(names.lengths).clamp(min=1)[:, None]
-            table.weight[:-1][named] = means[named]
+        # The mask symbol, the last row, has no name.
+        entities, relations = (
+            Ragged(names.values, np.append(names.cu_seqlens, names.cu_seqlens[-1])) for names in (entities, relations)
+        )
+        for start in range(0, self.memory.rows, NAMED_AT_ONCE):
+            block = entities.slice(start, min(start + NAMED_AT_ONCE, self.memory.rows))
+            self.memory.fill(start, self._named("entities", start, block))
+        self.relation.weight.copy_(self._named("relations", 0, relations))
 
-    def states(self, piece: GraphPiece) -> Float[Tensor, "B S D"]:
-        """Last hidden states of all nodes."""
+    def _named(self, purpose: str, start: int, names: Ragged) -> Float[Tensor, "M D"]:
+        """The mean of the word embeddings of each name's tokens; where there are none, something of the same spread."""
+        words = self.encoder.get_input_embeddings().weight
+        generator = torch.Generator().manual_seed(int(random_u64(self._seed, f"rows/{purpose}", start) >> 1))
+        rows = torch.randn(len(names.lengths), words.shape[1], generator=generator) * words.std()
+        sums = torch.zeros_like(rows)
+        sums.index_add_(0, torch.from_numpy(names.rows), words[torch.from_numpy(names.values.astype(np.int64))])
+        lengths = torch.from_numpy(names.lengths)[:, None]
+        return torch.where(lengths > 0, sums / lengths.clamp(min=1), rows)
+
+    def states(self, piece: GraphPiece, entities: Float[Tensor, "M D"] | None = None) -> Float[Tensor, "B S D"]:
+        """Last hidden states of all nodes; `entities` are the rows of the piece's entity nodes, where they are read."""
+        if entities is None:
+            entities = self.memory.gather(piece.ids[piece.types == ENTITY])
         return self.encoder(
-            inputs_embeds=self._embed(piece),
+            inputs_embeds=self._embed(piece, entities),
             attention_mask=visibility(piece),
             position_ids=piece.positions + self.position_offset,
             token_type_ids=piece.types,
         ).last_hidden_state
 
-    def _embed(self, piece: GraphPiece) -> Float[Tensor, "B S D"]:
+    def _embed(self, piece: GraphPiece, entities: Float[Tensor, "M D"]) -> Float[Tensor, "B S D"]:
         types, ids = piece.types.flatten(), piece.ids.flatten()
-        tables = (self.encoder.get_input_embeddings(), self.entity, self.relation)
         places = [torch.nonzero(types == kind).squeeze(1) for kind in (WORD, ENTITY, RELATION)]
-        rows = torch.cat([table(ids[place]) for table, place in zip(tables, places, strict=True)])
+        words, relations = self.encoder.get_input_embeddings()(ids[places[0]]), self.relation(ids[places[2]])
+        rows = torch.cat([words, entities, relations])
         return rows.index_select(0, torch.argsort(torch.cat(places))).view(*piece.ids.shape, -1)
 
     def losses(self, batch: ColakeBatch) -> dict[str, Float[Tensor, ""]]:
         """Sum of the cross-entropies of each term that has labels."""
-        pieces = [self._labelled(piece) for piece in batch.pieces]
+        # All rows of the micro-batch are read at once.
+        wanted = [*(piece.ids[piece.types == ENTITY] for piece in batch.pieces), batch.candidates]
+        *rows, candidates = self.memory.gather(torch.cat(wanted)).split([len(ids) for ids in wanted])
+        pieces = [self._labelled(*each) for each in zip(batch.pieces, rows, strict=True)]
         states, types, labels = (torch.cat(parts) for parts in zip(*pieces, strict=True))
         losses = {}
         for name, kind in (("word", WORD), ("entity", ENTITY), ("relation", RELATION)):
             place = torch.nonzero(types == kind).squeeze(1)
             if len(place):
-                losses[name] = self._loss(name, states.index_select(0, place), labels[place], batch.candidates)
+                losses[name] = self._loss(name, states.index_select(0, place), labels[place], candidates)
         return losses
 
-    def _labelled(self, piece: GraphPiece) -> tuple[Float[Tensor, "N D"], Int64[Tensor, " N"], Int64[Tensor, " N"]]:
+    def _labelled(
+        self, piece: GraphPiece, entities: Float[Tensor, "M D"]
+    ) -> tuple[Float[Tensor, "N D"], Int64[Tensor, " N"], Int64[Tensor, " N"]]:
         """States, types and labels of the nodes that are predicted."""
         place = torch.nonzero(piece.labels.flatten() != IGNORE).squeeze(1)
-        states = self.states(piece).flatten(0, 1).index_select(0, place)
+        states = self.states(piece, entities).flatten(0, 1).index_select(0, place)
         return states, piece.types.flatten()[place], piece.labels.flatten()[place]
 
     def _loss(
-        self, name: str, states: Float[Tensor, "N D"], labels: Int64[Tensor, " N"], candidates: Int64[Tensor, " C"]
+        self, name: str, states: Float[Tensor, "N D"], labels: Int64[Tensor, " N"], candidates: Float[Tensor, "C D"]
     ) -> Float[Tensor, ""]:
         if name == "entity":
             # The gold entities come first and ascend, so a label's class is its place among them.
             gold = torch.unique(labels)
-            logits = self.entity_head(states, self.entity(candidates))
+            logits = self.entity_head(states, candidates)
             return cross_entropy_sum(logits, torch.searchsorted(gold, labels))
         if name == "relation":
             return cross_entropy_sum(self.relation_head(states, self.relation.weight), labels)
@@ -150,7 +185,7 @@ class ColakePredictor:
     def _head(self, states: Float[Tensor, "N D"], kind: int) -> Float[Tensor, "N C"]:
         model = self.model
         if kind == ENTITY:
-            return model.entity_head(states, model.entity.weight)[:, :-1]
+            return model.entity_head(states, model.memory.weight)[:, :-1]
         if kind == RELATION:
             return model.relation_head(states, model.relation.weight)[:, :-1]
         return model.word_head(states, model.encoder.get_input_embeddings().weight)

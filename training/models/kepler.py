@@ -27,6 +27,9 @@ from training.objectives import cross_entropy_sum, distances, harder, knowledge_
 class Kepler(nn.Module):
     """A text encoder whose output at <s> is the entity's vector, and a table of relations."""
 
+    memory = None
+    """An entity's vector is made from its text."""
+
     def __init__(self, config: Config, vocab_size: int, relations: int) -> None:
         super().__init__()
         built = build_encoder(config.encoder, vocab_size, token_types=1)

@@ -32,7 +32,9 @@ def make(layers=2, **changes):
         colake=ColakeConfig(**changes),
     )
     torch.manual_seed(0)
-    return config, Colake(config, SIZES)
+    model = Colake(config, SIZES)
+    model.memory.fill(0, torch.randn(SIZES.entities + 1, 16))
+    return config, model
 
 
 def graph(units, anchors=(), triples=()):
@@ -40,6 +42,11 @@ def graph(units, anchors=(), triples=()):
 
 
 ONE_FACT = graph([10, -1, 11], [3], [(0, 2, 5)])  # the tail, entity 5, reaches the words over relation 2 and anchor 3
+
+
+def _weights(model):
+    """All that is trained."""
+    return {**model.state_dict(), "entities": model.memory.weight}
 
 
 def batch_of(*graphs, labels):
@@ -62,7 +69,7 @@ def test_a_tail_reaches_the_words_after_three_layers_and_not_before(layers, reac
             if parameter.ndim == 2:
                 parameter.mul_(5)  # so that three hops are well above rounding
         before = model.states(batch.pieces[0])
-        model.entity.weight[5] = model.entity.weight[5].flip(0)
+        model.memory.weight[5] = model.memory.weight[5].flip(0)
         after = model.states(batch.pieces[0])
     moved = (before - after).abs().amax(dim=-1)[0]
     # <s>, two words, </s>, anchor, tail, relation
@@ -97,11 +104,11 @@ def test_text_alone_stands_at_the_same_positions_as_in_the_encoders_own_path():
 def test_one_step_moves_all_three_tables_also_the_relations():
     config, model = make()
     batch = batch_of(ONE_FACT, labels=[(1, 10), (4, 3), (6, 2)])
-    before = {name: value.clone() for name, value in model.state_dict().items()}
+    before = {name: value.clone() for name, value in _weights(model).items()}
     means = train_step(config, model, build_optimizer(model, config.optim), [batch], 0, CPU)
     assert set(means) == {"train/loss", "train/word", "train/entity", "train/relation"}
-    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
-    assert {"relation.weight", "entity.weight", "encoder.embeddings.word_embeddings.weight"} <= moved
+    moved = {name for name, value in _weights(model).items() if not torch.equal(value, before[name])}
+    assert {"relation.weight", "entities", "encoder.embeddings.word_embeddings.weight"} <= moved
     assert {"word_head.bias", "relation_head.bias", "entity_head.dense.weight"} <= moved
 
 
@@ -126,7 +133,7 @@ def test_the_loss_is_the_cross_entropy_by_hand():
         assert torch.isclose(losses[name], -logits.log_softmax(0)[label])
     candidates = [3, 5, 0, 7]
     assert batch.candidates.tolist() == candidates
-    logits = model.entity_head(states[[4, 5]], model.entity.weight[candidates]).log_softmax(-1)
+    logits = model.entity_head(states[[4, 5]], model.memory.weight[candidates]).log_softmax(-1)
     assert torch.isclose(losses["entity"], -logits[0, 0] - logits[1, 1])
 
 
@@ -152,9 +159,9 @@ def test_entities_and_relations_begin_as_the_mean_of_their_names_words():
     relations = Ragged(np.array([8, 9, 8, 9]), offsets(np.array([1, 1, 1, 1])))
     model.initialise_from_names(names, relations)
     words = model.encoder.get_input_embeddings().weight
-    assert torch.allclose(model.entity.weight[0], (words[5] + words[6]) / 2)
-    assert torch.allclose(model.entity.weight[2], words[7]) and torch.allclose(model.relation.weight[1], words[9])
-    assert torch.isfinite(model.entity.weight).all() and model.entity.weight[1].abs().sum() > 0
+    assert torch.allclose(model.memory.weight[0], (words[5] + words[6]) / 2)
+    assert torch.allclose(model.memory.weight[2], words[7]) and torch.allclose(model.relation.weight[1], words[9])
+    assert torch.isfinite(model.memory.weight).all() and model.memory.weight[1].abs().sum() > 0
 
 
 def test_predictions_mask_the_asked_node_and_rank_the_whole_table():

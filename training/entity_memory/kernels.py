@@ -1,0 +1,81 @@
+"""The host backend's updates, compiled: sums of equal ids, state and rows in one pass over memory.
+
+Each function works on the segments [start, end) of sorted ids and holds no lock of Python's, so threads share the work
+by segments; a row is in one segment, so the result does not depend on their number. numba's own threads are not used:
+they can't be called from two threads, and can't be forked. U distinct ids, N gradients, E entities, D hidden.
+"""
+
+from collections.abc import Callable
+from typing import Any, no_type_check
+
+import numpy as np
+from numba import njit
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as machine code, kept on disk where there is a place for it, else compiled anew in each process."""
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:
+        # Neither the folder of this file nor the user's own can be written to.
+        return njit(**options)(function)
+
+
+@compiled
+@no_type_check
+def group(places, count):
+    """Places (N,) among `count` distinct ids -> (order (N,), starts (count + 1,)): the gradients of id k are those at
+    order[starts[k]:starts[k + 1]], in the order in which they came."""
+    starts = np.zeros(count + 1, np.int64)
+    for place in places:
+        starts[place + 1] += 1
+    starts = np.cumsum(starts)
+    free, order = starts[:-1].copy(), np.empty(len(places), np.int64)
+    for number, place in enumerate(places):
+        order[free[place]] = number
+        free[place] += 1
+    return order, starts
+
+
+@compiled
+@no_type_check
+def _sum(gradients, order, start, end, total):
+    total[:] = gradients[order[start]]
+    for number in order[start + 1 : end]:
+        gradient = gradients[number]
+        for j in range(len(total)):
+            total[j] += gradient[j]
+
+
+@compiled
+@no_type_check
+def adam(weight, moment1, moment2, ids, order, starts, gradients, start, end, size, keep1, keep2, eps):
+    """torch.optim.SparseAdam's step of ids[start:end]; `keep1` and `keep2` are 1 - beta, `size` is the step size."""
+    total = np.empty(weight.shape[1], np.float32)
+    for k in range(start, end):
+        _sum(gradients, order, starts[k], starts[k + 1], total)
+        row, first, second = weight[ids[k]], moment1[ids[k]], moment2[ids[k]]
+        for j in range(len(total)):
+            g = total[j]
+            m = first[j] + keep1 * (g - first[j])
+            v = second[j] + keep2 * (g * g - second[j])
+            first[j], second[j] = m, v
+            row[j] -= size * m / (np.sqrt(v) + eps)
+
+
+@compiled
+@no_type_check
+def adagrad(weight, squares, ids, order, starts, gradients, start, end, size, eps):
+    """Row-wise Adagrad's step of ids[start:end]."""
+    total = np.empty(weight.shape[1], np.float32)
+    for k in range(start, end):
+        _sum(gradients, order, starts[k], starts[k + 1], total)
+        square = np.float32(0)
+        for j in range(len(total)):
+            square += total[j] * total[j]
+        squares[ids[k]] += square / np.float32(len(total))
+        scale = size / (np.sqrt(squares[ids[k]]) + eps)
+        row = weight[ids[k]]
+        for j in range(len(total)):
+            row[j] -= scale * total[j]
