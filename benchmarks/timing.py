@@ -5,20 +5,33 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 RESULTS = Path(__file__).parent / "results"
 
 
-def best_cpu_seconds(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """The least CPU seconds of each over `rounds` rounds; each round runs all, so that load meets all alike."""
-    best = dict.fromkeys(runs, float("inf"))
+class Seconds(NamedTuple):
+    """Of one thing: CPU seconds of all its threads, and wall seconds."""
+
+    cpu: float
+    wall: float
+
+
+def best_seconds(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Seconds]:
+    """The least seconds of each over `rounds` rounds; each round runs all, so that load meets all alike."""
+    best = dict.fromkeys(runs, Seconds(float("inf"), float("inf")))
     for _ in range(rounds):
         for name, run in runs.items():
-            started = time.process_time()
+            cpu, wall = time.process_time(), time.perf_counter()
             run()
-            best[name] = min(best[name], time.process_time() - started)
+            took = Seconds(time.process_time() - cpu, time.perf_counter() - wall)
+            best[name] = Seconds(*map(min, best[name], took))
     return best
+
+
+def best_cpu_seconds(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """The least CPU seconds of each."""
+    return {name: seconds.cpu for name, seconds in best_seconds(runs, rounds).items()}
 
 
 def save(name: str, figures: Mapping[str, Any]) -> Path:

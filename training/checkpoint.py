@@ -115,7 +115,8 @@ def load_memory(folder: Path, memory: EntityMemory | None) -> None:
     names = [f"memory-{part:05d}-of-{len(found):05d}.safetensors" for part in range(len(found))]
     if not found or [path.name for path in found] != names:
         raise DataError(f"{folder} has not all parts of its entity memory. Remove it to go back to the one before.")
-    memory.restore([_read(path) for path in found])
+    for part, path in enumerate(found):
+        memory.restore(part, len(found), _read(path, list(memory.tensors())))
 
 
 def refuse_pickles(run: Path) -> None:
@@ -136,12 +137,13 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
     }
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _read(path: Path, names: list[str] | None = None) -> dict[str, Tensor]:
+    """The file's tensors; those of `names` that it has, where names are given."""
+    from safetensors import SafetensorError, safe_open
 
     try:
-        return load_file(path)
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys() if names is None or name in names}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path} can't be read as safetensors ({str(error)[:200]}).") from error
 

@@ -119,7 +119,10 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MemoryConfig:
-    """CoLAKE's entity table: where its rows live, and how those that a step used are updated."""
+    """CoLAKE's entity table: where its rows live, and how those that a step used are updated.
+
+    optim.weight_decay and optim.clip_norm are not for them: the rows are no parameters of the model.
+    """
 
     backend: Literal["device", "host", "sharded"] = "device"
     """device: a copy beside the model of each rank; host: one in memory that the ranks of a host share; sharded: row i

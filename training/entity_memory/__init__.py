@@ -40,7 +40,7 @@ def open_memory(
         # Only this backend needs the compiler, which takes a while to import.
         from training.entity_memory.host import HostMemory
 
-        return HostMemory(config, rule, rows, width, device, rank)
+        return HostMemory(config, rule, rows, width, rank)
     if config.backend == "sharded" and rank.world > 1:
         require_room(table_bytes(-(-rows // rank.world), width, rule), device)
         return ShardedMemory(config, rule, rows, width, device, rank)

@@ -1,7 +1,7 @@
 """What every backend of the entity memory does: rows as leaves of the graph, one update a step, state to save."""
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float, Int64
@@ -50,6 +50,9 @@ class EntityMemory(abc.ABC):
     def push(self, ids: Int64[Tensor, " N"], gradients: Float[Tensor, "N D"], rate: float, step: int) -> None:
         """One update of the rows of these ids by the sums of their gradients, averaged over ranks that act together."""
 
+    def release(self, rows: Float[Tensor, "N D"]) -> None:  # noqa: B027
+        """Say that the rows of a `pull` are not needed any more: a backend may write the next ones over them."""
+
     @abc.abstractmethod
     def tensors(self) -> dict[str, Tensor]:
         """The rows (`weight`) and the state of each that this rank holds, not copied."""
@@ -68,21 +71,19 @@ class EntityMemory(abc.ABC):
         """Set the rows from `start` on; every rank calls it alike."""
         self._put("weight", torch.arange(start, start + len(values)), values)
 
-    def restore(self, parts: Sequence[Mapping[str, Tensor]]) -> None:
-        """Set all from saved parts: of n parts, part k holds the rows k, k + n, ... whatever backend and ranks saved
-        them. Every rank calls it. Raises DataError for parts of another memory."""
-        ours = self.tensors()
-        for number, part in enumerate(parts):
-            ids = torch.arange(number, self.rows, len(parts))
-            for name, tensor in ours.items():
-                found = part[name].shape if name in part else "none"
-                expected = (len(ids), *tensor.shape[1:])
-                if found != expected:
-                    raise DataError(
-                        f"The saved entity memory has {name} of shape {tuple(found) if name in part else found} in "
-                        f"part {number + 1} of {len(parts)}, expected {expected}: it is of another dataset or recipe."
-                    )
-                self._put(name, ids, part[name])
+    def restore(self, part: int, parts: int, saved: Mapping[str, Tensor]) -> None:
+        """Set what a saved part holds: of n parts, part k has the rows k, k + n, ... whatever backend and ranks saved
+        them. Every rank restores all parts. Raises DataError for a part of another memory."""
+        ids = torch.arange(part, self.rows, parts)
+        for name, tensor in self.tensors().items():
+            found = tuple(saved[name].shape) if name in saved else "none"
+            expected = (len(ids), *tensor.shape[1:])
+            if found != expected:
+                raise DataError(
+                    f"The saved entity memory has {name} of shape {found} in part {part + 1} of {parts}, expected "
+                    f"{expected}: it is of another dataset or recipe."
+                )
+            self._put(name, ids, saved[name])
 
     def describe(self) -> str:
         """One line for the terminal: what it is, and its bytes on each rank or host."""
@@ -103,8 +104,10 @@ class EntityMemory(abc.ABC):
         assert leaf.grad is not None
         self._pending.append((ids, leaf.grad))
         leaf.grad = None
+        # Whoever had saved the rows for this gradient has been through.
+        self.release(leaf)
 
 
 def _joined(pieces: list[Tensor], nothing: Tensor) -> Tensor:
     """The pieces as one; a single one is not copied."""
-    return pieces[0] if len(pieces) == 1 else torch.cat([nothing, *pieces]) if pieces else nothing
+    return nothing if not pieces else pieces[0] if len(pieces) == 1 else torch.cat(pieces)

@@ -38,6 +38,12 @@ def learn(memory, rank=0):
         memory.apply(RATE, step)
 
 
+def restore(memory, parts):
+    """Fill a memory from all its saved parts."""
+    for number, part in enumerate(parts):
+        memory.restore(number, len(parts), part)
+
+
 def sparse_adam(start, steps):
     """The rows after torch's sparse Adam had these (ids, gradients) of each step."""
     weight = torch.nn.Parameter(start.clone())

@@ -21,6 +21,7 @@ from tests.training.entity_memory.references import (
     learn,
     opened,
     pushes,
+    restore,
     row_wise_adagrad,
 )
 from training.config import MemoryConfig
@@ -120,6 +121,28 @@ def test_nothing_is_kept_of_what_is_read_without_a_gradient(backend):
     assert torch.equal(memory.tensors()["weight"], before)
 
 
+def test_rows_keep_their_values_until_backward_and_their_memory_serves_again():
+    memory = opened("host")
+    table = memory.tensors()["weight"].clone()
+    for _ in range(3):
+        first, second = memory.gather(torch.arange(5)), memory.gather(torch.arange(5, 9))
+        assert torch.equal(first, table[:5]) and torch.equal(second, table[5:9])
+        (first.square().sum() + second.square().sum()).backward()
+        ids, gradients = (torch.cat(parts) for parts in zip(*memory._pending, strict=True))
+        assert torch.equal(gradients, 2 * table[ids])
+        memory._pending.clear()
+    places = [memory.gather(torch.arange(count)) for count in (5, 3)]
+    assert places[0].data_ptr() != places[1].data_ptr()
+
+
+@pytest.mark.parametrize("ids", [[-1, 2], [2, ROWS]])
+def test_the_kernels_are_never_given_ids_that_the_table_does_not_have(ids):
+    memory = opened("host")
+    for act in (memory.gather, lambda ids: memory.push(ids, torch.ones(2, WIDTH), RATE, 1)):
+        with pytest.raises(IndexError, match="of a table of 13 rows"):
+            act(torch.tensor(ids))
+
+
 @pytest.mark.parametrize("optimizer", REFERENCES)
 @pytest.mark.parametrize(("saved", "resumed"), [("device", "device"), ("host", "host"), ("host", "device")])
 def test_saved_and_resumed_it_is_the_unbroken_run_bit_by_bit(saved, resumed, optimizer, tmp_path):
@@ -127,7 +150,7 @@ def test_saved_and_resumed_it_is_the_unbroken_run_bit_by_bit(saved, resumed, opt
     learn(unbroken)
     save_file(unbroken.tensors(), tmp_path / "memory.safetensors")
     other = opened(resumed, optimizer=optimizer)
-    other.restore([load_file(tmp_path / "memory.safetensors")])
+    restore(other, [load_file(tmp_path / "memory.safetensors")])
     for name, tensor in other.tensors().items():
         assert torch.equal(tensor, unbroken.tensors()[name])
     if saved == resumed:
@@ -139,9 +162,9 @@ def test_saved_and_resumed_it_is_the_unbroken_run_bit_by_bit(saved, resumed, opt
 def test_a_memory_of_another_size_or_rule_is_refused():
     memory = opened("device")
     with pytest.raises(DataError, match=r"weight of shape \(13, 4\) in part 1 of 1, expected \(12, 4\)"):
-        opened("device", rows=12).restore([memory.tensors()])
+        restore(opened("device", rows=12), [memory.tensors()])
     with pytest.raises(DataError, match="squares of shape none"):
-        opened("device", optimizer="adagrad").restore([memory.tensors()])
+        restore(opened("device", optimizer="adagrad"), [memory.tensors()])
 
 
 def test_threads_do_not_change_a_bit():

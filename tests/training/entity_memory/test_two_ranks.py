@@ -5,7 +5,7 @@ import torch
 import torch.multiprocessing
 from safetensors.torch import load_file
 
-from tests.training.entity_memory.references import BACKENDS, RATE, REFERENCES, ROWS, WIDTH, opened, pushes
+from tests.training.entity_memory.references import BACKENDS, RATE, REFERENCES, ROWS, WIDTH, opened, pushes, restore
 from tests.training.entity_memory.two_ranks import WORLD, run
 
 
@@ -45,14 +45,14 @@ def test_the_parts_of_two_ranks_make_one_ranks_table(backend, left):
     parts = sorted(left.glob(f"{backend}-adam-part-*"))
     assert len(parts) == (WORLD if backend == "sharded" else 1)
     memory = opened("device")
-    memory.restore([load_file(part) for part in parts])
+    restore(memory, [load_file(part) for part in parts])
     assert torch.equal(memory.weight, load_file(left / f"{backend}-adam-first-0")["rows"])
 
 
 @pytest.mark.parametrize("saved", ["sharded", "device"])
 def test_parts_of_any_number_of_ranks_make_two_ranks_shards(saved, left):
     whole = opened("device")
-    whole.restore([load_file(part) for part in sorted(left.glob(f"{saved}-adam-part-*"))])
+    restore(whole, [load_file(part) for part in sorted(left.glob(f"{saved}-adam-part-*"))])
     for rank in range(WORLD):
         for name, tensor in load_file(left / f"resumed-{saved}-{rank}").items():
             assert torch.equal(tensor, whole.tensors()[name][rank::WORLD]), name

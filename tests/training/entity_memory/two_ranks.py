@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 
-from tests.training.entity_memory.references import RATE, ROWS, WIDTH, learn, opened
+from tests.training.entity_memory.references import RATE, ROWS, WIDTH, learn, opened, restore
 from training.data.stream import Rank
 
 WORLD = 2
@@ -40,7 +40,7 @@ def _resume_alone(rank: Rank, folder: Path) -> None:
     """Two shards' parts, and a whole table's, back into two shards."""
     for saved, parts in (("sharded", WORLD), ("device", 1)):
         memory = opened("sharded", rank=rank)
-        memory.restore([load_file(folder / f"{saved}-adam-part-{part}") for part in range(parts)])
+        restore(memory, [load_file(folder / f"{saved}-adam-part-{part}") for part in range(parts)])
         save_file(memory.tensors(), folder / f"resumed-{saved}-{rank.rank}")
 
 
