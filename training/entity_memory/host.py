@@ -169,7 +169,7 @@ def _shared_file(config: MemoryConfig, size: int, rank: Rank) -> mmap.mmap:
 def _own_memory(size: int) -> mmap.mmap:
     """Memory of this process alone, in huge pages where the system grants them: a fifth less time for a step."""
     memory = mmap.mmap(-1, max(1, size), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):  # not every system has them
         memory.madvise(mmap.MADV_HUGEPAGE)
     return memory
 

@@ -1,6 +1,7 @@
 """Whether a table fits, asked before it is allocated."""
 
 import math
+import os
 from pathlib import Path
 
 import torch
@@ -37,9 +38,12 @@ def require(needed: int, free: int, where: str) -> None:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Bytes that a process may still allocate there: of the machine, or of the container where that has fewer."""
+    """Bytes that a process may still allocate there: of the machine, or of the container where that has fewer; all that
+    the machine has where the system does not say what is free."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
+    if not MEMINFO.is_file():
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     fields = dict(line.split(":") for line in MEMINFO.read_text(encoding="ascii").splitlines())
     free = int(fields["MemAvailable"].split()[0]) * 1024
     limit, used = CGROUP / "memory.max", CGROUP / "memory.current"

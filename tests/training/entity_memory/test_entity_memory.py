@@ -209,6 +209,8 @@ def test_the_containers_limit_counts_where_it_is_lower(tmp_path, monkeypatch):
     assert room.free_bytes(CPU) > whole / 2
     (tmp_path / "memory.max").write_text("5000\n")
     assert room.free_bytes(CPU) == 4000
+    monkeypatch.setattr(room, "MEMINFO", tmp_path / "missing")
+    assert room.free_bytes(CPU) > whole
 
 
 def test_the_shared_file_has_no_name_once_it_is_open(tmp_path):
