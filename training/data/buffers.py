@@ -62,6 +62,8 @@ class RowBuffers:
         buffer = self._buffers.get(key)
         if buffer is None or len(buffer) < end:
             grown = np.empty(max(end * 5 // 4, int(len(values) * share * 1.1)), dtype=values.dtype)
+            # Written to at once, so that the process is as large from the start as it will be.
+            grown[begin:] = 0
             if buffer is not None:
                 grown[:begin] = buffer[:begin]
             buffer = self._buffers[key] = grown
@@ -78,9 +80,9 @@ class Aside:
         self._places: dict[int, tuple[int, int, int]] = {}
         """(place in the buffers, first row, rows) of each row group."""
 
-    def clear(self) -> None:
-        """Forget the rows, keep the memory."""
-        self._rows.clear(0)
+    def clear(self, most: int) -> None:
+        """Forget the rows, keep the memory; at most about so many rows come next."""
+        self._rows.clear(most)
         self._places = {}
 
     def put(self, group: int, first: int, rows: Columns) -> None:

@@ -58,8 +58,8 @@ class Loader:
         self._streams = self._open(rank)
 
     def __getstate__(self) -> dict[str, Any]:
-        # For the workers, which read with streams of their own.
-        return {**self.__dict__, "_streams": {}}
+        # For the workers, which read with streams of their own and agree with nobody.
+        return {**self.__dict__, "_streams": {}, "_quarantine": Quarantine(self._settings.on_corrupt)}
 
     @property
     def epoch_steps(self) -> float:
@@ -91,7 +91,7 @@ class Loader:
             "step": step,
             "batch": self.mix.batch,
             "streams": {name: self._stream_state(name, step) for name in self.plans},
-            "left_out": self._quarantine.groups,
+            "left_out": {name: list(groups) for name, groups in self._quarantine.groups.items()},
         }
 
     def resume(self, state: dict[str, Any]) -> int:
@@ -137,10 +137,12 @@ class Loader:
 
     def _require_rows_for_all(self) -> None:
         name, world = next(iter(self.plans)), self._rank.world
+        if world == 1:
+            return
         plan, share = self.plans[name], self.mix.weights[name] / sum(self.mix.weights.values())
         count = int(self.mix.batch * share)
         least = min(int(np.diff(plan.cuts(start, start + count, world)).min()) for start in range(plan.lanes))
-        if world > 1 and not least:
+        if not least:
             raise UsageError(
                 f"A batch of {count} rows of {name} can't be shared by {world} ranks: at some steps one would have "
                 "none. Take a larger train.batch_size, fewer ranks, or fewer data.lanes."

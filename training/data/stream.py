@@ -180,7 +180,7 @@ class Stream:
         np.maximum.at(end, group, row + 1)
         needed, begin, damaged = np.flatnonzero(end).tolist(), np.zeros_like(sizes), {}
         self._buffers.clear(int((end - first)[needed].sum()))
-        self._after.clear()
+        self._after.clear(len(self._lanes) * int(sizes.max()))
 
         def put(number: int, rows: Columns) -> None:
             count = int(end[number] - first[number])
