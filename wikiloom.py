@@ -103,13 +103,23 @@ def parse(kind: type[Any], command: str, arguments: Sequence[str], *, passing_on
             raise
         # tyro draws a box around its message; one line of it is the message.
         words = " ".join(re.sub(r"[│╭╮╰╯─┌┐└┘]", " ", said.getvalue()).split())
-        words = re.sub(r"-{9,} ?|For full helptext, run.*", "", words)
-        words = re.sub(
-            r"^(Parsing error|Invalid choice|Required options|Unrecognized options|Missing required options)\s*",
-            "",
-            words,
-        )
-        raise UsageError(f"{words[:300].rstrip()} See wikiloom {command} --help.") from None
+        raise UsageError(f"{_plain(words)[:300].rstrip()} See wikiloom {command} --help.") from None
+
+
+def _plain(words: str) -> str:
+    """tyro's message without what repeats the help; of a wrong choice the known ones in order, and the nearest."""
+    words = re.sub(r"-{9,} ?|(Argument helptext:|For full helptext,).*", "", words).rstrip()
+    words = re.sub(
+        r"^(Parsing error|Invalid choice|Required options|Unrecognized options|Missing required options"
+        r"|Missing argument|Value error Error parsing)\s*",
+        "",
+        words,
+    )
+    found = re.search(r"invalid choice '(.*)' for argument '(.*)'\. Expected one of \((.*)\)", words)
+    if not found:
+        return words
+    known = sorted(set(re.findall(r"'([^']*)'", found[3])) - {"None"})
+    return f"{found[2]} {found[1]}: expected {', '.join(known)}.{nearest(found[1], known)}"
 
 
 def usage() -> str:
