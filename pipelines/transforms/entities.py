@@ -1,6 +1,7 @@
 """The entities and relations tables: what Wikidata says of each, the lead of its article, and its counts."""
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines import sinks
-from pipelines.records import read_record_batches, read_records, write_json, write_records
+from pipelines.records import BATCH_ROWS, read_record_batches, read_records, write_json, write_records
 from pipelines.transforms.align import INSTANCE_OF
 from pipelines.transforms.facts import winners
 from pipelines.transforms.graph import Graph
@@ -89,7 +90,7 @@ def record_range(job: RecordJob) -> None:
         rows = pa.Table.from_batches([batch]).filter(pa.array(kept)).to_pylist()
         records = [_record(row, index) for row, index in zip(rows, order[places[kept]].tolist(), strict=True)]
         tables.append(pa.Table.from_pylist(records, schema=RECORD))
-    table = pa.concat_tables(tables).sort_by("entity_index")
+    table = pa.concat_tables(tables).sort_by("entity_index").combine_chunks()
     write_records(job.folder / "records.arrow", table)
     write_json(job.marker, {})
 
@@ -99,10 +100,16 @@ def write_entity_shard(job: EntityShardJob) -> None:
     graph = Graph.load(job.graph)
     known: list[dict] = [{} for _ in range(job.end - job.start)]
     for path in job.records:
-        for batch in read_record_batches(path):
-            indices = batch["entity_index"].to_numpy()
-            start, end = np.searchsorted(indices, [job.start, job.end])
-            for row in batch.slice(start, end - start).to_pylist():
+        # Every shard looks into every file: all but the index of a record is read only where it is the shard's.
+        indices = read_records(path, ["entity_index"])["entity_index"].to_numpy()
+        start, end = np.searchsorted(indices, [job.start, job.end]).tolist()
+        first, behind = start // BATCH_ROWS, -(-end // BATCH_ROWS)
+        for number, batch in enumerate(
+            itertools.islice(read_record_batches(path, first=first), behind - first), start=first
+        ):
+            begin = number * BATCH_ROWS
+            own = batch.slice(max(start - begin, 0), min(end - begin, BATCH_ROWS) - max(start - begin, 0))
+            for row in own.to_pylist():
                 _merge(known[row["entity_index"] - job.start], row)
     counts = _counts(graph, np.load(job.out / "graph_count.npy", mmap_mode="r"), job.start, job.end)
     names = [f"Q{item}" for item in graph.items[job.start : job.end].tolist()]
