@@ -25,21 +25,23 @@ from schemas.tables import TABLES
 from wikiloom import __version__
 
 READS = {
-    "align": ("wikidata", "wikipedia"),
-    "graph": ("align",),
-    "wk_graphs": ("graph",),
+    "titles": ("wikidata", "wikipedia"),
+    "align": ("titles",),
+    "graph": ("titles",),
+    "wk_graphs": ("align", "graph"),
 }
-"""Stage -> the stages whose keys it holds; through them those that these hold."""
+"""Stage -> the stages whose keys it holds; through them those that these hold. "titles" is what the graph reads of
+align: all but the mentions that pages get beside their links."""
 
 TABLE_READS = {
     "entities": "wk_graphs",
     "relations": "wk_graphs",
     "triples": "graph",
     "pages": "align",
-    "redirects": "align",
+    "redirects": "titles",
     "anchors": "graph",
     "wk_graphs": "wk_graphs",
-    "rejects": "align",
+    "rejects": "titles",
 }
 """Table -> the last stage that it is made from."""
 
@@ -108,7 +110,8 @@ def stage_keys(names: Mapping[str, Sequence[str]], config: Build, digests: Mappi
     spacy = importlib.metadata.version("spacy") if rules.graphs.sentences == "spacy" else None
     lists = _digests([*redirect_files(config), config.page_props], digests)
     told: dict[str, list[Any]] = {
-        "align": [dataclasses.asdict(rules.align), dataclasses.asdict(rules.mentions), lists],
+        "titles": [dataclasses.asdict(rules.align), lists],
+        "align": [dataclasses.asdict(rules.mentions)],
         "graph": [dataclasses.asdict(rules.split), _digests([config.exclude_triples], digests)],
         "wk_graphs": [dataclasses.asdict(rules.graphs), spacy],
     }
