@@ -35,8 +35,8 @@ RUN_BATCH_ROWS = 500
 """Rows of a run that are read at once."""
 DIGEST_BYTES = 8 * 2**20
 """Rows of a Parquet file that are read at once for the digest, about."""
-SAMPLED_STRETCHES = 16
-"""Stretches of RUN_BATCH_ROWS of a shard that are looked at for the size of its rows, at most."""
+ROW_BYTES = b"row_bytes"
+"""Where a run's schema says what a row of it takes in memory on average."""
 MERGE_ROWS = 1 << 16
 """Rows of a shard that are merged at once, at most."""
 
@@ -89,6 +89,7 @@ class RunWriter:
         if self._waiting:
             rows = pa.concat_tables(self._waiting).combine_chunks()
             rows = _in_order(rows, np.lexsort((rows["_key"].to_numpy(), rows["_split"].to_numpy())))
+            rows = rows.replace_schema_metadata({ROW_BYTES: str(rows.nbytes // max(rows.num_rows, 1))})
             path = self._folder / f"{self._table.name}-{self._runs:03d}.arrow"
             with whole_file(path) as temporary, pa.ipc.new_file(str(temporary), rows.schema, options=LZ4) as writer:
                 writer.write_table(rows, max_chunksize=RUN_BATCH_ROWS)
@@ -306,19 +307,16 @@ def merge(table: Table, job: ShardJob) -> Iterator[pa.Table]:
 
 
 def _row_bytes(job: ShardJob) -> int:
-    """What a row takes in memory, judged by stretches that are spread over the slices: the first may be stubs."""
-    sizes = np.array([end - start for _, start, end in job.slices], np.int64)
-    edges = np.cumsum(sizes)
-    places = np.unique(np.linspace(0, max(int(sizes.sum()) - 1, 0), SAMPLED_STRETCHES).astype(np.int64))
-    rows = taken = 0
-    for place, number in zip(places.tolist(), np.searchsorted(edges, places, side="right").tolist(), strict=True):
-        if number == len(job.slices):
-            break  # there is no row at all
-        path, _, end = job.slices[number]
-        first = end - int(edges[number]) + place
-        stretch = _read_slice(path, first, min(end, first + RUN_BATCH_ROWS))
-        rows, taken = rows + stretch.num_rows, taken + stretch.nbytes
+    """What a row takes in memory, by the means of the runs that the shard's rows are from."""
+    rows = sum(end - start for _, start, end in job.slices)
+    taken = sum((end - start) * _mean_bytes(path) for path, start, end in job.slices)
     return max(1, taken // max(rows, 1))
+
+
+def _mean_bytes(path: str) -> int:
+    """Of a run, as its writer said."""
+    with pa.OSFile(path) as source:
+        return int(pa.ipc.open_file(source).schema.metadata[ROW_BYTES])
 
 
 def _in_order(rows: pa.Table, order: npt.NDArray[np.int64]) -> pa.Table:
