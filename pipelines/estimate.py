@@ -32,14 +32,14 @@ class Rates:
     Measured by benchmarks/build.py (results/build.json) and benchmarks/scale.py (docs/scale.md).
     """
 
-    wikipedia_ms: float = 78.2
+    wikipedia_ms: float = 67.5
     """From plain XML; how fast a piece is read here, beside this, is how fast the others will be."""
-    align_ms: float = 7.8
-    wk_graphs_ms: float = 21.0
-    tables_ms: float = 8.3
-    align_kb: float = 383.0
-    wk_graphs_kb: float = 149.0
-    dataset_kb: float = 276.0
+    align_ms: float = 7.7
+    wk_graphs_ms: float = 19.1
+    tables_ms: float = 7.5
+    align_kb: float = 637.0
+    wk_graphs_kb: float = 232.0
+    dataset_kb: float = 266.0
     entity_bytes: float = 56.0
     """A row of entities in the dataset, and once more in the work folder; this and the next two are those of
     a piece of Wikidata with --keep all: 24,258 items, 64,167 triples."""
@@ -56,7 +56,7 @@ class Rates:
     title_bytes: float = 215.0
     item_bytes: float = 24.0
     triple_bytes: float = 130.0
-    worker_mb: float = 480.0
+    worker_mb: float = 576.0
     """A process with its code, on ranges of 64 MB."""
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.records import LZ4, read_record_batches, read_records, whole_file, write_json
+from pipelines.records import read_record_batches, read_records, whole_file, write_json
 from schemas.digest import TableDigest
 from schemas.manifest import Shard, TableEntry
 from schemas.table import Table
@@ -91,7 +91,7 @@ class RunWriter:
             rows = _in_order(rows, np.lexsort((rows["_key"].to_numpy(), rows["_split"].to_numpy())))
             rows = rows.replace_schema_metadata({ROW_BYTES: str(rows.nbytes // max(rows.num_rows, 1))})
             path = self._folder / f"{self._table.name}-{self._runs:03d}.arrow"
-            with whole_file(path) as temporary, pa.ipc.new_file(str(temporary), rows.schema, options=LZ4) as writer:
+            with whole_file(path) as temporary, pa.ipc.new_file(str(temporary), rows.schema) as writer:
                 writer.write_table(rows, max_chunksize=RUN_BATCH_ROWS)
             self._waiting, self._bytes, self._runs = [], 0, self._runs + 1
 
