@@ -23,10 +23,24 @@ class Elements(NamedTuple):
         return self.fields[name].to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def values(rows: pa.Table, name: str) -> pa.Array:
+def whole(column: pa.ChunkedArray) -> pa.Array:
     """A column in one piece."""
-    column = rows[name].combine_chunks()
-    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+    combined = column.combine_chunks()
+    return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
+
+
+def values(rows: pa.Table, name: str) -> pa.Array:
+    """A column of a table in one piece."""
+    return whole(rows[name])
+
+
+def repeats(columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+    """Whether a row is like the one before it in all of the columns, shape (rows,) each."""
+    same = np.ones(len(columns[0]), bool)
+    same[:1] = False
+    for column in columns:
+        same[1:] &= column[1:] == column[:-1]
+    return same
 
 
 def numbers(rows: pa.Table, name: str, null: int = 0) -> I64:

@@ -172,12 +172,15 @@ def collect_counts(builder: "Builder") -> tuple[dict[str, dict], dict[str, dict[
 
 
 @contextlib.contextmanager
-def measured(path: Path, key: str) -> Iterator[None]:
-    """Write the key of what runs inside, its CPU seconds (children included) and the peak memory, when it is done."""
-    before = _cpu_seconds()
+def measured(path: Path, key: str, since: float | None = None) -> Iterator[None]:
+    """Write the key of what runs inside, its CPU seconds (children included) and the peak memory, when it is done.
+
+    With `since`, what cpu_seconds said before, it is the CPU seconds from then on.
+    """
+    before = cpu_seconds() if since is None else since
     yield
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    seconds = round(_cpu_seconds() - before, 2)
+    seconds = round(cpu_seconds() - before, 2)
     write_json(path, {"key": key, "cpu_seconds": seconds, "peak_memory_mb": peak // 1024})
 
 
@@ -253,7 +256,8 @@ def graph_notes(manifest: Manifest) -> Iterator[str]:
         yield f"no inductive split: {graph['inductive_split']['refused']}{advice}"
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
+    """Of this process and its children so far."""
     return sum(
         usage.ru_utime + usage.ru_stime
         for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

@@ -1,7 +1,6 @@
 """What a build reads: the ranges of its dumps, the wiki's siteinfo, the lists beside the dumps."""
 
 import dataclasses
-import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,11 +10,10 @@ import numpy as np
 
 from pipelines import sinks
 from pipelines.config import Build
-from pipelines.sources.lists import read_page_props, read_redirect_lines, read_text_lines
+from pipelines.sources.lists import read_fact_lines, read_page_props, read_redirect_lines
 from pipelines.sources.multistream import pair_indexes, plan_dump
 from pipelines.sources.ranges import Range, plan_ranges
 from pipelines.sources.sql import table_name
-from pipelines.sources.wikidata import is_item_id, is_property_id
 from pipelines.sources.wikipedia import read_siteinfo
 from pipelines.transforms.facts import Statements
 from pipelines.transforms.title_lists import TitleLists, read_page_items, titles_from_lines, titles_from_tables
@@ -24,7 +22,6 @@ from pipelines.wikitext.template_tables import parse_table
 from schemas.errors import DataError, UsageError
 
 _MAX_TABLE = 1 << 20
-TRIPLE = re.compile(r"(Q[0-9]+)[\t ]+(P[0-9]+)[\t ]+(Q[0-9]+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,19 +144,6 @@ def read_title_lists(config: Build, site: Site) -> TitleLists:
 
 def read_excluded(path: Path | None) -> Statements:
     """The facts of --exclude-triples."""
-    rows = []
-    lost: Counter[str] = Counter()
-    listed = path is not None and path.stat().st_size > 0
-    for number, line in enumerate(read_text_lines(str(path), lost) if listed else (), start=1):
-        if not line.strip():
-            continue
-        match = TRIPLE.fullmatch(line.strip())
-        if match is None or not (is_item_id(match[1]) and is_property_id(match[2]) and is_item_id(match[3])):
-            raise DataError(
-                f"{path}, line {number}: expected head TAB relation TAB tail (Q42 P31 Q5), found {line!r:.80}."
-            )
-        rows.append(tuple(int(name[1:]) for name in match.groups()))
-    if lost:
-        raise DataError(f"{path}: cut or damaged, so facts that must stay out would be left in. Fetch it again.")
-    columns = np.array(rows, np.int64).reshape(-1, 3)
-    return Statements(columns[:, 0], columns[:, 1], columns[:, 2])
+    facts = read_fact_lines(path, of_wikidata=True) if path else ()
+    rows = np.array([[int(name[1:]) for name in fact] for fact in facts], np.int64).reshape(-1, 3)
+    return Statements(rows[:, 0], rows[:, 1], rows[:, 2])

@@ -1,7 +1,6 @@
 """Triples by name -> the graph by index, with its splits. One process, numpy on columns."""
 
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipelines.columns import repeats
 from pipelines.facts import Facts
 from pipelines.importing.config import Import
 from pipelines.importing.source import FACTS, NAME, PARTS, Source
@@ -69,12 +69,9 @@ def import_graph(source: Source, config: Import, excluded: Sequence[tuple[str, s
     `config.split` is set. Raises UsageError where it is not possible, DataError where there is no inductive split.
     """
     (entities, relations), triples, published = _by_index(source)
-    taken, tally, drops = len(triples), Tally(), Counter[str]()
-    found = find_facts(listed_facts(excluded, entities, relations), triples.facts)
-    tally.excluded.update(listed=len(set(excluded)), found=len(np.unique(found[found >= 0])))
-    tally.excluded["removed"] = drops["excluded"] = int((found >= 0).sum())
-    if drops["excluded"]:
-        triples = triples.where(found < 0)
+    taken, tally = len(triples), Tally()
+    drops = tally.drops
+    triples = leave_out(excluded, triples, entities, relations, tally)
     if config.split != "official":
         once = _first_of_each(triples)
         drops["duplicate_triple"] = len(triples) - len(once)
@@ -139,7 +136,17 @@ def _vocabulary(columns: Sequence[pa.ChunkedArray], listed: Sequence[pa.Array]) 
     return Names(sorted_names), [place[own] for own in np.split(codes, ends)[: len(columns)]]
 
 
-def listed_facts(excluded: Sequence[tuple[str, str, str]], entities: Names, relations: Names) -> Facts:
+def leave_out(
+    excluded: Sequence[tuple[str, str, str]], triples: Triples, entities: Names, relations: Names, tally: Tally
+) -> Triples:
+    """The triples without the listed facts, which are counted."""
+    found = find_facts(_listed_facts(excluded, entities, relations), triples.facts)
+    tally.excluded.update(listed=len(set(excluded)), found=len(np.unique(found[found >= 0])))
+    tally.excluded["removed"] = tally.drops["excluded"] = int((found >= 0).sum())
+    return triples.where(found < 0) if tally.drops["excluded"] else triples
+
+
+def _listed_facts(excluded: Sequence[tuple[str, str, str]], entities: Names, relations: Names) -> Facts:
     """The facts to leave out that have names of ours."""
     columns = [pa.array([row[i] for row in sorted(set(excluded))], pa.string()) for i in range(3)]
     indices = [names.index(own) for names, own in zip((entities, relations, entities), columns, strict=True)]
@@ -159,11 +166,7 @@ def _first_of_each(triples: Triples) -> I64:
     group = np.where(triples.parts < FIRST_NEGATIVE, 0, triples.parts)
     columns = (group, *columns_of(triples.facts))
     order = np.lexsort((triples.parts, *columns[::-1]))
-    new = np.zeros(len(order), bool)
-    new[:1] = True
-    for column in columns:
-        new[1:] |= column[order][1:] != column[order][:-1]
-    return order[new]
+    return order[~repeats([column[order] for column in columns])]
 
 
 def _rules(config: Import) -> SplitRules:
@@ -209,16 +212,12 @@ def _stable(facts: Statements, entities: Names, relations: Names) -> Statements:
 def _repeats(graph: Graph, negatives: Triples) -> dict[str, dict[str, int]]:
     """What published splits hold and one of our own never would; it stays, for results on them count it."""
     columns = (graph.heads, graph.relations, graph.tails)
-    same = np.ones(max(len(graph.heads) - 1, 0), bool)
-    for column in columns:
-        same &= column[1:] == column[:-1]
-    several = np.flatnonzero(np.append(same, False) | np.append(False, same)) if len(same) else np.empty(0, np.int64)
+    same = repeats(columns)
+    several = np.flatnonzero(same | np.append(same, False)[1:])
     # Few facts stand there twice, so only they are sorted by split.
     rows = several[np.lexsort((graph.codes[several], *(column[several] for column in columns[::-1])))]
-    again = np.ones(max(len(rows) - 1, 0), bool)
-    for column in columns:
-        again &= column[rows][1:] == column[rows][:-1]
-    other_split = again & (np.diff(graph.codes[rows]) != 0)
+    again = repeats([column[rows] for column in columns])
+    other_split = again & ~repeats([graph.codes[rows]])
     true = np.empty(0, bool)
     if len(negatives):
         true = find_facts(Facts(*(column.astype(np.int32) for column in columns)), negatives.facts) >= 0

@@ -37,21 +37,22 @@ def import_dataset(config: Import) -> Manifest:
     _require_no_other(config)
     if config.download:
         download(config.format, config.from_)
+    started = finish.cpu_seconds()
     files = Published(config.from_)
+    source = add_options(reader(config.format)(config.format, files), config)
+    _require_triples(source)
+    config = resolve_split(source, config)
+    made = import_graph(source, config, read_excluded(config, source.ledger))
+    # By now they are in `made`; of Wikidata5M they are half a gigabyte.
+    source = dataclasses.replace(source, facts=FACTS.empty_table(), inductive=None)
     work = config.out.absolute() / ".build"
-    with finish.measured(work / "import.json", ""):
-        source = add_options(reader(config.format)(config.format, files), config)
-        _require_triples(source)
-        config = resolve_split(source, config)
-        made = import_graph(source, config, read_excluded(config, source.ledger))
-        # By now they are in `made`; of Wikidata5M they are half a gigabyte.
-        source = dataclasses.replace(source, facts=FACTS.empty_table(), inductive=None)
-        with locked(work):
+    with locked(work):
+        with finish.measured(work / "import.json", "", since=started):
             entries = _write_tables(source, made, config.out, work)
-    rest = _describe(config, source, made)
-    rest["stages"]["import"] = finish.cost(work / "import.json")
-    manifest = finish.publish(config.out, entries, rest)
-    shutil.rmtree(work)
+        rest = _describe(config, source, made)
+        rest["stages"]["import"] = finish.cost(work / "import.json")
+        manifest = finish.publish(config.out, entries, rest)
+        shutil.rmtree(work)
     finish.print_summary(config.out, manifest)
     return manifest
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import sinks
+from pipelines.columns import whole
 from pipelines.importing.source import VALUES, Texts, Told
 from pipelines.names import Names
 from schemas.table import Table, column
@@ -29,17 +30,18 @@ class Values:
 
     def __init__(self, told: Sequence[Told], names: Names, place: I64) -> None:
         """`place`, shape (names,), is the index of each name."""
-        self._columns: dict[str, list[tuple[I64, pa.ChunkedArray]]] = {}
+        self._columns: dict[str, list[tuple[I64, pa.Array]]] = {}
         for file in told:
             rows = np.full(len(place), -1, np.int64)
-            found = names.index(_whole(file.ids))
+            found = names.index(whole(file.ids))
             lines = np.ones(len(found), np.int64) if file.lines is None else file.lines
             file.count.drops["not_in_graph"] += int(lines[found < 0].sum())
             inside = np.flatnonzero(found >= 0)
-            chosen = _one_each(found[inside], file.values, inside)
+            values = whole(file.values)
+            chosen = _one_each(found[inside], values, inside)
             file.count.drops["duplicate_id"] += len(inside) - len(chosen)
             rows[place[found[chosen]]] = chosen
-            self._columns.setdefault(file.name, []).append((rows, file.values))
+            self._columns.setdefault(file.name, []).append((rows, values))
 
     def column(self, name: str, start: int, end: int) -> pa.Array:
         """What is said of the indices [start, end); null (for lists, empty) where nothing is."""
@@ -47,21 +49,22 @@ class Values:
         values = pa.nulls(end - start, kind)
         for rows, told in self._columns.get(name, ()):
             own = rows[start:end]
-            taken = _whole(told.take(pa.array(np.maximum(own, 0), mask=own < 0))) if len(told) else values
+            taken = told.take(pa.array(np.maximum(own, 0), mask=own < 0)) if len(told) else values
             values = pc.if_else(values.is_valid(), values, taken.cast(kind))
         if pa.types.is_list(kind):
             return pc.if_else(values.is_valid(), values, pa.scalar([], kind))
         return pc.if_else(pc.equal(values, ""), pa.scalar(None, kind), values)
 
 
-def _one_each(indices: I64, values: pa.ChunkedArray, rows: I64) -> I64:
-    """Of `rows`, with these indices, one for each index: the one whose value is the largest in UTF-8."""
+def _one_each(indices: I64, values: pa.Array, rows: I64) -> I64:
+    """Of `rows`, with these indices, one for each index: the one whose value is the largest in UTF-8, or is one."""
     order = np.argsort(indices, kind="stable")
     same = indices[order][1:] == indices[order][:-1]
     several = np.append(same, False) | np.append(False, same) if len(order) else np.zeros(0, bool)
     best: dict[int, tuple[bytes, int]] = {}
     for place in order[several].tolist():
-        key = repr(values[int(rows[place])].as_py()).encode()
+        value = values[int(rows[place])].as_py() or ""
+        key = (value if isinstance(value, str) else "\0".join(value)).encode()
         best[int(indices[place])] = max(best.get(int(indices[place]), (b"", -1)), (key, int(rows[place])))
     return np.sort(np.concatenate([rows[order[~several]], np.array([row for _, row in best.values()], np.int64)]))
 
@@ -109,14 +112,8 @@ class SortedTexts:
         indices = self._waiting["entity_index"].to_numpy()
         own = self._waiting.slice(0, int(np.searchsorted(indices, end)))
         self._waiting = self._waiting.slice(len(own))
-        indices, texts = indices[: len(own)] - start, _whole(own["text"])
+        indices, texts = indices[: len(own)] - start, whole(own["text"])
         rows = np.full(end - start, -1, np.int64)
-        chosen = _one_each(indices, own["text"], np.arange(len(indices)))
+        chosen = _one_each(indices, texts, np.arange(len(indices)))
         rows[indices[chosen]] = chosen
         return texts.take(pa.array(np.maximum(rows, 0), mask=rows < 0))
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    """One array; a column of no chunks is an empty one."""
-    whole = column.combine_chunks()
-    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole

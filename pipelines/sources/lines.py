@@ -1,6 +1,6 @@
 """Lines of a range: each belongs to the range in which the newline before it lies."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pipelines.sources.ranges import Range, Truncated, read_blocks, read_following
@@ -40,6 +40,14 @@ def read_lines(range: Range, max_bytes: int) -> Iterator[Line | Lost]:
         yield from splitter.feed(block if newline < 0 else block[: newline + 1])
         if newline >= 0:
             return
+    yield from splitter.end()
+
+
+def split_lines(blocks: Iterable[bytes], max_bytes: int) -> Iterator[Line | Lost]:
+    """The lines of a whole file, whose bytes are `blocks`."""
+    splitter = _Splitter(max_bytes, is_partial=False)
+    for block in blocks:
+        yield from splitter.feed(block)
     yield from splitter.end()
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pipelines.sources.lines import Lost, read_lines
 from pipelines.sources.ranges import Range, read_head
 from pipelines.sources.sql import integer, read_rows, text
+from pipelines.sources.wikidata import is_item_id, is_property_id
 from schemas.errors import DataError
 
 MAX_LINE = 1 << 20
@@ -63,22 +64,30 @@ def read_text_lines(path: str, drops: Counter[str]) -> Iterator[str]:
         yield decoded if number else decoded.removeprefix("\ufeff")
 
 
-def read_fact_lines(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Facts from lines "head TAB relation TAB tail" (or with spaces, where there is no tab), plain or compressed."""
+def read_fact_lines(path: Path, *, of_wikidata: bool = False) -> Iterator[tuple[str, str, str]]:
+    """Facts from lines "head TAB relation TAB tail" (or with spaces, where there is no tab), plain or compressed.
+
+    DataError where a fact may be missed: a file that is cut or damaged, no UTF-8, or, `of_wikidata`, names no items.
+    """
     if not path.is_file():
         raise DataError(f"{path} is {'a folder' if path.is_dir() else 'missing'}, expected a file of facts.")
     if not path.stat().st_size:
         return
+    expected = "head TAB relation TAB tail" + (" (Q42 P31 Q5)" if of_wikidata else "")
     lost: Counter[str] = Counter()
     for number, line in enumerate(read_text_lines(str(path), lost), start=1):
         fields = tuple(line.strip().split("\t") if "\t" in line else line.split())
         if fields in ((), ("",)):
             continue
-        if len(fields) != 3 or not all(fields):
-            raise DataError(f"{path}, line {number}: expected head TAB relation TAB tail, found {line!r:.80}.")
+        if len(fields) != 3 or not all(fields) or "\ufffd" in line or (of_wikidata and not _is_statement(*fields)):
+            raise DataError(f"{path}, line {number}: expected {expected} in UTF-8, found {line!r:.80}.")
         yield fields
     if lost:
         raise DataError(f"{path}: cut or damaged, so facts of it would be missed. Fetch it again.")
+
+
+def _is_statement(head: str, relation: str, tail: str) -> bool:
+    return is_item_id(head) and is_property_id(relation) and is_item_id(tail)
 
 
 def read_page_table(path: str, drops: Counter[str]) -> Iterator[PageRow]:

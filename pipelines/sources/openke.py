@@ -1,5 +1,6 @@
 """OpenKE's files: names beside numbers, and triples of these numbers, each file behind a line with its count."""
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -58,7 +59,8 @@ def _counted(file: File, count: Count, expected: str, *, columns: int) -> Iterat
 
 def _size(rows: Rows, expected: str) -> int:
     first = rows.column(0)[0].as_py()
-    rows.refuse(np.arange(len(rows.counts)) == (0 if not first.isdecimal() or rows.counts[0] != 1 else -1), "a count")
+    is_count = rows.counts[0] == 1 and re.fullmatch("[0-9]{1,9}", first) is not None
+    rows.refuse(np.arange(len(rows.counts)) == (-1 if is_count else 0), "a count")
     return int(first)
 
 

@@ -5,6 +5,7 @@ Archive members are streamed, never extracted; an archive that names a file outs
 
 import contextlib
 import dataclasses
+import lzma
 import os
 import tarfile
 import zipfile
@@ -20,8 +21,8 @@ BLOCK = 4 << 20
 """Bytes read of an archive's member at a time."""
 _COMPRESSED = ("", ".gz", ".bz2", ".zst")
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2")
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)
-"""What the standard library raises for an archive that is cut, damaged, locked or of an unknown method."""
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, UnicodeDecodeError, EOFError, OSError)
+"""What the standard library raises for an archive that is cut or damaged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Published:
 
     def all(self) -> list[File]:
         """Every file of the folder, by name."""
-        return [file for _, files in sorted(self._found.items()) for file in files if file.path.is_file()]
+        return [file for _, files in sorted(self._found.items()) for file in files]
 
     def _in_archives(self, name: str) -> list[File]:
         if self._archives is None:
@@ -125,7 +126,7 @@ def _members(archive: Path) -> list[File]:
         pure = PurePosixPath(name.replace("\\", "/"))
         if pure.is_absolute() or ".." in pure.parts:
             raise DataError(f"{archive}: its member {name!r} lies outside of the archive. Fetch it from its publisher.")
-    return [File(_bare(PurePosixPath(name).name), archive, name) for name in names]
+    return [File(PurePosixPath(name).name, archive, name) for name in names]
 
 
 @contextlib.contextmanager
@@ -135,9 +136,9 @@ def _open_member(archive: Path, member: str) -> Iterator[BinaryIO]:
             yield file  # type: ignore[misc]
         return
     with tarfile.open(archive) as whole:
-        file = whole.extractfile(member)
-        assert file is not None, "only members that are files are listed"
-        yield file  # type: ignore[misc]
+        # By getmember the whole archive would be read for its index, and then again.
+        own = next(info for info in whole if info.name == member and info.isfile())
+        yield whole.extractfile(own)  # type: ignore[misc]
 
 
 @contextlib.contextmanager
@@ -146,6 +147,8 @@ def _damage(file: File) -> Iterator[None]:
         yield
     except _DAMAGE as error:
         raise DataError(f"{file}: cut or damaged ({error or type(error).__name__}). Fetch it again.") from error
+    except RuntimeError as error:  # zipfile's, for what is encrypted or of a method that it does not know
+        raise DataError(f"{file}: {error}. Unpack it, and give --from the folder.") from error
 
 
 def _bare(name: str) -> str:

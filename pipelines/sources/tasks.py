@@ -17,6 +17,7 @@ from msgspec.json import Decoder
 from pipelines.importing.options import told
 from pipelines.importing.source import Ledger, Source
 from pipelines.records import BATCH_ROWS
+from pipelines.sources.lines import Lost, split_lines
 from pipelines.sources.published import File, Published
 from pipelines.sources.tab_files import Count
 from schemas.errors import DataError
@@ -167,23 +168,15 @@ def read_json_lines(file: File, decoder: Decoder[_Record]) -> Iterator[tuple[int
 
 def read_lines(file: File) -> Iterator[tuple[int, str]]:
     """(line number from 1, line without its end) of a UTF-8 file, without empty lines."""
-    for number, line in enumerate(_lines(file), start=1):
+    for number, line in enumerate(split_lines(file.blocks(), MAX_LINE), start=1):
+        if isinstance(line, Lost):
+            raise DataError(f"{file}, line {number}: more than {MAX_LINE} bytes; expected one record a line.")
         try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r")
+            text = line.data.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r")
         except UnicodeDecodeError as error:
-            raise DataError(f"{file}, line {number}: expected UTF-8, found {line[:40]!r}. Convert it.") from error
+            raise DataError(f"{file}, line {number}: expected UTF-8, found {line.data[:40]!r}. Convert it.") from error
         if text.strip():
             yield number, text
-
-
-def _lines(file: File) -> Iterator[bytes]:
-    waiting = b""
-    for block in file.blocks():
-        *lines, waiting = (waiting + block).split(b"\n")
-        yield from lines
-        if len(waiting) > MAX_LINE:
-            raise DataError(f"{file}: a line of more than {MAX_LINE} bytes; expected one record a line.")
-    yield waiting
 
 
 def _decode(data: bytes, decoder: Decoder[_Record], where: str) -> _Record:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.columns import repeats
 from pipelines.records import read_record_batches, read_records
 from pipelines.transforms.align import flatten_statements
 from pipelines.transforms.titles import are_in
@@ -154,10 +155,7 @@ def _of_kept_items(batch: pa.RecordBatch, winning: Mask, kept: I64, facts: _Fact
 def _distinct(triples: Statements, tally: Tally) -> Statements:
     """Sorted by head, relation and tail, each once."""
     triples = triples.where(np.lexsort((triples.tails, triples.relations, triples.heads)))
-    same = np.ones(len(triples), bool)
-    for column in (triples.heads, triples.relations, triples.tails):
-        same[1:] &= column[1:] == column[:-1]
-    same[:1] = False
+    same = repeats([triples.heads, triples.relations, triples.tails])
     return _drop(triples, same, "duplicate_triple", tally)
 
 

@@ -113,9 +113,7 @@ class Weaver:
             stage["out"].update(counts["out"])
             drops.update(counts["drops"])
             lost.update(counts["link_entities"])
-        before, after = self.text.read("redirects")["entity"].null_count, self._redirects()["entity"].null_count
-        titles = {"entity_not_in_graph": after - before}
-        reasons = {"graph": made.drops, "wk_graphs": drops, "link_entities": lost, "redirect_entities": titles}
+        reasons = {"graph": made.drops, "wk_graphs": drops, "link_entities": lost, **self._lost()}
         by_name = {name: {reason: n for reason, n in sorted(own.items()) if n} for name, own in sorted(reasons.items())}
         names = {name for dataset in (self.text, *self.graphs) for name in licences(dataset.manifest)}
         wk_graphs = {"split_column": self.split_column, "texts": self.texts}
@@ -237,6 +235,16 @@ class Weaver:
             found.append(TextJob(self.texts, path, numbers, first, self.work / "neighbourhood", folder, self.rules))
             first += shard.rows
         return found
+
+    def _lost(self) -> dict[str, Counter[str]]:
+        """What redirects, and the mentions of examples beside pages, have lost: entities that no graph has."""
+        redirects = values(self.text.read("redirects", columns=["entity"]), "entity")
+        unknown = self.entities.names.index(redirects.drop_null()) < 0
+        mentions = Counter[str]()
+        if self.texts == "pages" and self.text.rows("examples"):
+            resolve(self.text.read("examples", columns=["mentions"]), "mentions", self.neighbourhood, mentions)
+        titles = Counter(entity_not_in_graph=int(unknown.sum()))
+        return {"redirect_entities": titles, "example_entities": mentions}
 
     def _redirects(self) -> pa.Table:
         rows = self.text.read("redirects")

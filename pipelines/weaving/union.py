@@ -9,14 +9,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.columns import repeats, whole
 from pipelines.facts import INDICES
 from pipelines.importing.graph import (
     FIRST_NEGATIVE,
     Imported,
     Triples,
     columns_of,
-    find_facts,
-    listed_facts,
+    leave_out,
     place_negatives,
 )
 from pipelines.importing.source import PARTS
@@ -29,7 +29,6 @@ from pipelines.transforms.split import DROPPED, TEST, TRAIN, VALID
 from schemas.dataset import Dataset
 
 I64 = npt.NDArray[np.int64]
-I32 = npt.NDArray[np.int32]
 I8 = npt.NDArray[np.int8]
 
 STRENGTH = np.array([0, 1, 2, 0, 1], np.int8)
@@ -48,9 +47,8 @@ class Vocabulary:
     @classmethod
     def of(cls, columns: Sequence[pa.ChunkedArray]) -> "Vocabulary":
         """From the column of ids of each dataset."""
-        whole = pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string())
-        encoded = whole.combine_chunks().dictionary_encode()
-        encoded = encoded if isinstance(encoded, pa.DictionaryArray) else encoded.combine_chunks()
+        chunks = pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string())
+        encoded = whole(chunks).dictionary_encode()
         order = name_order(encoded.dictionary)
         places = np.argsort(order)[encoded.indices.to_numpy()]
         ends = np.cumsum([len(column) for column in columns])
@@ -69,10 +67,7 @@ def unite(
     (entities, relations), tally = vocabularies, Tally()
     triples = _read_triples(datasets, entities, relations)
     taken = len(triples)
-    found = find_facts(listed_facts(excluded, entities.names, relations.names), triples.facts)
-    tally.excluded.update(listed=len(set(excluded)), found=len(np.unique(found[found >= 0])))
-    tally.excluded["removed"] = tally.drops["excluded"] = int((found >= 0).sum())
-    triples = _once(triples.where(found < 0), tally.drops)
+    triples = _once(leave_out(excluded, triples, entities.names, relations.names, tally), tally.drops)
     true = triples.parts < FIRST_NEGATIVE
     negatives, triples = triples.where(~true), triples.where(true)
     mentions = np.zeros(len(entities.names), np.int64)
@@ -112,10 +107,7 @@ def _once(triples: Triples, drops: Counter[str]) -> Triples:
     """Each triple in the strongest of its splits, sorted; true ones and given negatives apart."""
     columns = (triples.parts >= FIRST_NEGATIVE, *columns_of(triples.facts))
     order = np.lexsort((-STRENGTH[triples.parts], *columns[::-1]))
-    first = np.zeros(len(order), bool)
-    first[:1] = True
-    for column in columns:
-        first[1:] |= column[order][1:] != column[order][:-1]
+    first = ~repeats([column[order] for column in columns])
     parts = triples.parts[order]
     winning = parts[first][np.cumsum(first) - 1]
     drops["duplicate_triple"] = int((~first & (winning == parts)).sum())

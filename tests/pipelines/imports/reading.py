@@ -1,9 +1,8 @@
 """What a format's reader says of a folder, in a form that tests can compare."""
 
-import importlib
 from collections import Counter
 
-from pipelines.importing.config import FORMATS
+from pipelines.importing.config import reader
 from pipelines.sources.published import Published
 
 
@@ -11,7 +10,7 @@ class Read:
     """A folder as the reader of its format sees it."""
 
     def __init__(self, format, folder):
-        self.source = importlib.import_module(f"pipelines.sources.{FORMATS[format]}").read(format, Published(folder))
+        self.source = reader(format)(format, Published(folder))
         splits = {"train": 0, "valid": 1, "test": 2}
         rows = self.source.examples.to_pylist()
         self.rows = sorted(rows, key=lambda row: (splits[row["split"]], row["example_id"].encode()))

@@ -27,7 +27,12 @@ def real(request, real_data, tmp_path_factory):
 
 
 def figure(dataset, name):
-    """Rows of a table, or of a split of the triples."""
+    """Rows of a table, or of a split of the triples; a count of graph.repeats; texts of what is in no triple."""
+    repeats = dataset.manifest.rest["graph"]["repeats"]
+    if name in repeats:
+        return repeats[name]
+    if name == "texts of no triple":
+        return dataset.manifest.rest["drops"]["entity2text.txt"]["not_in_graph"]
     return dataset.rows(name) if name in ("entities", "relations") else dataset.rows("triples", name)
 
 
@@ -59,6 +64,10 @@ def test_every_line_of_every_file_is_accounted_for(real):
             assert stage["in"] == len(open_text(source, name)), name
         if "in" in stage:
             assert stage["in"] == sum(stage["out"].values()) + sum(drops.get(name, {}).values()), name
+    assert (
+        sum(stage.get("out", {}).get("triples", 0) for name, stage in stages.items() if name != "graph")
+        == (stages["graph"]["in"])
+    )
 
 
 def test_train_is_the_files_triples(real):

@@ -30,6 +30,10 @@ CODEX = {"train.txt": "Q1\tP1\tQ2\n", "valid.txt": "Q1\tP1\tQ1\n", "test.txt": "
 TSV = {"triples.tsv": "a\tr\tb\n"}
 
 
+ENTRY, MEMBER = b"PK\x01\x02", b"PK\x03\x04"
+"""How a .zip's list of members, and each member, begin: after 4 bytes more, and 2, come flags and method."""
+
+
 def zipped(members):
     """A .zip of these members."""
     whole = io.BytesIO()
@@ -37,6 +41,17 @@ def zipped(members):
         for name, content in members.items():
             archive.writestr(name, content)
     return whole.getvalue()
+
+
+def marked(archive, offset, value):
+    """A .zip whose members say so of themselves: two bytes at an offset behind the version that they need."""
+    data = bytearray(archive)
+    for mark, start in ((MEMBER, 6), (ENTRY, 8)):
+        place = archive.find(mark)
+        while place >= 0:
+            data[place + start + offset : place + start + offset + 2] = value.to_bytes(2, "little")
+            place = archive.find(mark, place + 1)
+    return bytes(data)
 
 
 def tarred(members):
@@ -104,6 +119,17 @@ CASES = {
         {"umls.zip": zipped({**GOOD, "train.tsv": MANY}).replace(b"\x5a", b"\x5b")},
         "umls.zip.*: cut or damaged",
     ),
+    "an encrypted zip": ("umls", {"umls.zip": marked(zipped(GOOD), 0, 1)}, "umls.zip.*encrypted.* Unpack it"),
+    "a method that nobody knows": (
+        "umls",
+        {"umls.zip": marked(zipped(GOOD), 2, 99)},
+        "umls.zip.*compression .* Unpack it",
+    ),
+    "a file compressed within an archive": (
+        "umls",
+        {"umls.zip": zipped({"train.tsv.gz": "x", "dev.tsv": "", "test.tsv": ""})},
+        "expected train.tsv or train.txt.* found none. Did you mean train.tsv.gz",
+    ),
     "a zip member outside": (
         "umls",
         {"umls.zip": zipped({**GOOD, "../train.tsv": "a\tr\tb\n"})},
@@ -118,6 +144,11 @@ CASES = {
         "fb13",
         {**IDS, "train2id.txt": "3\n0\t1\t0\n"},
         "train2id.txt: expected 3 in its first line, found 1 lines",
+    ),
+    "a count of many digits": (
+        "fb13",
+        {**IDS, "train2id.txt": "9" * 5_000 + "\n0\t1\t0\n"},
+        "train2id.txt, line 1: expected a count",
     ),
     "no count": ("fb13", {**IDS, "train2id.txt": "0\t1\t0\n"}, "train2id.txt, line 1: expected a count"),
     "an id that is not in the list": (

@@ -53,6 +53,14 @@ def test_every_part_of_a_file_is_accounted_for(real):
         assert stage["in"] == sum(stage["out"].values()) + sum(drops.get(name, {}).values()), name
 
 
+def test_what_files_gave_is_in_the_tables(real):
+    dataset, stages, drops = real[1], *(real[1].manifest.rest[name] for name in ("stages", "drops"))
+    read = [name for name, stage in stages.items() if "examples" in stage.get("out", {})]
+    assert sum(stages[name]["out"]["examples"] for name in read) == dataset.rows("examples")
+    rejected = dataset.rows("rejects") if "rejects" in dataset.manifest.tables else 0
+    assert sum(n for name in read for n in drops.get(name, {}).values()) == rejected
+
+
 def test_an_import_is_valid(real):
     assert list(validate(real[1].folder)) == []
 

@@ -17,7 +17,7 @@ ROWS = st.lists(
     min_size=1,
     max_size=25,
 )
-TOLD = st.lists(st.tuples(st.sampled_from([*NAMES, "alone"]), st.sampled_from(["one", "two", ""])), max_size=12)
+TOLD = st.lists(st.tuples(st.sampled_from([*NAMES, "alone"]), st.sampled_from(["one", "two's", ""])), max_size=12)
 FAMILY = [f"p{i} {relation} p{j}" for i in range(12) for j in range(12) for relation in ("knows", "likes") if i < j]
 
 
@@ -60,6 +60,15 @@ def test_counts_are_of_train_and_every_line_is_accounted_for(tmp_path_factory, r
         assert row["frequency"] == relations[row["relation"]]
     stage = made.manifest.rest["stages"]["graph"]
     assert stage["in"] == len(rows) == stage["out"]["triples"]
+
+
+def test_of_two_lines_the_one_that_says_something_wins_and_of_two_that_do_the_larger_in_utf8(tmp_path):
+    source = write(
+        tmp_path / "in",
+        {"triples.tsv": "a\tr\tb\n", "entities.tsv": "a\t\na\tAda\nb\tabc\nb\tzoo's\n", "relations.tsv": ""},
+    )
+    made = imported("tsv", source, tmp_path / "out")
+    assert {row["entity"]: row["label"] for row in made.read("entities").to_pylist()} == {"a": "Ada", "b": "zoo's"}
 
 
 def test_labels_descriptions_and_longer_texts(tmp_path):
@@ -161,9 +170,13 @@ def test_what_train_lacks_by_publication_or_fraction_is_no_fault_of_the_dataset(
 
 
 def test_a_new_split_without_a_fraction_still_has_to_cover_valid_and_test(tmp_path):
-    made = imported("tsv", write(tmp_path / "in", {"triples.tsv": lines(*FAMILY)}), tmp_path / "out", valid=3, test=3)
+    rows = [*CHAINS, "x r0 y test"]
+    source = write(tmp_path / "in", {"triples.tsv": lines(*rows)})
+    made = imported("tsv", source, tmp_path / "out", split="inductive", valid=2, test=2)
     manifest = json.loads((made.folder / "manifest.json").read_text())
-    assert manifest["graph"]["split"]["published"] is False
+    manifest["graph"]["split"]["published"] = False
+    (made.folder / "manifest.json").write_text(json.dumps(manifest))
+    assert any("that train has not" in problem for problem in validate(made.folder))
 
 
 def test_a_header_is_told_from_data(tmp_path):
