@@ -69,6 +69,10 @@ class Quarantine:
         self.groups: dict[str, list[int]] = {}
         """By stream."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        # For the worker processes: they leave out the same, and agree with nobody.
+        return {**self.__dict__, "_agree": alone}
+
     def grows(self, stream: str, count: int, found: Mapping[int, Damaged]) -> bool:
         """Add what any rank found damaged among the stream's `count` row groups; whether that was new to all.
 

@@ -58,8 +58,8 @@ class Loader:
         self._streams = self._open(rank)
 
     def __getstate__(self) -> dict[str, Any]:
-        # For the workers, which read with streams of their own and agree with nobody.
-        return {**self.__dict__, "_streams": {}, "_quarantine": Quarantine(self._settings.on_corrupt)}
+        # For the workers, which read with streams of their own.
+        return {**self.__dict__, "_streams": {}}
 
     @property
     def epoch_steps(self) -> float:

@@ -158,13 +158,16 @@ def test_what_one_rank_can_not_read_all_leave_out_and_the_order_stays_one(capsys
     assert [len(rows) for rows in shared] == [10] * 38
 
 
-def test_a_resumed_run_leaves_out_what_the_state_says():
-    settings = {"lanes": 4, "window": 30, "on_corrupt": "quarantine"}
-    first = loader({"s": numbered(*SIZES, bad=[3])}, {"s": 10}, **settings)
+@pytest.mark.parametrize(("policy", "workers"), [("quarantine", 0), ("fail", 0), ("fail", 2)])
+def test_a_resumed_run_leaves_out_what_the_state_says(policy, workers):
+    settings = {"lanes": 4, "window": 30}
+    first = loader({"s": numbered(*SIZES, bad=[3])}, {"s": 10}, on_corrupt="quarantine", **settings)
     whole = [told(first.take(step)) for step in range(38)]
-    again = loader({"s": numbered(*SIZES)}, {"s": 10}, **settings)  # mended in the meantime
+    mended = numbered(*SIZES)  # in the meantime
+    again = loader({"s": mended}, {"s": 10}, agree=lambda bad: bad, on_corrupt=policy, workers=workers, **settings)
     again.resume(first.state(20))
-    assert [told(again.take(step)) for step in range(20, 38)] == whole[20:]
+    with again.batches(20, 38, lambda _step, parts: told(parts)) as batches:
+        assert list(batches) == whole[20:]
     bad = set(range(120, 160))
     assert not any(number in bad for rows in whole for _, epoch, number, _ in rows if epoch)
 
