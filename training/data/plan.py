@@ -201,13 +201,3 @@ class Mix:
         period, counts = self._pattern
         whole, rest = np.divmod(steps * self.batch, period)
         return np.asarray(whole * counts[stream][-1] + counts[stream][rest])
-
-    def step_of(self, stream: str, position: int) -> int:
-        """The batch that holds the stream's row at this position."""
-        low, high = 0, 1
-        while int(self.taken(stream, np.array(high))) <= position:
-            low, high = high, 2 * high
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if int(self.taken(stream, np.array(middle))) <= position else (low, middle)
-        return low

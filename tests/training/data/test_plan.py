@@ -119,11 +119,3 @@ def test_a_mix_fills_every_batch_and_keeps_each_share_to_two_rows_at_any_step(we
     assert (taken.sum(axis=0) == steps * batch).all() and (np.diff(taken) >= 0).all()
     exact = steps * batch * (np.array(weights)[:, None] / sum(weights))
     assert abs(taken - exact).max() < 2
-
-
-@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 40), st.integers(0, 10**12))
-def test_the_batch_of_a_position_holds_it(first, second, batch, position):
-    mix = Mix({"a": first, "b": second}, batch)
-    step = mix.step_of("b", position)
-    start, end = mix.taken("b", np.array([step, step + 1])).tolist()
-    assert start <= position < end
