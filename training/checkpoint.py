@@ -3,7 +3,7 @@
 RUN/checkpoints/step-00000100/ holds model.safetensors, optimizer.safetensors and state.json; of a model with an entity
 memory also memory-00000-of-00004.safetensors: of n such parts, part k has the rows k, k + n, ... and their state. A
 checkpoint is written under another name and renamed when whole, so a kill at any moment leaves the last one as it was.
-The loader's and the schedule's state is the step: both are pure functions of it.
+state.json has the steps done, of which the learning rate is a pure function, and the loader's state.
 """
 
 import json
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from schemas.errors import DataError
 from training.entity_memory import EntityMemory
 
-VERSION = 1
+VERSION = 2
+"""1 had the table of entities in model.safetensors, and no state of the loader."""
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 PICKLES = {".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth", ".tar"}
 """Suffixes of files that may hold pickled objects."""
@@ -73,7 +74,10 @@ def read_state(folder: Path) -> dict[str, Any]:
             f"{folder} is damaged ({type(error).__name__}). Remove it to go back to the one before."
         ) from error
     if state.get("version") != VERSION:
-        raise DataError(f"{folder} has version {state.get('version')}; this Wikiloom reads version {VERSION}.")
+        raise DataError(
+            f"{folder} has version {state.get('version')}; this Wikiloom reads version {VERSION}. "
+            "Go on with the Wikiloom that wrote it, or train a new run."
+        )
     if sizes != state["bytes"]:
         raise DataError(f"{folder} is damaged: sizes {sizes}, expected {state['bytes']}. Remove it to go back.")
     return state

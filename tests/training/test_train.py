@@ -300,7 +300,8 @@ def test_a_planted_pickle_is_refused_unread(place, made_up, tmp_path):
     [
         ("model.safetensors", lambda data: data[:-10], "is damaged"),
         ("state.json", lambda data: b"{", "is damaged"),
-        ("state.json", lambda data: data.replace(b'"version": 1', b'"version": 9'), "version 9"),
+        ("state.json", lambda data: data.replace(b'"version": 2', b'"version": 9'), "has version 9"),
+        ("state.json", lambda data: data.replace(b'"version": 2', b'"version": 1'), "version 1; this .* version 2"),
         ("model.safetensors", lambda data: b"\xff" * len(data), "can't be read as safetensors"),
     ],
 )
