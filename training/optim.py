@@ -5,12 +5,12 @@ from torch import nn
 
 from training.config import OptimConfig
 
-NO_DECAY = ("entity.weight", "relation.weight")
-"""Tables whose rows most batches do not touch: decay would wear the rare ones away."""
+NO_DECAY = ("relation.weight",)
+"""Tables of which a batch uses few rows: decay would wear the rare ones away."""
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW with decay on matrices only: biases, norms and the tables of entities and relations have none."""
+    """AdamW with decay on matrices only: biases, norms and the relations' table have none."""
     decayed, plain = [], []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

@@ -1,11 +1,11 @@
 """Schedules at their corners, and what decays."""
 
 import pytest
-import torch
-from torch import nn
 
-from training.config import OptimConfig
-from training.optim import build_optimizer, learning_rate
+from schemas.dataset import Dataset
+from training.config import OptimConfig, load_config
+from training.optim import NO_DECAY, build_optimizer, learning_rate
+from training.systems import build_model, open_source
 
 
 @pytest.mark.parametrize(
@@ -25,20 +25,14 @@ def test_rates_warm_up_then_follow_the_schedule(schedule, power, step, expected)
     assert learning_rate(config, step, 100) == pytest.approx(expected)
 
 
-def test_only_matrices_of_the_network_decay():
-    model = nn.Module()
-    model.entity, model.dense, model.norm = nn.Embedding(3, 2), nn.Linear(2, 2), nn.LayerNorm(2)
-    optimizer = build_optimizer(model, OptimConfig(weight_decay=0.5))
-    decayed = [group for group in optimizer.param_groups if group["weight_decay"]]
-    assert [id(p) for group in decayed for p in group["params"]] == [id(model.dense.weight)]
-    assert sum(len(group["params"]) for group in optimizer.param_groups) == 5
-
-
-def test_the_entity_table_moves_under_adam_without_decay():
-    model = nn.Module()
-    model.entity = nn.Embedding(3, 2)
-    before = model.entity.weight.detach().clone()
-    optimizer = build_optimizer(model, OptimConfig(lr=0.1, weight_decay=0.5))
-    model.entity(torch.tensor([1])).sum().backward()
-    optimizer.step()
-    assert torch.equal(model.entity.weight[0], before[0]) and not torch.equal(model.entity.weight[1], before[1])
+@pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny"])
+def test_all_matrices_but_the_relations_decay(recipe, made_up):
+    dataset, config = Dataset(made_up), load_config(recipe, {})
+    model = build_model(config, open_source(dataset, dataset.tokens("tiny")))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = build_optimizer(model, OptimConfig(weight_decay=0.5)).param_groups
+    found = [(names[id(p)], p.ndim, group["weight_decay"]) for group in groups for p in group["params"]]
+    assert {name for name, _, _ in found} == set(names.values()) and len(found) == len(names)
+    plain = {name for name, _, decay in found if not decay}
+    assert plain == {name for name, dimensions, _ in found if dimensions < 2} | {"relation.weight"}
+    assert set(NO_DECAY) <= set(names.values())
