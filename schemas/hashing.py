@@ -47,7 +47,7 @@ def random_u64(seed: int, purpose: str, *ids: Any) -> U64:
     (each further pair is hashed under the words of the pair before). Values are taken modulo 2**64.
     """
     low, high, _, _ = random_words(hash_string(f"{seed}/{purpose}"), *ids)
-    return np.asarray(low | (high << _SHIFT))
+    return joined(low, high)
 
 
 def random_words(key: Any, *ids: Any) -> tuple[Word, Word, Word, Word]:
@@ -63,11 +63,16 @@ def random_words(key: Any, *ids: Any) -> tuple[Word, Word, Word, Word]:
     words: tuple[Word, Word, Word, Word] | None = None
     for first, second in zip(columns[::2], columns[1::2], strict=True):
         if words is not None:
-            under = words[0] | (words[1] << _SHIFT)
+            under = joined(words[0], words[1])
         counter = (first & _LOW, first >> _SHIFT, second & _LOW, second >> _SHIFT)
         words = _rounds(*counter, under & _LOW, under >> _SHIFT)
     assert words is not None
     return words
+
+
+def joined(low: Word, high: Word) -> U64:
+    """The 64 bits of two 32-bit words."""
+    return np.asarray(low | (high << _SHIFT))
 
 
 def row_order(graph_ids: Any) -> U64:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.hashing import below, hash_string, hash_strings, philox4x32, random_u64, random_words
+from schemas.hashing import below, hash_string, hash_strings, joined, philox4x32, random_u64, random_words
 
 VECTORS = [
     ([0] * 4, [0] * 2, [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
@@ -46,10 +46,16 @@ def test_arrays_broadcast_to_the_same_values_as_one_by_one():
     assert whole.tolist() == [int(random_u64(1, "x", i, 7, i * 3)) for i in range(50)]
 
 
+def test_two_words_are_the_halves_of_a_number():
+    numbers = [0x0123456789ABCDEF, 2**64 - 1, 0, 2**32]
+    low, high = (np.array([number >> shift & 0xFFFFFFFF for number in numbers], np.uint64) for shift in (0, 32))
+    assert joined(low, high).tolist() == numbers and int(joined(low[0], high[0])) == numbers[0]
+
+
 @given(st.integers(0, 2**64 - 1), st.integers(-5, 5))
 def test_what_a_group_shares_may_be_hashed_once(first, second):
     low, high, _, _ = random_words(random_u64(1, "x", first, second), np.arange(5))
-    assert (low | (high << np.uint64(32))).tolist() == random_u64(1, "x", first, second, np.arange(5)).tolist()
+    assert joined(low, high).tolist() == random_u64(1, "x", first, second, np.arange(5)).tolist()
 
 
 def test_below_keeps_its_share():

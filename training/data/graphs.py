@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int32, Int64, Integer, UInt64
 from torch import Tensor
 
 from schemas.dataset import Dataset
-from schemas.hashing import below, random_u64, random_words
+from schemas.hashing import below, joined, random_u64, random_words
 from training.config import ColakeConfig
 from training.data.batch import Ragged, columns, offsets, tensor
 from training.data.collate import COLUMNS, ENTITY, RELATION, WORD, Graphs, RawGraphs, build_graphs, raw_graphs
@@ -220,7 +220,7 @@ def _drawn(
 ) -> UInt64[np.ndarray, " N"]:
     """64 random bits for each place of a graph, under the graph's key."""
     low, high, _, _ = random_words(keys[rows], places)
-    return low | (high << np.uint64(32))
+    return joined(low, high)
 
 
 def visibility(piece: GraphPiece) -> Bool[Tensor, "B 1 S S"]:

@@ -14,6 +14,7 @@ from jaxtyping import Int64
 
 from schemas.check import require_schema
 from schemas.dataset import Dataset
+from training.data.batch import offsets
 from training.data.faults import Damaged, RetryingFile, retried
 
 OPEN_FILES = 32
@@ -126,7 +127,7 @@ class SomeRows:
 
     def __init__(self, groups: RowGroups, rows: Int64[np.ndarray, " N"]) -> None:
         self._groups, self._rows, self.schema = groups, rows, groups.schema
-        self._first = np.concatenate([[0], np.cumsum(groups.sizes)]).astype(np.int64)
+        self._first = offsets(groups.sizes)
         self._cuts = np.searchsorted(rows, self._first)
         self.sizes: Int64[np.ndarray, " G"] = np.diff(self._cuts).astype(np.int64)
 

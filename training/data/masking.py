@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Int64, Integer, UInt64
 
-from schemas.hashing import below, random_words
+from schemas.hashing import below, joined, random_words
 
 _WORD = np.uint64(32)
 
@@ -29,7 +29,7 @@ class Draws:
 def draw(keys: UInt64[np.ndarray, " N"], places: Int64[np.ndarray, " N"]) -> Draws:
     """The draws of the places of samples; each sample has a key, which is a hash of its own."""
     low, high, action, random = random_words(keys, places)
-    return Draws(low | (high << np.uint64(32)), action, random)
+    return Draws(joined(low, high), action, random)
 
 
 def budget(sizes: Int64[np.ndarray, " G"], share: float, cap: int) -> Int64[np.ndarray, " G"]:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int64
 
-from training.data.batch import Columns, columns, joined
+from training.data.batch import Columns, columns, joined, offsets
 from training.data.buffers import Aside, RowBuffers
 from training.data.faults import Damaged, Quarantine
 from training.data.groups import RowGroups
@@ -134,7 +134,7 @@ class Stream:
         # Of a lane that ranks share, each takes a stretch of every batch.
         count = np.diff(edges, axis=0)
         begin, end = (edges[:-1] + count * part // self._world for part in (self._from, self._to))
-        cuts = np.concatenate([[0], np.cumsum((end - begin).sum(axis=1))])
+        cuts = offsets((end - begin).sum(axis=1))
         return _Strip(first, cuts, _merged([self._piece(number, begin, end, mapper) for number in windows]))
 
     def _piece(
