@@ -127,7 +127,7 @@ def measure_speed(dataset: Dataset, rounds: int) -> dict[str, float]:
     }
     seconds = best_cpu_seconds(runs, rounds)
     figures = {f"{name} rows/s": round(rows / value) for name, value in seconds.items()}
-    figures |= {f"{name} / pyarrow": round(seconds["pyarrow"] / seconds[name], 2) for name in list(runs)[1:]}
+    figures |= {f"{name} / pyarrow": round(seconds["pyarrow"] / seconds[name], 3) for name in list(runs)[1:]}
     first = best_cpu_seconds({name: partial(load_first, dataset, place) for name, place in PLACES.items()}, rounds)
     figures |= {f"first batch {name} s": round(value, 3) for name, value in first.items()}
     late = max(value for name, value in first.items() if name.startswith("at"))

@@ -57,6 +57,14 @@ def test_a_dry_runs_rates_are_those_that_were_measured(name):
     assert getattr(RATES, name) == pytest.approx(measured, rel=0.3)
 
 
+@pytest.mark.parametrize("name", ["loader", "loader, 1 thread ahead", "loader, 2 threads decode"])
+def test_the_loaders_share_of_pyarrows_rate_is_that_of_the_rates_and_as_loader_md_says(name):
+    figures = json.loads((ROOT / "benchmarks/results/loader.json").read_text(encoding="utf-8"))["figures"]
+    share = figures[f"{name} / pyarrow"]
+    assert share == pytest.approx(figures[f"{name} rows/s"] / figures["pyarrow rows/s"], abs=0.0006)
+    assert f"| {share} |" in (ROOT / "docs/loader.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", ["build.py", "scale.py", "tokenize.py"])
 def test_a_benchmark_also_starts_as_a_file(name):
     words = [sys.executable, ROOT / "benchmarks" / name, "--help"]

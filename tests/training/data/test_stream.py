@@ -160,7 +160,7 @@ def test_a_row_group_is_decoded_once_an_epoch_but_for_the_cuts_between_lanes():
         assert sum(one.decodes for one in ranks) <= 400 + 8 + 1
 
 
-def test_a_batch_draws_from_half_as_many_row_groups_as_a_perfect_shuffle():
+def test_a_batch_of_480_draws_from_half_as_many_row_groups_as_a_perfect_shuffle():
     one = loader({"s": numbered(*[1_000] * 1_000)}, {"s": 480})
     found = [len(set((part["s"].columns.numbers["number"] // 1_000).tolist())) for part in map(one.take, range(3))]
     perfect = 1_000 * (1 - (1 - 1 / 1_000) ** 480)
