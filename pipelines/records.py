@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from schemas.errors import DataError
+
 BATCH_ROWS = 2_000
 UNFINISHED = ".tmp"
 LZ4 = pa.ipc.IpcWriteOptions(compression="lz4")
@@ -108,6 +110,15 @@ def save_array(path: Path, values: npt.NDArray[Any]) -> None:
     """np.save, whole or not at all."""
     with whole_file(path) as temporary, temporary.open("wb") as file:
         np.save(file, values)
+
+
+def write_text(path: Path, content: str, option: str) -> None:
+    """Write a text, whole or not at all; DataError where that fails, naming the option that the path came by."""
+    try:
+        with whole_file(path) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path} can't be written ({error.strerror}). Name another file with {option}.") from error
 
 
 def write_json(path: Path, document: Any) -> None:

@@ -1,11 +1,11 @@
 """wikiloom show: one word-knowledge graph, on the terminal and as a drawing."""
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.lookup import any_graph_id, find_graph, find_page
+from pipelines.records import write_text
 from pipelines.report import terminal
 from pipelines.report.drawing import draw_graph, on_paper
 from pipelines.report.summary import Names, entity_names, relation_labels
@@ -31,7 +31,7 @@ def show_graph(folder: Path, asked: str, svg: Path | None = None) -> None:
     for part in graph_parts(row, names, relations, find_page(dataset, row["page_id"])):
         console.print(part)
     if svg is not None:
-        _write(svg, on_paper(draw_graph(row, names.labels, relations)))
+        write_text(svg, on_paper(draw_graph(row, names.labels, relations)), "--svg")
         console.print(terminal.plain(f"wrote {svg}"))
 
 
@@ -79,13 +79,3 @@ def graph_parts(
 def _name(names: Names, index: int) -> str:
     label, id_ = names.labels.get(index, f"entity {index}"), names.ids.get(index)
     return label if id_ in (None, label) else f"{label} ({id_})"
-
-
-def _write(path: Path, svg: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(svg, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DataError(f"{path} can't be written ({error.strerror}). Name another file with --svg.") from error

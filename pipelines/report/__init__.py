@@ -1,10 +1,10 @@
 """wikiloom describe: what is in a dataset, as tables on the terminal or as one self-contained page."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipelines.lookup import find_page
+from pipelines.records import write_text
 from pipelines.report import picks, reference, run_sections, samples, sections, summary
 from pipelines.report.about import title
 from pipelines.report.drawing import draw_graph
@@ -12,7 +12,6 @@ from pipelines.report.funnel import read_drops, read_stages
 from pipelines.report.markup import page, text
 from pipelines.report.on_terminal import describe_terminal
 from schemas.dataset import Dataset
-from schemas.errors import DataError
 
 __all__ = ["describe_terminal", "draw_graph", "write_html"]
 
@@ -28,14 +27,7 @@ def write_html(folder: Path, out: Path, runs: Sequence[Path] = ()) -> None:
     The same bytes for the same dataset and runs: no time, no path of the machine. Raises DataError where the folder is
     no dataset, a run is no run, or the file can't be written.
     """
-    document = render(Dataset(folder), [run_sections.read_run(run) for run in runs])
-    temporary = out.with_name(f".{out.name}.tmp")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(document, encoding="utf-8")
-        os.replace(temporary, out)
-    except OSError as error:
-        raise DataError(f"{out} can't be written ({error.strerror}). Name another file with --html.") from error
+    write_text(out, render(Dataset(folder), [run_sections.read_run(run) for run in runs]), "--html")
 
 
 def render(dataset: Dataset, runs: Sequence[run_sections.Run]) -> str:
