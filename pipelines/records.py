@@ -92,7 +92,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     No two names are alike: a worker that outlives its killed build may write the same file as the next build's.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{UNFINISHED}")
+    # Not with_name, which has another error for "." and "/" than a folder that is in the way.
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}{UNFINISHED}"
     try:
         yield temporary
         os.replace(temporary, path)

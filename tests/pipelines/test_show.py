@@ -138,8 +138,13 @@ def test_a_dataset_without_graphs_says_so(tmp_path, capsys):
     assert "has no word-knowledge graph" in capsys.readouterr().err
 
 
-def test_a_drawing_that_can_t_be_written_is_one_line(tmp_path, capsys):
+@pytest.mark.parametrize("svg", ["file/g.svg", "folder", "."])
+def test_a_drawing_that_can_t_be_written_is_one_line(tmp_path, capsys, monkeypatch, svg):
     folder = write_dataset(tmp_path / "d", ROWS, REST)
     (tmp_path / "file").write_text("")
-    assert main(["show", str(folder), "--graph", "3", "--svg", str(tmp_path / "file" / "g.svg")]) == 1
-    assert "can't be written" in capsys.readouterr().err
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main(["show", str(folder), "--graph", "3", "--svg", svg]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{svg} can't be written" in line
+    assert not list(tmp_path.rglob(".*.tmp"))
