@@ -191,7 +191,7 @@ def _ordered(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda entry: (*(entry[0] != split for split in SPLITS), entry[0]))
 
 
-def rejects(counts: Mapping[tuple[str, str], int], rows: Sequence[Mapping]) -> str:
+def rejects(counts: Mapping[tuple[str, ...], int], rows: Sequence[Mapping]) -> str:
     """Counts by reason, and a few."""
     if not counts:
         return "<p>None.</p>\n"
@@ -201,7 +201,7 @@ def rejects(counts: Mapping[tuple[str, str], int], rows: Sequence[Mapping]) -> s
     return side_by_side([first, table(["stage", "key", "reason", "detail"], some, "Some of them, chosen by hash")])
 
 
-def examples(counts: Mapping[tuple[str, str, str], int]) -> str:
+def examples(counts: Mapping[tuple[str, ...], int]) -> str:
     """How many examples each task has, by group and split."""
     groups = sorted({(task, group) for task, group, _ in counts})
     rows = [(task, group, *(counts.get((task, group, split), 0) for split in SPLITS)) for task, group in groups]

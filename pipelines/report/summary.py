@@ -154,14 +154,9 @@ def text_lengths(dataset: Dataset, name: str) -> Sample:
     return sample_of(parts, dataset.rows(name))
 
 
-def example_counts(dataset: Dataset) -> Counter[tuple[str, str, str]]:
+def example_counts(dataset: Dataset) -> Counter[tuple[str, ...]]:
     """Examples by (task, group, split)."""
-    counts: Counter[tuple[str, str, str]] = Counter()
-    columns = ["task", "group", "split"]
-    for batch in scan(dataset, "examples", columns):
-        for row in batch.group_by(columns).aggregate([([], "count_all")]).to_pylist():
-            counts[row["task"], row["group"], row["split"]] += row["count_all"]
-    return counts
+    return _grouped(dataset, "examples", ["task", "group", "split"])
 
 
 def split_ends(dataset: Dataset) -> list[SplitEnds]:
@@ -267,11 +262,17 @@ def split_counts(dataset: Dataset, name: str, column: str) -> Counter[str]:
     return counts
 
 
-def reject_counts(dataset: Dataset) -> Counter[tuple[str, str]]:
+def reject_counts(dataset: Dataset) -> Counter[tuple[str, ...]]:
     """Rejected records by (stage, reason)."""
-    counts: Counter[tuple[str, str]] = Counter()
-    for batch in scan(dataset, "rejects", ["stage", "reason"]):
-        counts.update(zip(batch["stage"].to_pylist(), batch["reason"].to_pylist(), strict=True))
+    return _grouped(dataset, "rejects", ["stage", "reason"])
+
+
+def _grouped(dataset: Dataset, name: str, columns: list[str]) -> Counter[tuple[str, ...]]:
+    """Rows of a table by the values of some columns."""
+    counts: Counter[tuple[str, ...]] = Counter()
+    for batch in scan(dataset, name, columns):
+        for row in batch.group_by(columns).aggregate([([], "count_all")]).to_pylist():
+            counts[tuple(row[column] for column in columns)] += row["count_all"]
     return counts
 
 

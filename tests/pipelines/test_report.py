@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 import shutil
+from collections import Counter
 
 import lxml.html
 import numpy as np
@@ -203,6 +204,9 @@ def test_statistics_read_the_columns_as_they_are(dataset):
     assert pages.length.total == sum(len(row["text"]) for row in ROWS["pages"])
     assert summary.graph_statistics(data).triples.total == 30
     assert summary.entity_statistics(data).text_source == {"lead": 5, "none": 1}
+    groups = [(row["task"], row["group"], row["split"]) for row in ROWS["examples"]]
+    assert summary.example_counts(data) == Counter(groups)
+    assert summary.reject_counts(data) == {("wikipedia", "broken"): 1}
     assert summary.entity_names(data, {5}, {"Q2"}).labels == {5: "Q6", 1: "w" * 200 + "…"}
 
 
