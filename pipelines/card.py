@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.queries import UPLOAD, filled_splits, queries
-from pipelines.report.about import inputs, licences, parameters, title
+from pipelines.report.about import inputs, licences, parameters, parts, title
 from pipelines.report.funnel import by_count, read_drops
 from pipelines.report.markup import visible
 from schemas.manifest import Manifest
@@ -29,8 +29,8 @@ def write_card(folder: Path, manifest: Manifest) -> None:
 
     A manifest without some of its parts (language, inputs, parameters, drops) gives a card without them.
     """
-    parts = (_front_matter, _head, _counts, _drops, _columns, _queries, _sharing)
-    lines = [line for part in parts for line in part(manifest)]
+    sections = (_front_matter, _head, _counts, _drops, _columns, _queries, _sharing)
+    lines = [line for section in sections for line in section(manifest)]
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -81,14 +81,8 @@ def _licence_line(manifest: Manifest) -> str:
 
 def _counts(manifest: Manifest) -> Iterator[str]:
     yield from ("## Tables", "", "| table | split | rows | files | MB |", "|---|---|---|---|---|")
-    for name, entry in manifest.tables.items():
-        table = TABLES[name]
-        for part in table.parts:
-            shards = entry.split(part)
-            if shards:
-                rows, size = sum(shard.rows for shard in shards), sum(shard.bytes for shard in shards)
-                split = part if table.splits else ""
-                yield f"| {name} | {split} | {rows:,} | {len(shards)} | {size / 1e6:,.2f} |"
+    for name, split, rows, files, size in parts(manifest):
+        yield f"| {name} | {split} | {rows:,} | {files} | {size:,.2f} |"
     yield ""
 
 

@@ -1,5 +1,6 @@
 """What a manifest says of its dataset, in words. None of it is required: a dataset may be of any origin."""
 
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from shlex import quote
 from typing import Any
@@ -8,6 +9,8 @@ from pipelines.config import Parameters
 from pipelines.importing.config import import_command
 from pipelines.weaving.config import weave_command
 from schemas.manifest import Manifest
+from schemas.table import Table
+from schemas.tables import TABLES
 
 KINDS = (
     ("wk_graphs", "Text woven with a knowledge graph"),
@@ -56,6 +59,19 @@ def licences(manifest: Manifest) -> list[str]:
         return [str(name) for name in said] if isinstance(said, list) else [str(said)]
     roles = {file.get("role") for file in inputs(manifest)}
     return [licence for role, licence in LICENCES.items() if role in roles] or ["unknown"]
+
+
+def parts(
+    manifest: Manifest, table: Callable[[str], Table] = TABLES.__getitem__
+) -> Iterator[tuple[str, str, int, int, float]]:
+    """(table, split, rows, files, MB) of every part of the dataset that has files; `table` finds a table by name."""
+    for name, entry in manifest.tables.items():
+        definition = table(name)
+        for part in definition.parts:
+            shards = entry.split(part)
+            if shards:
+                rows, size = sum(shard.rows for shard in shards), sum(shard.bytes for shard in shards) / 1e6
+                yield name, part if definition.splits else "", rows, len(shards), size
 
 
 def command(manifest: Manifest) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines.report import picks, plots, sections, summary, terminal
-from pipelines.report.about import inputs, origin, parameters, title
+from pipelines.report.about import inputs, origin, parameters, parts, title
 from pipelines.report.funnel import by_count, kept_line, read_drops, read_stages
 from schemas.dataset import Dataset
 
@@ -43,7 +43,7 @@ def _tables(dataset: Dataset) -> Iterator[Shown]:
         for file in inputs(dataset.manifest)
     ]
     yield "Inputs", ["role", "file", "bytes", "sha256"], files
-    tables = [(*part, f"{size:,.2f}") for *part, size in sections.parts(dataset)]
+    tables = [(*part, f"{size:,.2f}") for *part, size in parts(dataset.manifest, dataset.table)]
     yield "Tables", ["table", "split", "rows", "files", "MB"], tables
     yield from _funnel(dataset)
     entities = summary.entity_statistics(dataset)

@@ -1,10 +1,10 @@
 """The parts of a dataset's page that count: each takes what was read and returns markup."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pipelines.report import plots, summary
-from pipelines.report.about import origin, title
+from pipelines.report.about import origin, parts, title
 from pipelines.report.drawing import NARROW
 from pipelines.report.funnel import Stage, by_count, draw_funnel, share
 from pipelines.report.markup import Figure, Markup, bar_table, details, side_by_side, table, text, two_widths
@@ -162,7 +162,7 @@ def top(counts: Mapping[str, int], most: int = summary.TOP) -> list[tuple[str, i
 
 def splits(dataset: Dataset, inductive: Mapping[str, Mapping[str, int]]) -> str:
     """Rows, shards and size by table and split; what the triples of each split are about, in both settings."""
-    rows = [(name, split, count, files, Figure(f"{size:,.2f}")) for name, split, count, files, size in parts(dataset)]
+    rows = [(*part, Figure(f"{size:,.2f}")) for *part, size in parts(dataset.manifest, dataset.table)]
     first = table(["table", "split", "rows", "files", "MB"], rows, "Tables")
     ends = [
         (e.split, e.triples, e.entities, e.new_entities, e.relations, e.new_relations)
@@ -173,17 +173,6 @@ def splits(dataset: Dataset, inductive: Mapping[str, Mapping[str, int]]) -> str:
     settings = [(name, split, n) for name, counts in inductive.items() for split, n in _ordered(counts)]
     third = table(["table", "inductive split", "rows"], settings, "The inductive setting") if settings else ""
     return side_by_side([first, second + third])
-
-
-def parts(dataset: Dataset) -> Iterable[tuple[str, str, int, int, float]]:
-    """(table, split, rows, files, MB) of every part of the dataset that has files."""
-    for name, entry in dataset.manifest.tables.items():
-        definition = dataset.table(name)
-        for part in definition.parts:
-            shards = entry.split(part)
-            if shards:
-                rows, size = sum(shard.rows for shard in shards), sum(shard.bytes for shard in shards) / 1e6
-                yield name, part if definition.splits else "", rows, len(shards), size
 
 
 def _ordered(counts: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -162,6 +162,15 @@ def test_a_manifest_of_another_form_is_one_line(tmp_path, key, value):
         describe_terminal(folder)
 
 
+def test_a_table_that_is_none_of_ours_is_one_line(tmp_path):
+    folder = write_dataset(tmp_path / "d", EXAMPLES_ONLY, {})
+    entry = Dataset(folder).manifest.tables["examples"]
+    Manifest(digest="", tables={"examplez": entry}, rest={}).save(folder)
+    for describe in (describe_terminal, lambda folder: write_html(folder, tmp_path / "report.html")):
+        with pytest.raises(DataError, match="no table 'examplez'"):
+            describe(folder)
+
+
 @pytest.mark.parametrize("rows", [{}, {name: [] for name in ROWS}], ids=["no tables", "no rows"])
 def test_an_empty_dataset_without_counts_has_a_page(tmp_path, rows, capsys):
     folder = write_dataset(tmp_path / "d", rows, {})
