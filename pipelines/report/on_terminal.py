@@ -1,5 +1,6 @@
 """wikiloom describe on the terminal: the same numbers as the page, tables first, then a page and a graph to look at."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -48,10 +49,7 @@ def _tables(dataset: Dataset) -> Iterator[Shown]:
     yield from _funnel(dataset)
     entities = summary.entity_statistics(dataset)
     yield "Distributions", ["", "rows", "mean", "median", "95 %", "most", "histogram"], _statistics(dataset, entities)
-    ends = [
-        (e.split, e.triples, e.entities, e.new_entities, e.relations, e.new_relations)
-        for e in summary.split_ends(dataset)
-    ]
+    ends = [dataclasses.astuple(split) for split in summary.split_ends(dataset)]
     yield (
         "What the triples of a split are about; new: not in train",
         ["split", "triples", "entities", "new", "relations", "new"],

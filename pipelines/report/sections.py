@@ -1,5 +1,6 @@
 """The parts of a dataset's page that count: each takes what was read and returns markup."""
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -164,10 +165,7 @@ def splits(dataset: Dataset, inductive: Mapping[str, Mapping[str, int]]) -> str:
     """Rows, shards and size by table and split; what the triples of each split are about, in both settings."""
     rows = [(*part, Figure(f"{size:,.2f}")) for *part, size in parts(dataset.manifest, dataset.table)]
     first = table(["table", "split", "rows", "files", "MB"], rows, "Tables")
-    ends = [
-        (e.split, e.triples, e.entities, e.new_entities, e.relations, e.new_relations)
-        for e in summary.split_ends(dataset)
-    ]
+    ends = [dataclasses.astuple(split) for split in summary.split_ends(dataset)]
     heads = ["split", "triples", "entities", "new", "relations", "new"]
     second = table(heads, ends, "What the triples of a split are about; new: not in train") if ends else ""
     settings = [(name, split, n) for name, counts in inductive.items() for split, n in _ordered(counts)]

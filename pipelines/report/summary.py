@@ -103,13 +103,16 @@ class EntityStatistics:
 
 @dataclasses.dataclass(frozen=True)
 class SplitEnds:
-    """Triples of a split, the different entities and relations in them, and how many of those train does not have."""
+    """Triples of a split, the different entities and relations in them, and how many of those train does not have.
+
+    The fields are in the order in which they are shown.
+    """
 
     split: str
     triples: int
     entities: int
-    relations: int
     new_entities: int
+    relations: int
     new_relations: int
 
 
@@ -171,10 +174,9 @@ def split_ends(dataset: Dataset) -> list[SplitEnds]:
                 # An index that the table of entities or relations lacks is for validate to tell of.
                 found[side][indices[(indices >= 0) & (indices < len(found[side]))]] = True
         trained = found if split == "train" else trained
-        counts = [int(found[side].sum()) for side in found]
-        fresh = [counts[i] - int((found[side] & trained[side]).sum()) for i, side in enumerate(found)]
         if dataset.rows("triples", split):
-            ends.append(SplitEnds(split, dataset.rows("triples", split), *counts, *fresh))
+            counts = [int(seen.sum()) for side in found for seen in (found[side], found[side] & ~trained[side])]
+            ends.append(SplitEnds(split, dataset.rows("triples", split), *counts))
     return ends
 
 
