@@ -48,7 +48,8 @@ def _tables(dataset: Dataset) -> Iterator[Shown]:
     yield "Tables", ["table", "split", "rows", "files", "MB"], tables
     yield from _funnel(dataset)
     entities = summary.entity_statistics(dataset)
-    yield "Distributions", ["", "rows", "mean", "median", "95 %", "most", "histogram"], _statistics(dataset, entities)
+    measures = ["", "rows", "mean", "median", "95 %", "most", "histogram"]
+    yield "Distributions (lengths in code points)", measures, _statistics(dataset, entities)
     ends = [dataclasses.astuple(split) for split in summary.split_ends(dataset)]
     yield (
         "What the triples of a split are about; new: not in train",
@@ -90,19 +91,10 @@ def _bars(counts: Sequence[tuple[object, int]]) -> list[tuple]:
 
 
 def _statistics(dataset: Dataset, entities: summary.EntityStatistics) -> list[tuple]:
-    pages, graphs = summary.page_statistics(dataset), summary.graph_statistics(dataset)
-    samples = {
-        "code points of a page": pages.length,
-        "links of a page": pages.links,
-        "links with an entity": pages.linked,
-        "code points of a graph": graphs.length,
-        "mentions of a graph": graphs.mentions,
-        "triples of a graph": graphs.triples,
-        "code points of an entity's text": summary.text_lengths(dataset, "entities"),
-        "in-degree of an entity": summary.sample_of_counts(entities.in_degree),
-        "out-degree of an entity": summary.sample_of_counts(entities.out_degree),
-        "code points of an example": summary.text_lengths(dataset, "examples"),
-    }
+    samples = {heading: sample for _, heading, _, sample in summary.samples(dataset)}
+    if dataset.rows("entities"):
+        samples["In-degree of an entity"] = summary.sample_of_counts(entities.in_degree)
+        samples["Out-degree of an entity"] = summary.sample_of_counts(entities.out_degree)
     return [
         (
             name,
@@ -112,7 +104,6 @@ def _statistics(dataset: Dataset, entities: summary.EntityStatistics) -> list[tu
             terminal.sparkline([n for *_, n in plots.histogram(sample.values, sample.counts, bins=20)]),
         )
         for name, sample in samples.items()
-        if sample.rows
     ]
 
 

@@ -75,30 +75,10 @@ def spaced(name: str) -> str:
 def distributions(dataset: Dataset, entities: summary.EntityStatistics) -> str:
     """Small plots of the tables that there are, each with its numbers beneath."""
     figures = []
-    if dataset.rows("pages"):
-        pages = summary.page_statistics(dataset)
-        figures += [
-            _histogram("plot-length", "Length of a page", "code points", pages.length),
-            _histogram("plot-links", "Links of a page", "links", pages.links),
-            _histogram("plot-linked", "Links with an entity", "links of a page", pages.linked),
-        ]
-    if dataset.rows("wk_graphs"):
-        graphs = summary.graph_statistics(dataset)
-        figures += [
-            _histogram("plot-passage", "Length of a graph's passage", "code points", graphs.length),
-            _histogram("plot-mentions", "Mentions of a graph", "mentions", graphs.mentions),
-            _histogram("plot-triples", "Triples of a graph", "triples", graphs.triples),
-        ]
-    if dataset.rows("entities"):
-        figures.append(
-            _histogram(
-                "plot-text", "Length of an entity's text", "code points", summary.text_lengths(dataset, "entities")
-            )
-        )
-        figures += [_degrees(entities), _ranks(entities)]
-    if dataset.rows("examples"):
-        lengths = summary.text_lengths(dataset, "examples")
-        figures.append(_histogram("plot-example", "Length of an example", "code points", lengths))
+    for name, heading, unit, sample in summary.samples(dataset):
+        figures.append(_histogram(name, heading, unit, sample))
+        if name == summary.ENTITY_TEXTS:
+            figures += [_degrees(entities), _ranks(entities)]
     return f'<div class="plots">{"".join(figures)}</div>\n' if figures else ""
 
 

@@ -20,6 +20,8 @@ TOP = 20
 """Rows of a list of the most frequent."""
 LABEL = 200
 """Code points of a label that are shown, at most."""
+ENTITY_TEXTS = "plot-text"
+"""Id of the sample that the other distributions of entities stand beside."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +157,22 @@ def text_lengths(dataset: Dataset, name: str) -> Sample:
     """Lengths of the texts of a table in code points, of a sample of its rows."""
     parts = [_numbers(pc.utf8_length(part["text"])) for part in scan(dataset, name, ["text"], limit=SAMPLED_GROUPS)]
     return sample_of(parts, dataset.rows(name))
+
+
+def samples(dataset: Dataset) -> list[tuple[str, str, str, Sample]]:
+    """(id, heading, unit, numbers) of what is measured in each row of a table, of the tables that have rows."""
+    pages, graphs = page_statistics(dataset), graph_statistics(dataset)
+    measured = [
+        ("plot-length", "Length of a page", "code points", pages.length),
+        ("plot-links", "Links of a page", "links", pages.links),
+        ("plot-linked", "Links with an entity", "links of a page", pages.linked),
+        ("plot-passage", "Length of a graph's passage", "code points", graphs.length),
+        ("plot-mentions", "Mentions of a graph", "mentions", graphs.mentions),
+        ("plot-triples", "Triples of a graph", "triples", graphs.triples),
+        (ENTITY_TEXTS, "Length of an entity's text", "code points", text_lengths(dataset, "entities")),
+        ("plot-example", "Length of an example", "code points", text_lengths(dataset, "examples")),
+    ]
+    return [entry for entry in measured if entry[-1].rows]
 
 
 def example_counts(dataset: Dataset) -> Counter[tuple[str, ...]]:
