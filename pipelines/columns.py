@@ -1,6 +1,5 @@
 """Columns of a row group as numpy arrays, nested ones flattened; and the way back."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,9 +60,16 @@ def lengths(rows: pa.Table, name: str) -> I64:
     return pc.utf8_length(values(rows, name)).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def list_column(kind: pa.ListType, counts: npt.ArrayLike, fields: Sequence[Any]) -> pa.ListArray:
-    """A column of lists of structs: elements of each row, shape (rows,), and a flat column for each field, in order."""
-    children = [pa.array(field, own.type) for field, own in zip(fields, kind.value_type, strict=True)]
-    structs = pa.StructArray.from_arrays(children, fields=list(kind.value_type))
+def list_column(kind: pa.ListType, counts: npt.ArrayLike, flat: Any) -> pa.ListArray:
+    """A column of lists: how many elements each row has, shape (rows,), and all of them, one after the other.
+
+    Of lists of structs, `flat` is such a column for each field, in order.
+    """
+    of = kind.value_type
+    if pa.types.is_struct(of):
+        children = [pa.array(field, own.type) for field, own in zip(flat, of, strict=True)]
+        inner = pa.StructArray.from_arrays(children, fields=list(of))
+    else:
+        inner = pa.array(flat, of)
     offsets = np.append(0, np.cumsum(np.asarray(counts, np.int64)))
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), structs, kind)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), inner, kind)

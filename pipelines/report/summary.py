@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.columns import elements, lengths
 from pipelines.scan import scan
 from schemas.check import require_schema
 from schemas.dataset import Dataset
@@ -131,31 +132,32 @@ class Names:
 
 def page_statistics(dataset: Dataset) -> PageStatistics:
     """Read a sample of the pages."""
-    lengths, links, linked = [], [], []
+    texts, links, linked = [], [], []
     for batch in scan(dataset, "pages", ["text", "links.list.element.entity"], limit=SAMPLED_GROUPS):
-        lengths.append(_numbers(pc.utf8_length(batch["text"])))
-        entities = batch["links"].combine_chunks()
-        links.append(_numbers(pc.list_value_length(entities)))
-        linked.append(_present(entities, "entity"))
+        found = elements(batch, "links")
+        texts.append(lengths(batch, "text"))
+        links.append(np.bincount(found.rows, minlength=len(batch)))
+        known = found.fields["entity"].is_valid().to_numpy(zero_copy_only=False)
+        linked.append(np.bincount(found.rows[known], minlength=len(batch)))
     rows = dataset.rows("pages")
-    return PageStatistics(*(sample_of(part, rows) for part in (lengths, links, linked)))
+    return PageStatistics(*(sample_of(part, rows) for part in (texts, links, linked)))
 
 
 def graph_statistics(dataset: Dataset) -> GraphStatistics:
     """Read a sample of the word-knowledge graphs."""
-    lengths, mentions, triples = [], [], []
+    texts, mentions, triples = [], [], []
     columns = ["text", "mentions.list.element.entity_index", "triples.list.element.anchor"]
     for batch in scan(dataset, "wk_graphs", columns, limit=SAMPLED_GROUPS):
-        lengths.append(_numbers(pc.utf8_length(batch["text"])))
-        mentions.append(_numbers(pc.list_value_length(batch["mentions"])))
-        triples.append(_numbers(pc.list_value_length(batch["triples"])))
+        texts.append(lengths(batch, "text"))
+        mentions.append(np.bincount(elements(batch, "mentions").rows, minlength=len(batch)))
+        triples.append(np.bincount(elements(batch, "triples").rows, minlength=len(batch)))
     rows = dataset.rows("wk_graphs")
-    return GraphStatistics(*(sample_of(part, rows) for part in (lengths, mentions, triples)))
+    return GraphStatistics(*(sample_of(part, rows) for part in (texts, mentions, triples)))
 
 
 def text_lengths(dataset: Dataset, name: str) -> Sample:
     """Lengths of the texts of a table in code points, of a sample of its rows."""
-    parts = [_numbers(pc.utf8_length(part["text"])) for part in scan(dataset, name, ["text"], limit=SAMPLED_GROUPS)]
+    parts = [lengths(batch, "text") for batch in scan(dataset, name, ["text"], limit=SAMPLED_GROUPS)]
     return sample_of(parts, dataset.rows(name))
 
 
@@ -300,17 +302,6 @@ def _name(label: str | None, id_: str) -> str:
     """The label, else the id; a giant is cut."""
     name = label if label and label.strip() else id_
     return name if len(name) <= LABEL else name[:LABEL] + "…"
-
-
-def _numbers(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.int64]:
-    return column.to_numpy(zero_copy_only=False).astype(np.int64)
-
-
-def _present(lists: pa.ListArray, child: str) -> npt.NDArray[np.int64]:
-    """How many elements of each list have a non-null `child`."""
-    parents = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
-    valid = pc.struct_field(lists.flatten(), child).is_valid().to_numpy(zero_copy_only=False)
-    return np.bincount(parents[valid], minlength=len(lists)).astype(np.int64)
 
 
 def _count(values: pa.Array | pa.ChunkedArray, counter: Counter) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import sinks
-from pipelines.columns import elements, list_column, numbers, values
+from pipelines.columns import elements, lengths, list_column, numbers, values
 from pipelines.records import write_json
 from pipelines.scan import read_group
 from pipelines.tokenizer import Encoder
@@ -181,7 +181,7 @@ def _encoder(rules: TokenRules) -> Encoder:
 
 
 def _require_apart(rows: pa.Table, mentions: Mentions) -> None:
-    sizes = pc.utf8_length(values(rows, "text")).to_numpy(zero_copy_only=False)[mentions.rows]
+    sizes = lengths(rows, "text")[mentions.rows]
     wrong = (mentions.starts < 0) | (mentions.starts >= mentions.ends) | (mentions.ends > sizes)
     wrong[1:] |= (mentions.rows[1:] == mentions.rows[:-1]) & (mentions.starts[1:] < mentions.ends[:-1])
     if wrong.any():
@@ -212,13 +212,5 @@ def _table(table: Table, columns: dict[str, Any]) -> pa.Table:
     arrays = []
     for field in table.schema:
         column = columns[field.name]
-        if not isinstance(column, tuple):
-            arrays.append(column.cast(field.type))
-            continue
-        counts, flat = column
-        if pa.types.is_struct(field.type.value_type):
-            arrays.append(list_column(field.type, counts, list(flat)))
-        else:
-            offsets = pa.array(np.append(0, np.cumsum(counts)), pa.int32())
-            arrays.append(pa.ListArray.from_arrays(offsets, pa.array(flat, pa.int32()), field.type))
+        arrays.append(list_column(field.type, *column) if isinstance(column, tuple) else column.cast(field.type))
     return pa.table(arrays, schema=table.schema)
