@@ -29,7 +29,10 @@ ROLES = {
     "unk": ("<unk>", "[UNK]"),
     "mask": ("<mask>", "[MASK]"),
 }
-"""What the trainer needs a special token for, and the names it goes by in RoBERTa's and BERT's vocabularies."""
+"""What the trainer needs a special token for, and the names it goes by in RoBERTa's and BERT's vocabularies.
+
+In RoBERTa's order: a vocabulary of our own begins with the first names.
+"""
 
 MAX_BYTES = 64 * 2**20
 """Of tokenizer.json; those of the largest multilingual models have half of it."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tokenizers.models import Model
     from tokenizers.normalizers import Normalizer
 
-SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+SPECIAL_TOKENS = tuple(names[0] for names in ROLES.values())
 BYTES = tuple(f"<0x{number:02X}>" for number in range(BYTE_PIECES))
 NEVER = -10_000.0
 """Log probability of a piece that no text is written with."""
@@ -125,7 +125,7 @@ def _sentencepiece(corpus: _Corpus, options: Vocabulary) -> list[tuple[str, floa
     import sentencepiece
 
     model = io.BytesIO()
-    reserved = [*SPECIAL_TOKENS, *(BYTES if options.byte_fallback else ())]
+    reserved = _reserved(options.byte_fallback)
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(corpus),
@@ -183,11 +183,15 @@ def _tokenizer(pieces: list[tuple[str, float]], options: Vocabulary) -> "Tokeniz
     return tokenizer
 
 
+def _reserved(byte_fallback: bool) -> list[str]:
+    """The pieces that stand before all that are learnt."""
+    return [*SPECIAL_TOKENS, *(BYTES if byte_fallback else ())]
+
+
 def _unigram(pieces: list[tuple[str, float]], byte_fallback: bool) -> "Model":
     from tokenizers import models
 
-    reserved = [*SPECIAL_TOKENS, *(BYTES if byte_fallback else ())]
-    vocabulary = [*((piece, NEVER) for piece in reserved), *pieces]
+    vocabulary = [*((piece, NEVER) for piece in _reserved(byte_fallback)), *pieces]
     return models.Unigram(vocabulary, unk_id=SPECIAL_TOKENS.index("<unk>"), byte_fallback=byte_fallback)
 
 
@@ -195,8 +199,8 @@ def _bpe(pieces: list[tuple[str, float]], byte_fallback: bool) -> "Model":
     """SentencePiece merges the neighbours that make the best piece, however it was made when it was learnt."""
     from tokenizers import models
 
-    reserved = [*SPECIAL_TOKENS, *(BYTES if byte_fallback else ())]
-    vocabulary = {piece: number for number, piece in enumerate([*reserved, *(piece for piece, _ in pieces)])}
+    numbered = [*_reserved(byte_fallback), *(piece for piece, _ in pieces)]
+    vocabulary = {piece: number for number, piece in enumerate(numbered)}
     learned = {piece for piece, _ in pieces}
     merges = [
         (piece[:cut], piece[cut:])
