@@ -1,5 +1,6 @@
 """Columns of a row group as numpy arrays, nested ones flattened; and the way back."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np

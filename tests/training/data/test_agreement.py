@@ -34,9 +34,7 @@ def test_two_processes_leave_out_what_one_of_them_can_not_read(tmp_path):
     said = [process.communicate(timeout=120)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0]
     shares, states = zip(*(json.loads(lines.splitlines()[-1]) for lines in said), strict=True)
-    alone = loader(
-        {"s": numbered(40, 40, 40, 40, 33, bad=[3])}, {"s": 10}, lanes=4, window=30, on_corrupt="quarantine"
-    )
+    alone = loader({"s": numbered(40, 40, 40, 40, 33, bad=[3])}, {"s": 10}, lanes=4, window=30, on_corrupt="quarantine")
     whole = [told(alone.take(step)) for step in range(30)]
     assert states[0] == states[1] == alone.state(30) and alone.state(30)["left_out"] == {"s": [3]}
     shared = [[tuple(row) for row in [*one, *other]] for one, other in zip(*shares, strict=True)]
