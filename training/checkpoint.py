@@ -1,58 +1,217 @@
 """Checkpoints: every tensor in safetensors, counters in JSON beside them; nothing that could run code is ever read.
 
-RUN/checkpoints/step-00000100/ holds model.safetensors, optimizer.safetensors and state.json; of a model with an entity
-memory also memory-00000-of-00004.safetensors: of n such parts, part k has the rows k, k + n, ... and their state. A
-checkpoint is written under another name and renamed when whole, so a kill at any moment leaves the last one as it was.
-state.json has the steps done, of which the learning rate is a pure function, and the loader's state.
+RUN/checkpoints/step-00000100/ holds model/ and optimizer/, each with the files of every rank that has a part of them
+(shard-00001-model-00001-of-00001.safetensors: the first rank's), and state.json; of a model with an entity memory also
+memory-00000-of-00004.safetensors: of n such parts, part k has the rows k, k + n, ... and their state. What some ranks
+saved, any number can load. A checkpoint is written under another name and renamed when whole, so a kill at any moment
+leaves the last one as it was. state.json has the steps done, of which the learning rate is a pure function, the
+optimizer's groups, the loader's state, and the bytes of each file.
 """
 
+import dataclasses
+import functools
 import json
 import os
 import re
 import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import torch
+import torch.distributed as dist
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from schemas.errors import DataError
-from training.entity_memory import EntityMemory
+from training.data.stream import SOLE, Rank
+from training.entity_memory import CPU, EntityMemory
+from training.entity_memory.room import SPARE, free_bytes
+from training.shards import Part, Saved, local, owned, read_file
 
-VERSION = 2
-"""1 had the table of entities in model.safetensors, and no state of the loader."""
-MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
-PICKLES = {".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth", ".tar"}
+VERSION = 3
+"""1 had the table of entities in model.safetensors, and no state of the loader; 2 no shards and no groups."""
+MODEL, OPTIMIZER, STATE = "model", "optimizer", "state.json"
+PICKLES = {".bin", ".ckpt", ".dill", ".distcp", ".joblib", ".npy", ".npz", ".pickle", ".pk", ".pkl", ".pt", ".pth"}
+PICKLES |= {".tar"}
 """Suffixes of files that may hold pickled objects."""
+HOW = ("params", "lr", "capturable", "differentiable", "foreach", "fused")
+"""What of a parameter group is not compared: the rate is the step's, and how a device computes changes nothing."""
 
 
-def save_checkpoint(
-    run: Path, step: int, model: Any, optimizer: torch.optim.Optimizer, state: dict[str, Any], keep: int
-) -> Path:
-    """Write the checkpoint of `step` (steps done) and remove all but the newest `keep`; returns its folder."""
-    from safetensors.torch import save_file
+@dataclasses.dataclass(frozen=True)
+class _Content:
+    """What one rank writes of a checkpoint."""
 
-    folder = run / "checkpoints" / f"step-{step:08d}"
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary / MODEL)
-    save_file(_optimizer_tensors(model, optimizer), temporary / OPTIMIZER)
-    names = [MODEL, OPTIMIZER]
-    if model.memory and model.memory.saves:
-        names.append(memory_part(model.memory))
-        save_file(model.memory.tensors(), temporary / names[-1])
-    sizes = {name: (temporary / name).stat().st_size for name in names}
-    document = {"version": VERSION, "step": step, "bytes": sizes, **state}
-    (temporary / STATE).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    for name in (*names, STATE):
-        _sync(temporary / name)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)
-    _sync(folder.parent)
-    for old in checkpoints(run)[:-keep]:
-        shutil.rmtree(old)
-    return folder
+    parts: dict[str, Part]
+    """By folder."""
+    memory: str
+    """The file of its part of the entity memory; empty where it writes none."""
+    rows: dict[str, Tensor]
+    document: dict[str, Any]
+    """state.json, but for the files' bytes."""
+
+    def write(self, folder: Path, rank: Rank) -> int:
+        """Write all but state.json; returns the bytes."""
+        files = [path for name, part in self.parts.items() for path in part.write(folder / name, rank)]
+        if self.memory:
+            files.append(folder / self.memory)
+            save_file(self.rows, files[-1])
+        for path in files:
+            # Also those of distributed checkpoint, which syncs a file before its last bytes have left the buffer.
+            _sync(path)
+        return sum(path.stat().st_size for path in files)
+
+
+class Checkpoints:
+    """Saves the checkpoints of a run, and keeps the newest; every rank has one and makes the same calls.
+
+    A context: what is being written when it is left is finished first.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        keep: int,
+        rank: Rank = SOLE,
+        *,
+        asynchronous: bool = True,
+        group: dist.ProcessGroup | None = None,
+    ) -> None:
+        """`asynchronous`: a thread writes copies, while training goes on. They take as many bytes of the host's memory
+        as the rank writes; where it has no room for them, training waits as it does without.
+
+        `group`: all ranks, on the CPU (gloo), for nothing else, since the thread speaks in it; None for a sole rank.
+        """
+        if rank.world > 1 and group is None:
+            raise ValueError(f"{rank.world} ranks need a group")
+        self._run, self._keep, self._rank, self._group = run, keep, rank, group
+        self._asynchronous = asynchronous
+        self._copies: dict[str, Tensor] = {}
+        """Where the last save was copied to, and the next will be: memory that is new costs more than the copying."""
+        self._writing: Future[None] | None = None
+
+    def save(self, step: int, model: Any, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+        """Save what `step` steps have made, and `state`, which is JSON. The save before is finished first.
+
+        Raises DataError, on every rank, where any of them could not write.
+        """
+        self.wait()
+        content, copied = self._content(step, model, optimizer, state)
+        if copied:
+            self._writing = _in_thread(lambda: self._write(content))
+        else:
+            self._write(content)
+
+    def wait(self) -> None:
+        """Until the last save is on the disk. Raises DataError, on every rank, where any of them could not write."""
+        writing, self._writing = self._writing, None
+        if writing:
+            writing.result()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.wait()
+        except Exception as problem:
+            if error is None:
+                raise
+            # What ended the run is what the user is to read last.
+            print(f"warning: {problem}", file=sys.stderr)
+
+    def _content(
+        self, step: int, model: Any, optimizer: torch.optim.Optimizer, state: dict[str, Any]
+    ) -> tuple[_Content, bool]:
+        """What to write, and whether it is a copy that training does not change."""
+        # First of all: FSDP puts its shards back, which are the parameters that the optimizer knows.
+        weights = owned(model.state_dict(), self._rank)
+        names = {parameter: name for name, parameter in model.named_parameters()}
+        moments = owned(_moments(names, optimizer), self._rank)
+        rows = model.memory.tensors() if model.memory and model.memory.saves else {}
+        copied = self._asynchronous and self._has_room((*weights.values(), *moments.values(), *rows.values()))
+        on_host = self._copy if copied else _as_it_is
+        content = _Content(
+            {
+                MODEL: Part(weights, functools.partial(on_host, MODEL)),
+                OPTIMIZER: Part(moments, functools.partial(on_host, OPTIMIZER)),
+            },
+            memory_part(model.memory) if rows else "",
+            {name: on_host("memory", name, value) for name, value in rows.items()},
+            {"version": VERSION, "step": step, "optimizer": _groups(names, optimizer), **state},
+        )
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return content, copied
+
+    def _has_room(self, tensors: Iterable[Tensor]) -> bool:
+        needed = sum(local(tensor).nbytes for tensor in tensors) - sum(copy.nbytes for copy in self._copies.values())
+        return needed <= free_bytes(CPU) * (1 - SPARE)
+
+    def _copy(self, kind: str, name: str, value: Tensor) -> Tensor:
+        key = f"{kind}/{name}"
+        if key not in self._copies:
+            self._copies[key] = torch.empty(value.shape, dtype=value.dtype, device=CPU, pin_memory=value.is_cuda)
+        return self._copies[key].copy_(value, non_blocking=True)
+
+    def _write(self, content: _Content) -> None:
+        folder = self._run / "checkpoints" / f"step-{content.document['step']:08d}"
+        temporary = folder.with_name(f".{folder.name}.tmp")
+        first = self._rank.rank == 0
+        self._together(folder, lambda: _prepare(temporary) if first else 0)
+        size = self._together(folder, lambda: content.write(temporary, self._rank))
+        self._together(folder, lambda: self._publish(temporary, folder, content.document, size) if first else 0)
+
+    def _together(self, folder: Path, work: Callable[[], int]) -> int:
+        """Work that no rank has done until all have; returns the sum of the results. If one fails, all raise."""
+        results = torch.zeros(self._rank.world + 1, dtype=torch.int64)
+        error = None
+        try:
+            results[-1] = work()
+        except Exception as problem:
+            error, results[self._rank.rank] = problem, 1
+        if self._group is not None:
+            try:
+                dist.all_reduce(results, group=self._group)
+            except RuntimeError as lost:
+                error = error or DataError(f"{folder} was not written: another rank has ended. Go on with --resume.")
+                raise error from lost
+        if isinstance(error, OSError | SafetensorError):
+            raise DataError(f"{folder} can't be written ({error}). Make room there; go on with --resume.") from error
+        if error:
+            raise error
+        failed = results[:-1].nonzero().flatten().tolist()
+        if failed:
+            raise DataError(f"{folder} was not written: rank {failed[0]} failed, which says why. Go on with --resume.")
+        return int(results[-1])
+
+    def _publish(self, temporary: Path, folder: Path, document: dict[str, Any], size: int) -> int:
+        """Make what all ranks wrote the newest checkpoint, and remove those that are not kept."""
+        sizes = _sizes(temporary)
+        if sum(sizes.values()) != size:
+            raise DataError(
+                f"{temporary} has {sum(sizes.values()):,} bytes of the {size:,} that all ranks wrote. "
+                "Let --out be a folder that is the same on all hosts."
+            )
+        (temporary / STATE).write_text(json.dumps({**document, "bytes": sizes}, indent=1) + "\n", encoding="utf-8")
+        for path in (temporary / STATE, temporary / MODEL, temporary / OPTIMIZER, temporary):
+            _sync(path)
+        if folder.exists():
+            _retire(folder)
+        os.replace(temporary, folder)
+        for old in checkpoints(self._run)[: -self._keep]:
+            _retire(old)
+        _sync(folder.parent)
+        _clear(folder.parent)
+        return 0
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -68,39 +227,55 @@ def read_state(folder: Path) -> dict[str, Any]:
     """
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        sizes = {name: (folder / name).stat().st_size for name in state["bytes"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        version, expected, found = state.get("version"), dict(state["bytes"]), _sizes(folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
-            f"{folder} is damaged ({type(error).__name__}). Remove it to go back to the one before."
+            f"{folder / STATE} is damaged ({type(error).__name__}). Remove {folder} to go back to the one before."
         ) from error
-    if state.get("version") != VERSION:
+    if version != VERSION:
         raise DataError(
-            f"{folder} has version {state.get('version')}; this Wikiloom reads version {VERSION}. "
+            f"{folder} has version {version}; this Wikiloom reads version {VERSION}. "
             "Go on with the Wikiloom that wrote it, or train a new run."
         )
-    if sizes != state["bytes"]:
-        raise DataError(f"{folder} is damaged: sizes {sizes}, expected {state['bytes']}. Remove it to go back.")
+    for name in sorted({*expected, *found}):
+        if expected.get(name) != found.get(name):
+            raise DataError(
+                f"{folder / name} is damaged: {found.get(name, 'no')} bytes, expected {expected.get(name, 'no file')}. "
+                f"Remove {folder} to go back to the one before."
+            )
     return state
 
 
 def load_model(folder: Path, model: nn.Module) -> None:
-    """Fill the model; DataError where the file is damaged or of another model."""
-    tensors = _read(folder / MODEL)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        line = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise DataError(f"{folder / MODEL} is of another model: {line[:200]}") from error
+    """Fill the model; DataError where a file is damaged or of another model."""
+    tensors = model.state_dict()
+    saved = Saved(folder / MODEL)
+    saved.require({name: (value.shape, value.dtype) for name, value in tensors.items()})
+    saved.fill(tensors)
 
 
 def load_optimizer(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Fill the optimizer's moments."""
-    tensors = _read(folder / OPTIMIZER)
-    for name, parameter in model.named_parameters():
-        of_parameter = {key.partition("/")[0]: value for key, value in tensors.items() if key.partition("/")[2] == name}
-        if of_parameter:
-            # The step counter stays on the CPU unless the fused kernel of the device wants it there.
-            optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in of_parameter.items()}
+    """Fill the optimizer's state; DataError where a file is damaged or of another optimizer."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    groups = read_state(folder).get("optimizer")
+    _require_groups(folder, groups, _groups(names, optimizer))
+    kinds = {name: kinds for group in groups for name, kinds in group["params"].items()}
+    expected = {
+        f"{kind}/{name}": (torch.Size(), torch.float32) if kind == "step" else (parameter.shape, parameter.dtype)
+        for parameter, name in names.items()
+        for kind in kinds.get(name, [])
+    }
+    saved = Saved(folder / OPTIMIZER)
+    saved.require(expected)
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            # Where the kernel is of the device, so is the counter of steps.
+            counter = parameter.device if group.get("fused") or group.get("capturable") else CPU
+            optimizer.state[parameter] = {
+                kind: torch.zeros((), device=counter) if kind == "step" else torch.zeros_like(parameter)
+                for kind in kinds[names[parameter]]
+            }
+    saved.fill(_moments(names, optimizer))
 
 
 def memory_part(memory: EntityMemory) -> str:
@@ -120,7 +295,7 @@ def load_memory(folder: Path, memory: EntityMemory | None) -> None:
     if not found or [path.name for path in found] != names:
         raise DataError(f"{folder} has not all parts of its entity memory. Remove it to go back to the one before.")
     for part, path in enumerate(found):
-        memory.restore(part, len(found), _read(path, list(memory.tensors())))
+        memory.restore(part, len(found), read_file(path, list(memory.tensors())))
 
 
 def refuse_pickles(run: Path) -> None:
@@ -133,23 +308,82 @@ def refuse_pickles(run: Path) -> None:
             )
 
 
-def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def _moments(names: dict[nn.Parameter, str], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The state of each parameter, by kind and name."""
     return {
-        f"{key}/{name}": value.contiguous()
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state.get(parameter, {}).items()
+        f"{kind}/{name}": value
+        for parameter, name in names.items()
+        for kind, value in optimizer.state.get(parameter, {}).items()
     }
 
 
-def _read(path: Path, names: list[str] | None = None) -> dict[str, Tensor]:
-    """The file's tensors; those of `names` that it has, where names are given."""
-    from safetensors import SafetensorError, safe_open
+def _groups(names: dict[nn.Parameter, str], optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """The groups as JSON has them; of each parameter, the kinds of its state."""
+    return [
+        {
+            **{key: list(value) if isinstance(value, tuple) else value for key, value in group.items()},
+            "params": {names[parameter]: sorted(optimizer.state.get(parameter, {})) for parameter in group["params"]},
+        }
+        for group in optimizer.param_groups
+    ]
 
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys() if names is None or name in names}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{path} can't be read as safetensors ({str(error)[:200]}).") from error
+
+def _require_groups(folder: Path, saved: Any, groups: list[dict[str, Any]]) -> None:
+    def fails(what: str) -> DataError:
+        return DataError(f"{folder / STATE} is of another optimizer: {what}.")
+
+    if not isinstance(saved, list) or len(saved) != len(groups):
+        raise fails(f"it has not {len(groups)} groups of parameters")
+    for number, (before, now) in enumerate(zip(saved, groups, strict=True)):
+        parameters = before.get("params") if isinstance(before, dict) else None
+        if not isinstance(parameters, dict) or set(parameters) != set(now["params"]):
+            raise fails(f"group {number} has other parameters")
+        if not all(isinstance(kinds, list) and all(isinstance(k, str) for k in kinds) for kinds in parameters.values()):
+            raise fails(f"group {number} does not say what state its parameters have")
+        for key in now.keys() - HOW:
+            if before.get(key) != now[key]:
+                raise fails(f"{key} of group {number} was {before.get(key)!r}, now {now[key]!r}")
+
+
+def _as_it_is(kind: str, name: str, value: Tensor) -> Tensor:
+    return value.cpu().contiguous()
+
+
+def _in_thread(work: Callable[[], None]) -> Future[None]:
+    # Not of a pool, whose threads hold up the end of a process that is told to end at once.
+    done: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="checkpoint", daemon=True).start()
+    return done
+
+
+def _prepare(temporary: Path) -> int:
+    """The folders to write into; what a kill left half-written goes."""
+    _clear(temporary.parent)
+    for name in (MODEL, OPTIMIZER):
+        (temporary / name).mkdir(parents=True)
+    return 0
+
+
+def _retire(folder: Path) -> None:
+    # Renamed first: half removed, it would look like a checkpoint.
+    os.replace(folder, folder.with_name(f".{folder.name}.old.tmp"))
+
+
+def _clear(folder: Path) -> None:
+    for left in folder.glob(".step-*.tmp"):
+        shutil.rmtree(left)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """The bytes of each safetensors file, by its path in the folder."""
+    return {str(path.relative_to(folder)): path.stat().st_size for path in sorted(folder.rglob("*.safetensors"))}
 
 
 def _sync(path: Path) -> None:

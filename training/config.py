@@ -32,6 +32,7 @@ FREE = (
     "data.workers",
     "data.on_corrupt",
     "train.threads",
+    "train.async_save",
     "memory.folder",
 )
 """What a run may be resumed with another value of."""
@@ -111,6 +112,8 @@ class TrainConfig:
     save_every: Positive = 100
     keep: Positive = 2
     """Checkpoints kept."""
+    async_save: bool = True
+    """Train on while a copy of the checkpoint is written; the copy takes 12 bytes of the host's memory a parameter."""
     threads: Count = 0
     """CPU threads; 0 for min(2, cores). A resumed run is bit-identical only at the same number."""
     device: str = "auto"

@@ -18,7 +18,7 @@ from torch import nn
 
 from schemas.errors import DataError, UsageError
 from schemas.hashing import random_u64
-from training.checkpoint import checkpoints, load_memory, load_model, load_optimizer, read_state, save_checkpoint
+from training.checkpoint import Checkpoints, checkpoints, load_memory, load_model, load_optimizer, read_state
 from training.config import Config
 from training.data.batch import to_device
 from training.data.loader import Loader
@@ -59,6 +59,7 @@ def _loop(config: Config, run: Path, system: System, device: torch.device) -> in
     optimizer = build_optimizer(model, config.optim)
     done = saved = _restore(run, model, optimizer, system.loader)
     with (
+        Checkpoints(run, budget.keep, asynchronous=budget.async_save) as saves,
         contextlib.closing(MetricsLog(run, done)) as log,
         progress(budget.steps, done, budget.batch_size) as report,
         _stop_signal() as stopped,
@@ -78,11 +79,11 @@ def _loop(config: Config, run: Path, system: System, device: torch.device) -> in
             if last or done % budget.valid_every == 0:
                 log.write(done, validate(model, system.valid, device))
             if last or done % budget.save_every == 0:
-                save_checkpoint(run, done, model, optimizer, _state(config, system, done), budget.keep)
+                saves.save(done, model, optimizer, _state(config, system, done))
                 saved = done
             report(done, means["train/loss"])
         if done > saved:
-            save_checkpoint(run, done, model, optimizer, _state(config, system, done), budget.keep)
+            saves.save(done, model, optimizer, _state(config, system, done))
     draw_curves(run)
     if done < budget.steps:
         print(f"stopped and saved at step {done} of {budget.steps}; go on with --resume --out {run}", file=sys.stderr)

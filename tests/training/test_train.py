@@ -46,7 +46,8 @@ def run(recipe, data, out, resume=False, **changes):
 
 
 def weights(folder):
-    files = list(checkpoints(folder)[-1].glob("m*.safetensors"))  # the model and the entity memory
+    newest = checkpoints(folder)[-1]
+    files = [*newest.glob("model/*.safetensors"), *newest.glob("memory-*.safetensors")]
     return {(file.name, name): value.numpy().tobytes() for file in files for name, value in load_file(file).items()}
 
 
@@ -66,7 +67,9 @@ class Killed(BaseException):
 
 def kill_when(monkeypatch, name, call):
     """Make the `call`-th use of a function of the loop the last thing that happens."""
-    calls, original = [], getattr(loop, name)
+    *owner, name = name.split(".")
+    owner = getattr(loop, owner[0]) if owner else loop
+    calls, original = [], getattr(owner, name)
 
     def killing(*args, **kwargs):
         calls.append(name)
@@ -74,7 +77,7 @@ def kill_when(monkeypatch, name, call):
             raise Killed
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(loop, name, killing)
+    monkeypatch.setattr(owner, name, killing)
 
 
 @pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny"])
@@ -85,7 +88,7 @@ def kill_when(monkeypatch, name, call):
         ("train_step", 2),
         ("train_step", 4),
         ("validate", 2),
-        ("save_checkpoint", 2),
+        ("Checkpoints.save", 2),
         ("draw_curves", 1),
     ],
 )
@@ -298,16 +301,16 @@ def test_a_planted_pickle_is_refused_unread(place, made_up, tmp_path):
 @pytest.mark.parametrize(
     ("name", "spoil", "says"),
     [
-        ("model.safetensors", lambda data: data[:-10], "is damaged"),
+        ("model/*", lambda data: data[:-10], "is damaged"),
         ("state.json", lambda data: b"{", "is damaged"),
-        ("state.json", lambda data: data.replace(b'"version": 2', b'"version": 9'), "has version 9"),
-        ("state.json", lambda data: data.replace(b'"version": 2', b'"version": 1'), "version 1; this .* version 2"),
-        ("model.safetensors", lambda data: b"\xff" * len(data), "can't be read as safetensors"),
+        ("state.json", lambda data: data.replace(b'"version": 3', b'"version": 9'), "has version 9"),
+        ("state.json", lambda data: data.replace(b'"version": 3', b'"version": 1'), "version 1; this .* version 3"),
+        ("model/*", lambda data: b"\xff" * len(data), "can't be read as safetensors"),
     ],
 )
 def test_a_damaged_checkpoint_is_named(name, spoil, says, made_up, tmp_path):
     run("colake-tiny", made_up, tmp_path / "run", train_steps=2)
-    path = checkpoints(tmp_path / "run")[-1] / name
+    (path,) = checkpoints(tmp_path / "run")[-1].glob(name)
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(DataError, match=says):
         load_run(tmp_path / "run")

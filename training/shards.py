@@ -1,0 +1,165 @@
+"""Flat dictionaries of tensors, plain ones or sharded over ranks (DTensor), in a folder of safetensors files.
+
+They are written and read by torch's distributed checkpoint, of which only the safetensors storage is used. Its planning
+between ranks is not: that sends pickled objects. A rank's part needs nobody else's plan, and the headers of the files
+say what was saved, so neither a file nor a message is ever unpickled. One file holds one piece of a tensor at most;
+where in the tensor it belongs is in the file's header (DCP_SHARDING_INFO).
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+from torch.distributed.checkpoint import DefaultLoadPlanner, DefaultSavePlanner
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.metadata import ChunkStorageMetadata
+from torch.distributed.checkpoint.planner import WriteItem
+from torch.distributed.tensor import DTensor
+
+from schemas.errors import DataError
+from training.data.stream import Rank
+
+FILE_BYTES = 2**28
+"""A file is closed at about so many bytes: while it is written, it is in memory once more."""
+PLACES = "DCP_SHARDING_INFO"
+
+
+class Part(DefaultSavePlanner):
+    """What one rank writes of a dictionary, and the host's memory that it is written from."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], on_host: Callable[[str, Tensor], Tensor]) -> None:
+        """`on_host` gives each tensor's values to write: contiguous, on the CPU, and left alone until they are written."""
+        super().__init__(flatten_state_dict=False, flatten_sharded_tensors=False)
+        self.set_up_planner(dict(tensors), is_coordinator=True)
+        self.create_local_plan()
+        self._memory = {name: on_host(name, local(tensor)) for name, tensor in tensors.items()}
+
+    def resolve_data(self, write_item: WriteItem) -> Tensor:
+        """The values of one piece."""
+        return self._memory[write_item.index.fqn]
+
+    def write(self, folder: Path, rank: Rank) -> list[Path]:
+        """Write this rank's files into the folder; returns them."""
+        if not self.plan.items:
+            return []
+        writer = HuggingFaceStorageWriter(str(folder), self._files(), save_distributed=True)
+        # The place in the list of all plans is what names a rank's files.
+        plan = writer.prepare_global_plan([writer.prepare_local_plan(self.plan)] * rank.world)[rank.rank]
+        written = writer.write_data(plan, self).wait()
+        return sorted({folder / result.storage_data.relative_path for result in written})
+
+    def _files(self) -> dict[str, int]:
+        """The number, from 1, of each tensor's file."""
+        before = itertools.accumulate((value.nbytes for value in self._memory.values()), initial=0)
+        return {name: 1 + start // FILE_BYTES for name, start in zip(self._memory, before, strict=False)}
+
+
+def owned(tensors: Mapping[str, Any], rank: Rank) -> dict[str, Tensor]:
+    """Those of which this rank writes a piece: of what is sharded its shard, of what all ranks have the first's.
+
+    Raises TypeError for what is no tensor: it would be written without an error, and could not be read.
+    """
+    for name, value in tensors.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} is a {type(value).__name__}, expected a tensor")
+    return {name: value for name, value in tensors.items() if _writes(value, rank)}
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This rank's shard, or the tensor itself."""
+    return tensor.detach().to_local() if isinstance(tensor, DTensor) else tensor.detach()
+
+
+class Saved:
+    """The tensors of a folder, of which only the headers are read before they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises DataError for a file that is not whole, or not of this storage."""
+        self.folder = folder
+        for path in sorted(folder.glob("*.safetensors")):
+            _require_sound(path)
+        self._reader = HuggingFaceStorageReader(str(folder))
+        self._metadata = self._reader.read_metadata()
+
+    def require(self, expected: Mapping[str, tuple[torch.Size, torch.dtype]]) -> None:
+        """DataError unless it holds exactly these names, each whole, of this shape and dtype."""
+        saved = self._metadata.state_dict_metadata
+        for name, (shape, dtype) in expected.items():
+            if name not in saved:
+                raise DataError(f"{self.folder} has no tensor {name}: it is of another model, or not whole.")
+            found = saved[name]
+            if (found.size, found.properties.dtype) != (shape, dtype):
+                raise DataError(
+                    f"{self._file(name)} has {name} as {found.properties.dtype} of shape {tuple(found.size)}, expected "
+                    f"{dtype} of shape {tuple(shape)}: it is of another model, or not whole."
+                )
+            if not _whole(found.chunks, shape):
+                raise DataError(f"{self._file(name)} and the other files of its folder have not all of {name} once.")
+        for name in saved:
+            if name not in expected:
+                raise DataError(f"{self._file(name)} has a tensor {name} too many: it is of another model.")
+
+    def fill(self, tensors: dict[str, Tensor]) -> None:
+        """Copy into the tensors, which `require` has passed; each rank reads what its shards need."""
+        planner = DefaultLoadPlanner(flatten_state_dict=False, flatten_sharded_tensors=False)
+        planner.set_up_planner(tensors, self._metadata, is_coordinator=True)
+        self._reader.set_up_storage_reader(self._metadata, is_coordinator=True)
+        with torch.no_grad():
+            self._reader.read_data(planner.create_local_plan(), planner).wait()
+
+    def _file(self, name: str) -> str:
+        return next(info.relative_path for index, info in self._metadata.storage_data.items() if index.fqn == name)
+
+
+def read_file(path: Path, names: list[str]) -> dict[str, Tensor]:
+    """Those of the tensors of these names that one safetensors file has. Raises DataError for a damaged file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys() if name in names}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path} can't be read as safetensors ({str(error)[:200]}).") from error
+
+
+def _writes(tensor: Tensor, rank: Rank) -> bool:
+    if not isinstance(tensor, DTensor):
+        return rank.rank == 0
+    place = tensor.device_mesh.get_coordinate()
+    copies = [at for at, placement in zip(place, tensor.placements, strict=True) if placement.is_replicate()]
+    # The last ranks of a short tensor have none of it.
+    return not any(copies) and (rank.rank == 0 or local(tensor).numel() > 0)
+
+
+def _require_sound(path: Path) -> None:
+    try:
+        with safe_open(path, framework="pt") as file:
+            places = json.loads(file.metadata()[PLACES])
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+        sound = all(_is_place(places[name]["saved_offsets"], shape) for name, shape in shapes.items())
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path} can't be read as safetensors ({str(error)[:200]}).") from error
+    except (ValueError, KeyError, TypeError, RecursionError):
+        sound = False
+    if not sound:
+        raise DataError(f"{path} does not say which part of its tensors it has ({PLACES}). Remove the checkpoint.")
+
+
+def _is_place(offsets: Any, shape: list[int]) -> bool:
+    return isinstance(offsets, list) and len(offsets) == len(shape) and all(type(n) is int and n >= 0 for n in offsets)
+
+
+def _whole(chunks: list[ChunkStorageMetadata], shape: torch.Size) -> bool:
+    """Whether the pieces are all of the tensor, and nothing of it twice."""
+    if sum(math.prod(chunk.sizes) for chunk in chunks) != math.prod(shape):
+        return False
+    return not any(_overlap(one, other) for one, other in itertools.combinations(chunks, 2))
+
+
+def _overlap(one: ChunkStorageMetadata, other: ChunkStorageMetadata) -> bool:
+    spans = zip(one.offsets, one.sizes, other.offsets, other.sizes, strict=True)
+    return all(max(a, b) < min(a + n, b + m) for a, n, b, m in spans)
