@@ -34,11 +34,17 @@ class Part(DefaultSavePlanner):
     """What one rank writes of a dictionary, and the host's memory that it is written from."""
 
     def __init__(self, tensors: Mapping[str, Tensor], on_host: Callable[[str, Tensor], Tensor]) -> None:
-        """`on_host` gives each tensor's values to write: contiguous, on the CPU, and left alone until they are written."""
+        """`on_host` gives the values of a tensor: contiguous, on the CPU, left alone until it is written."""
         super().__init__(flatten_state_dict=False, flatten_sharded_tensors=False)
         self.set_up_planner(dict(tensors), is_coordinator=True)
         self.create_local_plan()
-        self._memory = {name: on_host(name, local(tensor)) for name, tensor in tensors.items()}
+        self._memory: dict[str, Tensor] = {}
+        seen = set()
+        for name, tensor in tensors.items():
+            value = on_host(name, local(tensor))
+            # Tied weights have two names; a file takes the same memory only once.
+            self._memory[name] = value.clone() if value.data_ptr() in seen else value
+            seen.add(value.data_ptr())
 
     def resolve_data(self, write_item: WriteItem) -> Tensor:
         """The values of one piece."""
