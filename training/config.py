@@ -33,6 +33,9 @@ FREE = (
     "data.on_corrupt",
     "train.threads",
     "train.async_save",
+    "train.parallel",
+    "train.rank_timeout",
+    "train.peak_tflops",
     "memory.folder",
 )
 """What a run may be resumed with another value of."""
@@ -116,8 +119,20 @@ class TrainConfig:
     """Train on while a copy of the checkpoint is written; the copy takes 12 bytes of the host's memory a parameter."""
     threads: Count = 0
     """CPU threads; 0 for min(2, cores). A resumed run is bit-identical only at the same number."""
-    device: str = "auto"
-    """cpu, cuda, or auto: cuda where there is one."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: cuda where there is one. By torchrun, each rank has a device of its own."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16: matrix products in 16 bits (autocast); weights, moments, entity rows and losses stay in 32."""
+    compile: bool = False
+    """The encoder by torch.compile: needs a C++ compiler, and minutes at the start."""
+    deterministic: bool = True
+    """Operations that give the same bits each time, where there are such; slower on cuda."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """By torchrun. ddp: each rank has the whole model; fsdp: a share of weights, gradients and moments."""
+    rank_timeout: Positive = 600
+    """Seconds that a rank waits for another one that lives; one that is dead ends the run in half a minute."""
+    peak_tflops: Weight = 0.0
+    """What the device can compute, for the share of it (MFU) in the log; 0 for what is known of it by its name."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

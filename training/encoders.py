@@ -24,6 +24,30 @@ class TiedHead(nn.Module):
         """Logits of every row of `table`."""
         return nn.functional.linear(self.norm(nn.functional.gelu(self.dense(states))), table, self.bias)
 
+    def flops(self, states: int, rows: int) -> int:
+        """Floating-point operations, forward and backward, for `states` and a table of `rows`."""
+        hidden = self.dense.in_features
+        return 6 * states * hidden * (hidden + rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What an encoder computes for a token, forward and backward (Chowdhery et al., PaLM, appendix B)."""
+
+    weights: int
+    """Numbers in its layers' matrices: 6 operations each for a token."""
+    width: int
+    """Layers * D: 12 operations each for a pair of tokens that attention compares."""
+
+    def flops(self, lengths: Int64[Tensor, " B"]) -> int:
+        """Floating-point operations for texts of these lengths, padding left out."""
+        return 6 * self.weights * int(lengths.sum()) + 12 * self.width * int(lengths.square().sum())
+
+
+def _cost(encoder: nn.Module) -> Cost:
+    matrices = [p for name, p in encoder.named_parameters() if p.ndim == 2 and "embeddings" not in name]
+    return Cost(sum(p.numel() for p in matrices), encoder.config.hidden_size * encoder.config.num_hidden_layers)
+
 
 @dataclasses.dataclass(frozen=True)
 class Built:
@@ -33,6 +57,7 @@ class Built:
     head: TiedHead
     position_offset: int
     """Added to positions from 0: RoBERTa's learned table begins after the padding index."""
+    cost: Cost
 
 
 def build_encoder(config: EncoderConfig, vocab_size: int, token_types: int) -> Built:
@@ -51,7 +76,7 @@ def build_encoder(config: EncoderConfig, vocab_size: int, token_types: int) -> B
     if head is None:
         head = TiedHead(encoder.config.hidden_size, words.num_embeddings)
         _initialise(head, encoder.config.initializer_range)
-    return Built(encoder, head, offset)
+    return Built(encoder, head, offset, _cost(encoder))
 
 
 def encode_text(

@@ -59,7 +59,8 @@ def draw_curves(run: Path) -> None:
     from matplotlib.figure import Figure
 
     entries = read_metrics(run)
-    terms = sorted({name.partition("/")[2] for entry in entries for name in entry if "/" in name})
+    names = {name for entry in entries for name in entry if name.startswith(("train/", "valid/"))}
+    terms = sorted({name.partition("/")[2] for name in names})
     if not terms:
         return
     figure = Figure(figsize=(4 * len(terms), 3.2), layout="constrained")
@@ -77,8 +78,14 @@ def draw_curves(run: Path) -> None:
 
 
 @contextlib.contextmanager
-def progress(steps: int, start: int, unit_size: int) -> Iterator[Any]:
-    """Yields report(step, loss): a bar with rate and remaining time on a terminal, else a line about every 30 s."""
+def progress(steps: int, start: int, unit_size: int, *, shown: bool = True) -> Iterator[Any]:
+    """Yields report(step, loss): a bar with rate and remaining time on a terminal, else a line about every 30 s.
+
+    Nothing is to be seen where it is not `shown`.
+    """
+    if not shown:
+        yield lambda _step, _loss: None
+        return
     if not sys.stderr.isatty():
         yield _plain(steps, start, unit_size)
         return

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 def cross_entropy_sum(logits: Float[Tensor, "N C"], labels: Int64[Tensor, " N"]) -> Float[Tensor, ""]:
     """Sum of the cross-entropies; 0 (and no NaN) where nothing is labelled."""
-    return F.cross_entropy(logits, labels, reduction="sum")
+    return F.cross_entropy(logits.float(), labels, reduction="sum")
 
 
 def distances(left: Float[Tensor, "B D"], right: Float[Tensor, "K D"], norm: int) -> Float[Tensor, "B K"]:

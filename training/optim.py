@@ -27,9 +27,3 @@ def learning_rate(config: OptimConfig, step: int, steps: int) -> float:
     if config.schedule == "constant":
         return config.lr
     return config.lr * (left if config.schedule == "linear" else left**config.power)
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """The rate of every group."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -110,9 +111,10 @@ def choose_folder(recipe: str, config: Config, out: Path | None, *, resume: bool
     return Path("runs") / f"{name}-{last if resume else last + 1}"
 
 
-def resolved(config: Config, threads: int | None = None) -> Config:
-    """The config with the number of threads that will be used: its own, else `threads`, else min(2, cores)."""
-    number = config.train.threads or threads or min(2, len(os.sched_getaffinity(0)))
+def resolved(config: Config, ranks: int = 1, threads: int | None = None) -> Config:
+    """The config with the number of threads that will be used: its own, else `threads`, else min(2, cores for each of
+    the host's `ranks`)."""
+    number = config.train.threads or threads or max(1, min(2, len(os.sched_getaffinity(0)) // ranks))
     return dataclasses.replace(config, train=dataclasses.replace(config.train, threads=number))
 
 
@@ -134,8 +136,8 @@ def begin(folder: Path, config: Config) -> None:
     os.replace(temporary, folder / "config.toml")
 
 
-def resumed(folder: Path, config: Config) -> Config:
-    """The config to go on with; says on stderr where another number of threads ends in other bits.
+def resumed(folder: Path, config: Config, say: Callable[[str], None]) -> Config:
+    """The config to go on with; says where another number of threads ends in other bits.
 
     Raises DataError where the run was on another dataset, UsageError where its config was another.
     """
@@ -153,12 +155,11 @@ def resumed(folder: Path, config: Config) -> Config:
             f"{folder} was trained with another config: {'; '.join(changed[:3])}{more}. "
             f"Resume it as it was (wikiloom train {folder}/config.toml --resume), or train a new run."
         )
-    config = resolved(config, before.train.threads)
+    config = resolved(config, threads=before.train.threads)
     if config.train.threads != before.train.threads:
-        print(
+        say(
             f"warning: {folder} began with {before.train.threads} threads and goes on with {config.train.threads}: "
-            "the weights will be close to an unbroken run's, not bit-identical",
-            file=sys.stderr,
+            "the weights will be close to an unbroken run's, not bit-identical"
         )
     return config
 

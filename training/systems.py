@@ -42,6 +42,11 @@ class Batch(Protocol):
         """What the log says about the batch."""
         ...
 
+    @property
+    def lengths(self) -> Tensor:
+        """Tokens or nodes of each text or graph that is encoded."""
+        ...
+
 
 class Model(Protocol):
     """What the loop asks of a model, beside being an nn.Module."""
@@ -53,6 +58,10 @@ class Model(Protocol):
 
     def losses(self, batch: Any) -> dict[str, Tensor]:
         """The sum over labels of each term that has any."""
+        ...
+
+    def flops(self, batch: Any) -> int:
+        """Floating-point operations of `losses` and its backward, padding left out."""
         ...
 
 

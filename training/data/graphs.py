@@ -64,11 +64,13 @@ class ColakeBatch:
     """Entities that the labelled ones are told from: the gold ones, ascending, then the negatives."""
     cut: int
     """Triples left out for the limit of nodes."""
+    lengths: Int64[Tensor, " B"]
+    """Nodes of each graph."""
 
     @property
     def counts(self) -> dict[str, int]:
         """Labels of each loss term."""
-        labelled = torch.cat([piece.types[piece.labels != IGNORE] for piece in self.pieces])
+        labelled = torch.cat([self.lengths[:0], *(piece.types[piece.labels != IGNORE] for piece in self.pieces)])
         return {
             name: int((labelled == kind).sum())
             for name, kind in (("word", WORD), ("entity", ENTITY), ("relation", RELATION))
@@ -174,6 +176,7 @@ class GraphFeed:
             pieces=[pad_graphs(graphs, ids, labels, share, self.special.pad) for share in shares],
             candidates=tensor(candidates),
             cut=int((graphs.triple_nodes < 0).sum()),
+            lengths=tensor(np.diff(graphs.cu_seqlens)),
         )
 
     def _keys(self, purpose: str, raw: RawGraphs, epochs: Int64[np.ndarray, " B"]) -> UInt64[np.ndarray, " B"]:

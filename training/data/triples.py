@@ -41,6 +41,11 @@ class KeplerBatch:
         return {"ke": len(self.heads), "mlm": int((self.blocks.labels != IGNORE).sum())}
 
     @property
+    def lengths(self) -> Int64[Tensor, " T"]:
+        """Tokens of each text and each block."""
+        return torch.cat([text.real.sum(dim=1) for text in (*self.texts, self.blocks)])
+
+    @property
     def sizes(self) -> dict[str, int]:
         """Distinct entities, and padded tokens of their texts and of the blocks."""
         texts = [*self.texts, self.blocks]

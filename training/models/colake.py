@@ -69,6 +69,7 @@ class Colake(nn.Module):
         self.memory = open_memory(config.memory, sizes.entities + 1, hidden, device, rank, training=training)
         self.relation = nn.Embedding(sizes.relations + 1, hidden)
         self.word_head = built.head
+        self._cost = built.cost
         self.entity_head = TiedHead(hidden, None)
         self.relation_head = TiedHead(hidden, sizes.relations + 1)
         self.weights = {
@@ -123,6 +124,8 @@ class Colake(nn.Module):
         # All rows of the micro-batch are read at once.
         wanted = [*(piece.ids[piece.types == ENTITY] for piece in batch.pieces), batch.candidates]
         *rows, candidates = self.memory.gather(torch.cat(wanted)).split([len(ids) for ids in wanted])
+        if not batch.pieces:
+            return {}
         pieces = [self._labelled(*each) for each in zip(batch.pieces, rows, strict=True)]
         states, types, labels = (torch.cat(parts) for parts in zip(*pieces, strict=True))
         losses = {}
@@ -131,6 +134,16 @@ class Colake(nn.Module):
             if len(place):
                 losses[name] = self._loss(name, states.index_select(0, place), labels[place], candidates)
         return losses
+
+    def flops(self, batch: ColakeBatch) -> int:
+        """Floating-point operations of `losses` and its backward, padding left out."""
+        labels, relations = batch.counts, self.relation.num_embeddings
+        return (
+            self._cost.flops(batch.lengths)
+            + self.word_head.flops(labels["word"], self.encoder.get_input_embeddings().num_embeddings)
+            + self.entity_head.flops(labels["entity"], len(batch.candidates))
+            + self.relation_head.flops(labels["relation"], relations)
+        )
 
     def _labelled(
         self, piece: GraphPiece, entities: Float[Tensor, "M D"]

@@ -56,7 +56,8 @@ def batch_of(*graphs, labels):
     for node, label in labels:
         piece.labels[0, node] = label
     gold = piece.labels[(piece.types == ENTITY) & (piece.labels != IGNORE)].unique()
-    return ColakeBatch(pieces=[piece], candidates=torch.cat([gold, torch.tensor([0, 7])]), cut=0)
+    candidates, lengths = torch.cat([gold, torch.tensor([0, 7])]), torch.full((len(graphs),), piece.ids.shape[1])
+    return ColakeBatch(pieces=[piece], candidates=candidates, cut=0, lengths=lengths)
 
 
 @pytest.mark.parametrize(("layers", "reaches"), [(1, False), (2, False), (3, True)])
@@ -141,7 +142,8 @@ def test_micro_batches_add_up_to_the_batch():
     config, model = make()
     first = batch_of(ONE_FACT, labels=[(1, 10), (2, 11), (6, 1)])
     second = batch_of(graph([12, 13]), labels=[(2, 13)])
-    together = ColakeBatch([*first.pieces, *second.pieces], first.candidates, 0)
+    lengths = torch.cat([first.lengths, second.lengths])
+    together = ColakeBatch([*first.pieces, *second.pieces], first.candidates, 0, lengths)
     gradients = []
     for batches in ([first, second], [together]):
         config, model = make()
