@@ -53,10 +53,10 @@ def rehearse(config: Config, system: System, ranks: Ranks, started: float) -> No
         f"{copy / 1e6:,.0f} of them for the copy that is written as a checkpoint"
     )
     ranks.say(
-        f"time: {_duration(seconds)}; {each:.3g} s a step (mean of {steps - warm}), {speed['speed/loader_wait']:.0%} of it "
-        f"waiting for data; {speed['speed/samples']:,.0f} samples and {speed['speed/tokens']:,.0f} tokens a second{share}; "
-        f"{validations} validations of {validation:.3g} s"
+        f"time: {_duration(seconds)}; {each:.3g} s a step (mean of {steps - warm}), "
+        f"{speed['speed/loader_wait']:.0%} of it waiting for data; {validations} validations of {validation:.3g} s"
     )
+    ranks.say(f"rate: {speed['speed/samples']:,.0f} samples and {speed['speed/tokens']:,.0f} tokens a second{share}")
 
 
 def _numbers(model: nn.Module) -> int:

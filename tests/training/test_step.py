@@ -1,0 +1,148 @@
+"""One step: exact whatever the micro-batches, no NaN where nothing is labelled, the same losses in 16 bits, its cost."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from schemas.dataset import Dataset
+from training.config import load_config
+from training.data.stream import SOLE, Rank
+from training.encoders import build_encoder
+from training.ranks import Ranks
+from training.speed import Meter, peak_memory
+from training.step import LABELS, learner, part, train_step, validate, whole_batch
+from training.systems import build_system, open_source
+
+CPU = torch.device("cpu")
+ALONE = Ranks(SOLE, CPU)
+SMALL = {
+    "train.batch_size": "16",
+    "encoder.hidden_size": "16",
+    "encoder.intermediate_size": "32",
+    "encoder.dropout": "0.0",
+    "kepler.blocks": "4",
+    "train.valid_batches": "2",
+    "data.lanes": "4",
+}
+
+
+def opened(data, recipe, rank=SOLE, **changes):
+    """(system, learner) of a recipe, as one of the ranks has it."""
+    settings = SMALL | {key.replace("_", ".", 1): str(value) for key, value in changes.items()}
+    config = load_config(recipe, settings)
+    dataset = Dataset(data)
+    torch.manual_seed(0)
+    system = build_system(config, open_source(dataset, dataset.tokens("tiny")), rank)
+    return system, learner(config, system.model, ALONE)
+
+
+def stepped(system, learning, batches=None):
+    """The mean losses of the first step's batch."""
+    batches = batches or system.build(0, system.loader.take(0))
+    labels = part(whole_batch(batches, system.model, ALONE), LABELS)
+    return train_step(learning, batches, labels, 0, 1e-3)
+
+
+def weights(system):
+    rows = {"memory": system.model.memory.weight} if system.model.memory else {}
+    return {name: value.clone() for name, value in {**system.model.state_dict(), **rows}.items()}
+
+
+def test_rows_that_are_no_labels_change_nothing_and_nothing_is_nan(made_up):
+    system, learning = opened(made_up, "kepler-tiny")
+    (batch,) = system.build(0, system.loader.take(0))
+    silent = dataclasses.replace(batch, blocks=dataclasses.replace(batch.blocks, labels=batch.blocks.labels * 0 - 1))
+    nothing = dataclasses.replace(
+        silent,
+        **{name: getattr(batch, name)[:0] for name in ("heads", "relations", "tails", "head_weights", "tail_weights")},
+    )
+    means = stepped(system, learning, [nothing, batch, silent])
+    assert all(bool(torch.isfinite(value).all()) for value in weights(system).values())
+    other, again = opened(made_up, "kepler-tiny")
+    # The middle micro-batch's masked words, and its triples twice.
+    twice = stepped(other, again, [batch, silent])
+    assert means == twice
+    assert all(torch.equal(value, weights(other)[name]) for name, value in weights(system).items())
+
+
+def test_a_step_without_any_label_leaves_the_gradients_at_zero(made_up):
+    system, learning = opened(made_up, "kepler-tiny", optim_weight_decay=0)
+    (batch,) = system.build(0, system.loader.take(0))
+    nothing = dataclasses.replace(
+        batch,
+        blocks=dataclasses.replace(batch.blocks, labels=batch.blocks.labels * 0 - 1),
+        **{name: getattr(batch, name)[:0] for name in ("heads", "relations", "tails", "head_weights", "tail_weights")},
+    )
+    before = weights(system)
+    assert stepped(system, learning, [nothing]) == {"train/loss": 0.0}
+    assert all(torch.equal(value, before[name]) for name, value in weights(system).items())
+
+
+@pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny"])
+def test_micro_batches_without_rows_are_nothing_but_there(recipe, made_up):
+    settings = {"train_batch_size": 4, "train_micro_batch": 1, "kepler_blocks": 1}
+    alone, _ = opened(made_up, recipe, train_batch_size=4, kepler_blocks=1)
+    shares = [opened(made_up, recipe, rank, **settings)[0] for rank in (Rank(0, 3), Rank(1, 3), Rank(2, 3))]
+    for step in range(4):
+        batches = [system.build(step, system.loader.take(step)) for system in shares]
+        assert [len(each) for each in batches] == [2, 2, 2]
+        empty = [batch for each in batches for batch in each if not len(batch.lengths)]
+        assert len(empty) >= 2
+        assert all(alone.model.losses(batch) == {} and alone.model.flops(batch) == 0 for batch in empty)
+        texts = sum(len(batch.lengths) for each in batches for batch in each)
+        assert recipe != "colake-tiny" or texts == 4
+
+
+@pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny"])
+def test_16_bits_give_nearly_the_same_losses_and_keep_weights_of_32(recipe, made_up):
+    losses = []
+    for precision in ("fp32", "bf16"):
+        system, learning = opened(made_up, recipe, train_precision=precision)
+        losses.append({**stepped(system, learning), **validate(learning, system.valid)})
+        assert {value.dtype for value in weights(system).values() if value.is_floating_point()} == {torch.float32}
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny"])
+def test_a_compiled_encoder_gives_the_same_losses(recipe, made_up):
+    losses = []
+    for compiled in (False, True):
+        system, learning = opened(made_up, recipe, train_compile=compiled)
+        losses.append({**stepped(system, learning), **validate(learning, system.valid)})
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_the_cost_of_an_encoder_is_what_torch_counts():
+    config = dataclasses.replace(load_config("colake-tiny").encoder, hidden_size=32, intermediate_size=64, dropout=0.0)
+    built = build_encoder(config, 50, token_types=1)
+    built.encoder.set_attn_implementation("eager")  # the counter does not know the fused kernel of the CPU
+    ids = torch.randint(3, 50, (4, 24))
+    with FlopCounterMode(display=False) as counter:
+        states = built.encoder(input_ids=ids).last_hidden_state
+        logits = built.head(states.flatten(0, 1)[:10], built.encoder.get_input_embeddings().weight)
+        (logits.sum() + states.sum()).backward()
+    ours = built.cost.flops(torch.full((4,), 24)) + built.head.flops(10, 50)
+    assert counter.get_total_flops() == ours
+
+
+def test_a_meter_tells_rates_since_its_last_line():
+    meter = Meter(CPU, 2, 1.0)
+    meter.step(10, 1_000, 5 * 10**11, 2.0, 0.5)
+    meter.step(10, 1_000, 5 * 10**11, 2.0, 0.5)
+    line = meter.line()
+    assert (line["speed/samples"], line["speed/tokens"], line["speed/loader_wait"]) == (5.0, 500.0, 0.25)
+    assert (line["speed/tflops"], line["speed/mfu"]) == (0.25, 0.125)
+    meter.step(1, 1, 1, 1.0, 0.0)
+    assert meter.line()["speed/samples"] == 1.0
+    assert "speed/mfu" not in Meter(CPU, 1, 0.0).line()
+
+
+def test_peak_memory_is_this_process_own():
+    before = peak_memory(CPU)
+    block = bytearray(200_000_000)
+    block[::4096] = b"1" * len(block[::4096])
+    assert 150_000_000 < peak_memory(CPU) - before < 400_000_000 or before > 10**9
