@@ -4,8 +4,8 @@
     python -m benchmarks.gpu --device cpu --layers 2 --hidden 128      (no figures to keep: to see that it runs)
 
 Random weights of RoBERTa-base's shape, the base recipes with the batch cut to what a device takes at once, on a dataset
-built here (the real sample where WIKILOOM_DATA is set, else examples/). Writes results/gpu.json for a GPU; without one it
-says so and ends.
+built here (the real sample where WIKILOOM_DATA is set, else examples/). Writes results/gpu.json for a GPU; without one
+it says so and ends.
 """
 
 import argparse

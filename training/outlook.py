@@ -71,4 +71,4 @@ def _saved_bytes(model: nn.Module) -> int:
 
 def _duration(seconds: float) -> str:
     minutes, hours = seconds / 60, seconds / 3600
-    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if hours < 2 else f"{hours:.1f} h"
+    return f"{seconds:.0f} s" if minutes < 10 else f"{minutes:.0f} min" if hours < 5 else f"{hours:.1f} h"

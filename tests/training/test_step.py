@@ -1,4 +1,4 @@
-"""One step: exact whatever the micro-batches, no NaN where nothing is labelled, the same losses in 16 bits, its cost."""
+"""One step: exact whatever the micro-batches, no NaN without labels, nearly the same in 16 bits; what it costs."""
 
 import dataclasses
 

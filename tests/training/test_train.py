@@ -158,29 +158,44 @@ def test_a_kill_amid_a_checkpoint_leaves_the_one_before(made_up, unkilled, tmp_p
     assert not list((tmp_path / "run/checkpoints").glob(".*"))
 
 
-def test_a_real_sigkill_and_a_resume_have_the_same_bits(made_up, unkilled, tmp_path):
-    folder = tmp_path / "run"
-    words = [f"--set={key}={value}" for key, value in SMALL.items()]
-    command = [
-        sys.executable,
-        "-m",
-        "wikiloom",
-        "train",
-        "kepler-tiny",
-        "--data",
-        str(made_up),
-        "--out",
-        str(folder),
-        *words,
-    ]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def started(recipe, data, out, *more, **changes):
+    """The command, as a process of its own."""
+    settings = SMALL | {key.replace("_", ".", 1): str(value) for key, value in changes.items()}
+    words = [sys.executable, "-m", "wikiloom", "train", recipe, "--data", str(data), "--out", str(out), *more]
+    words += [f"--set={key}={value}" for key, value in settings.items()]
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def killed_when(process, seen):
+    """SIGKILL, as soon as this is so."""
     deadline = time.monotonic() + 120
-    while not checkpoints(folder) and process.poll() is None and time.monotonic() < deadline:
+    while not seen() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
     process.wait()
+
+
+def test_a_real_sigkill_and_a_resume_have_the_same_bits(made_up, unkilled, tmp_path):
+    folder = tmp_path / "run"
+    killed_when(started("kepler-tiny", made_up, folder), lambda: checkpoints(folder))
     assert run("kepler-tiny", made_up, folder, resume=True) == 0
     assert weights(folder) == weights(unkilled["kepler-tiny"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny"])
+def test_five_sigkills_leave_the_bits_of_one_go(recipe, made_up, tmp_path):
+    settings = {"train_steps": 40, "train_save_every": 3, "train_valid_every": 40}
+    assert run(recipe, made_up, tmp_path / "whole", **settings) == 0
+    folder = tmp_path / "killed"
+    for kill in range(5):
+        resume = ["--resume"] if (folder / "config.toml").is_file() else []
+        process = started(recipe, made_up, folder, *resume, **settings)
+        killed_when(process, lambda: any(line["step"] >= 7 * kill + 4 for line in read_metrics(folder)))  # noqa: B023
+        assert process.returncode == -signal.SIGKILL
+    assert run(recipe, made_up, folder, resume=True, **settings) == 0
+    assert weights(folder) == weights(tmp_path / "whole")
+    assert losses(folder) == losses(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
