@@ -48,6 +48,11 @@ class Ranks:
         return self.place.rank == 0
 
     @property
+    def restarted(self) -> bool:
+        """Whether torchrun starts the run again, because a rank of it ended (--max-restarts)."""
+        return _restarts() > 0
+
+    @property
     def agree(self) -> Agree:
         """What any rank holds true, told to all."""
         return among(self.control) if self.control else alone
@@ -100,6 +105,8 @@ def joined(device: str, timeout: int) -> Iterator[Ranks]:
         yield Ranks(SOLE, chosen)
         return
     store, rank, world = next(distributed.rendezvous("env://"))
+    # The store outlives a restart of the ranks, and still has the addresses of those that ended.
+    store = distributed.PrefixStore(f"start-{_restarts()}", store)
     own = distributed.PrefixStore("wikiloom", store)
     watch = Watch(own, rank, world)
     distributed.init_process_group(
@@ -123,6 +130,10 @@ def joined(device: str, timeout: int) -> Iterator[Ranks]:
         raise told from None if isinstance(told, DataError) else error
     watch.close()
     distributed.destroy_process_group()
+
+
+def _restarts() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
 def _is_of_ranks(error: BaseException) -> bool:

@@ -35,6 +35,7 @@ def train(
     """Train a recipe (or a TOML file) on a dataset, or resume such a run; returns the exit code."""
     config, dataset = open_config(recipe, data, settings)
     with joined(config.train.device, config.train.rank_timeout) as ranks:
+        resume = resume or (ranks.restarted and out is not None and (out / "config.toml").is_file())
         run = Path(ranks.told("folder", lambda: str(choose_folder(recipe, config, out, resume=resume))))
         config = resumed(run, config, say=ranks.say) if resume else resolved(config, ranks.on_host)
         if ranks.first and not resume and not dry_run:

@@ -34,11 +34,12 @@ LIMIT = 240
 """Seconds after which a test says that a run hangs."""
 
 
-def torchrun(recipe, data, out, *more, ranks=2, **changes):
-    """wikiloom train by torchrun, started."""
+def torchrun(recipe, data, out, restarts=0, **changes):
+    """wikiloom train on two ranks by torchrun, started."""
     settings = SMALL | {key.replace("_", ".", 1): str(value) for key, value in changes.items()}
-    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python", f"--nproc-per-node={ranks}"]
-    words += [sys.executable, "-m", "wikiloom", "train", recipe, "--data", str(data), "--out", str(out), *more]
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python", "--nproc-per-node=2"]
+    words.append(f"--max-restarts={restarts}")
+    words += [sys.executable, "-m", "wikiloom", "train", recipe, "--data", str(data), "--out", str(out)]
     words += [f"--set={key}={value}" for key, value in settings.items()]
     return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -171,3 +172,18 @@ def struck(number, data, run):
     code, _, errors = ended(process)
     assert code == 1
     return time.monotonic() - began, errors
+
+
+@pytest.mark.slow
+def test_a_run_that_torchrun_restarts_goes_on_from_its_last_checkpoint(made_up, tmp_path):
+    settings = {"train_steps": 60, "train_save_every": 3}
+    process = torchrun("kepler-tiny", made_up, tmp_path / "killed", restarts=1, **settings)
+    wait_for_step(tmp_path / "killed", 8, process)
+    os.kill(children(process)[1], signal.SIGKILL)
+    code, _, errors = ended(process)
+    assert code == 0, errors
+    code, _, errors = ended(torchrun("kepler-tiny", made_up, tmp_path / "whole", **settings))
+    assert code == 0, errors
+    assert farthest(tmp_path / "killed", tmp_path / "whole") == 0.0
+    lines = [line["step"] for line in read_metrics(tmp_path / "killed") if "train/loss" in line]
+    assert lines == list(range(1, 61))
