@@ -124,7 +124,7 @@ class Checkpoints:
             if error is None:
                 raise
             # What ended the run is what the user is to read last.
-            print(f"warning: {problem}", file=sys.stderr)
+            print(f"warning: the last checkpoint was not written: {problem}", file=sys.stderr)
 
     def _content(
         self, step: int, model: Any, optimizer: torch.optim.Optimizer, state: dict[str, Any]
@@ -139,9 +139,7 @@ class Checkpoints:
         on_host = self._copy if copied else _as_it_is
         content = _Content(
             {
-                kind: {
-                    name: Piece(on_host(kind, name, local(value)), offsets(value)) for name, value in tensors.items()
-                }
+                kind: {name: Piece(on_host(kind, name, local(t)), offsets(t)) for name, t in tensors.items()}
                 for kind, tensors in ((MODEL, weights), (OPTIMIZER, moments))
             },
             memory_part(model.memory) if rows else "",
@@ -171,7 +169,10 @@ class Checkpoints:
         self._together(folder, lambda: self._publish(temporary, folder, content.document, size) if first else 0)
 
     def _together(self, folder: Path, work: Callable[[], int]) -> int:
-        """Work that no rank has done until all have; returns the sum of the results. If one fails, all raise."""
+        """Work that no rank has done until all have; returns the sum of the results. If one fails, all raise.
+
+        Raises DataError, or gloo's RuntimeError where a rank has ended.
+        """
         results = torch.zeros(self._rank.world + 1, dtype=torch.int64)
         error = None
         try:
@@ -179,11 +180,7 @@ class Checkpoints:
         except Exception as problem:
             error, results[self._rank.rank] = problem, 1
         if self._group is not None:
-            try:
-                dist.all_reduce(results, group=self._group)
-            except RuntimeError as lost:
-                error = error or DataError(f"{folder} was not written: another rank has ended. Go on with --resume.")
-                raise error from lost
+            dist.all_reduce(results, group=self._group)
         if isinstance(error, OSError | SafetensorError):
             raise DataError(f"{folder} can't be written ({error}). Make room there; go on with --resume.") from error
         if error:

@@ -153,6 +153,6 @@ def _die(folder: Path, rank: Rank, group: dist.ProcessGroup) -> None:
     try:
         with Checkpoints(folder / "alone", 1, rank, group=group) as saves:
             saves.save(1, model, optimizer, {})
-    except DataError as error:
+    except RuntimeError as error:
         (folder / "alone-says").write_text(str(error))
     os._exit(0)  # the default group can't be left in order any more
