@@ -62,6 +62,8 @@ class _Content:
             files.append(folder / self.memory)
             save_file(self.rows, files[-1])
         for path in files:
+            # safetensors makes files for their owner alone; they are for whoever may read the folder.
+            path.chmod(path.parent.stat().st_mode & 0o666)
             _sync(path)
         return sum(path.stat().st_size for path in files)
 

@@ -52,6 +52,12 @@ def test_what_was_saved_comes_back_bit_by_bit(asynchronous, tmp_path):
     assert equal(everything(*before), everything(*after))
 
 
+def test_whoever_may_read_a_run_may_read_its_weights(tmp_path):
+    saved(tmp_path)
+    modes = {path.stat().st_mode for path in checkpoint(tmp_path).rglob("*.*") if path.is_file()}
+    assert modes == {(checkpoint(tmp_path) / "state.json").stat().st_mode}
+
+
 def test_a_save_is_of_its_step_however_late_it_is_written(tmp_path, monkeypatch):
     model, optimizer = trained(2)
     expected, late, original = everything(model, optimizer), threading.Event(), module.write
