@@ -1,7 +1,7 @@
 """Checkpoints: every tensor in safetensors, counters in JSON beside them; nothing that could run code is ever read.
 
-RUN/checkpoints/step-00000100/ holds model/ and optimizer/, each with the files of every rank that has a part of them
-(shard-00001-model-00001-of-00001.safetensors: the first rank's), and state.json; of a model with an entity memory also
+RUN/checkpoints/step-00000100/ holds model/ and optimizer/, each with a file of every rank that has a part of them
+(shard-00001-of-00004.safetensors: the first rank's), and state.json; of a model with an entity memory also
 memory-00000-of-00004.safetensors: of n such parts, part k has the rows k, k + n, ... and their state. What some ranks
 saved, any number can load. A checkpoint is written under another name and renamed when whole, so a kill at any moment
 leaves the last one as it was. state.json has the steps done, of which the learning rate is a pure function, the
@@ -9,7 +9,6 @@ optimizer's groups, the loader's state, and the bytes of each file.
 """
 
 import dataclasses
-import functools
 import json
 import os
 import re
@@ -32,7 +31,7 @@ from schemas.errors import DataError
 from training.data.stream import SOLE, Rank
 from training.entity_memory import CPU, EntityMemory
 from training.entity_memory.room import SPARE, free_bytes
-from training.shards import Part, Saved, local, owned, read_file
+from training.shards import Piece, Saved, local, offsets, owned, read_file, write
 
 VERSION = 3
 """1 had the table of entities in model.safetensors, and no state of the loader; 2 no shards and no groups."""
@@ -48,8 +47,8 @@ HOW = ("params", "lr", "capturable", "differentiable", "foreach", "fused")
 class _Content:
     """What one rank writes of a checkpoint."""
 
-    parts: dict[str, Part]
-    """By folder."""
+    parts: dict[str, dict[str, Piece]]
+    """By folder and name."""
     memory: str
     """The file of its part of the entity memory; empty where it writes none."""
     rows: dict[str, Tensor]
@@ -58,12 +57,13 @@ class _Content:
 
     def write(self, folder: Path, rank: Rank) -> int:
         """Write all but state.json; returns the bytes."""
-        files = [path for name, part in self.parts.items() for path in part.write(folder / name, rank)]
+        files = [path for name, pieces in self.parts.items() for path in write(folder / name, pieces, rank)]
         if self.memory:
             files.append(folder / self.memory)
             save_file(self.rows, files[-1])
         for path in files:
-            # Also those of distributed checkpoint, which syncs a file before its last bytes have left the buffer.
+            # safetensors makes files for their owner alone; they are for whoever may read the folder.
+            path.chmod(path.parent.stat().st_mode & 0o666)
             _sync(path)
         return sum(path.stat().st_size for path in files)
 
@@ -126,7 +126,7 @@ class Checkpoints:
             if error is None:
                 raise
             # What ended the run is what the user is to read last.
-            print(f"warning: {problem}", file=sys.stderr)
+            print(f"warning: the last checkpoint was not written: {problem}", file=sys.stderr)
 
     def _content(
         self, step: int, model: Any, optimizer: torch.optim.Optimizer, state: dict[str, Any]
@@ -141,8 +141,8 @@ class Checkpoints:
         on_host = self._copy if copied else _as_it_is
         content = _Content(
             {
-                MODEL: Part(weights, functools.partial(on_host, MODEL)),
-                OPTIMIZER: Part(moments, functools.partial(on_host, OPTIMIZER)),
+                kind: {name: Piece(on_host(kind, name, local(t)), offsets(t)) for name, t in tensors.items()}
+                for kind, tensors in ((MODEL, weights), (OPTIMIZER, moments))
             },
             memory_part(model.memory) if rows else "",
             {name: on_host("memory", name, value) for name, value in rows.items()},
@@ -171,7 +171,10 @@ class Checkpoints:
         self._together(folder, lambda: self._publish(temporary, folder, content.document, size) if first else 0)
 
     def _together(self, folder: Path, work: Callable[[], int]) -> int:
-        """Work that no rank has done until all have; returns the sum of the results. If one fails, all raise."""
+        """Work that no rank has done until all have; returns the sum of the results. If one fails, all raise.
+
+        Raises DataError, or gloo's RuntimeError where a rank has ended.
+        """
         results = torch.zeros(self._rank.world + 1, dtype=torch.int64)
         error = None
         try:
@@ -179,11 +182,7 @@ class Checkpoints:
         except Exception as problem:
             error, results[self._rank.rank] = problem, 1
         if self._group is not None:
-            try:
-                dist.all_reduce(results, group=self._group)
-            except RuntimeError as lost:
-                error = error or DataError(f"{folder} was not written: another rank has ended. Go on with --resume.")
-                raise error from lost
+            dist.all_reduce(results, group=self._group)
         if isinstance(error, OSError | SafetensorError):
             raise DataError(f"{folder} can't be written ({error}). Make room there; go on with --resume.") from error
         if error:

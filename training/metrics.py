@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from schemas.errors import DataError
+
 PLAIN_SECONDS = 30.0
 """How often a line is printed where there is no terminal."""
 
@@ -42,13 +44,17 @@ class MetricsLog:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; a last line that a kill cut off is left out."""
+    """The lines of metrics.jsonl; a last line that a kill cut off is left out. DataError where it is no text."""
     path = run / "metrics.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is damaged: it is not text. Remove it to go on without its curves.") from error
     entries = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        with contextlib.suppress(ValueError):
+    for line in lines:
+        with contextlib.suppress(ValueError, RecursionError):
             entry = json.loads(line)
-            if isinstance(entry, dict) and "step" in entry:
+            if isinstance(entry, dict) and isinstance(entry.get("step"), int):
                 entries.append(entry)
     return entries
 

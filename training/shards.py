@@ -1,69 +1,54 @@
 """Flat dictionaries of tensors, plain ones or sharded over ranks (DTensor), in a folder of safetensors files.
 
-They are written and read by torch's distributed checkpoint, of which only the safetensors storage is used. Its planning
-between ranks is not: that sends pickled objects. A rank's part needs nobody else's plan, and the headers of the files
-say what was saved, so neither a file nor a message is ever unpickled. One file holds one piece of a tensor at most;
-where in the tensor it belongs is in the file's header (DCP_SHARDING_INFO).
+The files are those of the safetensors storage of torch's distributed checkpoint: each holds one piece of a tensor at
+most, and its header says where in the tensor that belongs. Its reader reads them; its planning between ranks, which
+sends pickled objects, is not used, for what was saved is in the headers. So neither a file nor a message is ever
+unpickled. Its writer is not used either: it has each file in memory a second time, and stops all threads meanwhile.
 """
 
+import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
-from torch.distributed.checkpoint import DefaultLoadPlanner, DefaultSavePlanner
-from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint import DefaultLoadPlanner
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 from torch.distributed.checkpoint.metadata import ChunkStorageMetadata
-from torch.distributed.checkpoint.planner import WriteItem
 from torch.distributed.tensor import DTensor
 
 from schemas.errors import DataError
 from training.data.stream import Rank
 
-FILE_BYTES = 2**28
-"""A file is closed at about so many bytes: while it is written, it is in memory once more."""
 PLACES = "DCP_SHARDING_INFO"
+"""The header's entry that says where the pieces belong."""
 
 
-class Part(DefaultSavePlanner):
-    """What one rank writes of a dictionary, and the host's memory that it is written from."""
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """What one rank writes of a tensor."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], on_host: Callable[[str, Tensor], Tensor]) -> None:
-        """`on_host` gives the values of a tensor: contiguous, on the CPU, left alone until it is written."""
-        super().__init__(flatten_state_dict=False, flatten_sharded_tensors=False)
-        self.set_up_planner(dict(tensors), is_coordinator=True)
-        self.create_local_plan()
-        self._memory: dict[str, Tensor] = {}
-        seen = set()
-        for name, tensor in tensors.items():
-            value = on_host(name, local(tensor))
-            # Tied weights have two names; a file takes the same memory only once.
-            self._memory[name] = value.clone() if value.data_ptr() in seen else value
-            seen.add(value.data_ptr())
+    values: Tensor
+    """On the CPU and contiguous."""
+    offsets: list[int]
+    """Of its first value, in the tensor."""
 
-    def resolve_data(self, write_item: WriteItem) -> Tensor:
-        """The values of one piece."""
-        return self._memory[write_item.index.fqn]
 
-    def write(self, folder: Path, rank: Rank) -> list[Path]:
-        """Write this rank's files into the folder; returns them."""
-        if not self.plan.items:
-            return []
-        writer = HuggingFaceStorageWriter(str(folder), self._files(), save_distributed=True)
-        # The place in the list of all plans is what names a rank's files.
-        plan = writer.prepare_global_plan([writer.prepare_local_plan(self.plan)] * rank.world)[rank.rank]
-        written = writer.write_data(plan, self).wait()
-        return sorted({folder / result.storage_data.relative_path for result in written})
-
-    def _files(self) -> dict[str, int]:
-        """The number, from 1, of each tensor's file."""
-        before = itertools.accumulate((value.nbytes for value in self._memory.values()), initial=0)
-        return {name: 1 + start // FILE_BYTES for name, start in zip(self._memory, before, strict=False)}
+def write(folder: Path, pieces: Mapping[str, Piece], rank: Rank) -> list[Path]:
+    """Write this rank's file into the folder, if it has anything to write."""
+    if not pieces:
+        return []
+    path = folder / f"shard-{rank.rank + 1:05d}-of-{rank.world:05d}.safetensors"
+    places = {name: {"saved_offsets": piece.offsets} for name, piece in pieces.items()}
+    header = {PLACES: json.dumps(places), "DCP_VERSION": "1.0", "format": "pt"}
+    save_file(_apart({name: piece.values for name, piece in pieces.items()}), path, header)
+    return [path]
 
 
 def owned(tensors: Mapping[str, Any], rank: Rank) -> dict[str, Tensor]:
@@ -80,6 +65,14 @@ def owned(tensors: Mapping[str, Any], rank: Rank) -> dict[str, Tensor]:
 def local(tensor: Tensor) -> Tensor:
     """This rank's shard, or the tensor itself."""
     return tensor.detach().to_local() if isinstance(tensor, DTensor) else tensor.detach()
+
+
+def offsets(tensor: Tensor) -> list[int]:
+    """Where in the tensor this rank's shard begins."""
+    if isinstance(tensor, DTensor):
+        (shard,) = tensor.__create_chunk_list__()
+        return list(shard.offsets)
+    return [0] * tensor.ndim
 
 
 class Saved:
@@ -141,6 +134,16 @@ def _writes(tensor: Tensor, rank: Rank) -> bool:
     return not any(copies) and (rank.rank == 0 or local(tensor).numel() > 0)
 
 
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tied weights have two names; a file takes the same memory only once."""
+    places: set[int] = set()
+    apart = {}
+    for name, value in tensors.items():
+        apart[name] = value.clone() if value.data_ptr() in places else value
+        places.add(value.data_ptr())
+    return apart
+
+
 def _require_sound(path: Path) -> None:
     try:
         with safe_open(path, framework="pt") as file:
@@ -152,11 +155,11 @@ def _require_sound(path: Path) -> None:
     except (ValueError, KeyError, TypeError, RecursionError):
         sound = False
     if not sound:
-        raise DataError(f"{path} does not say which part of its tensors it has ({PLACES}). Remove the checkpoint.")
+        raise DataError(f"{path} does not say which part of its tensors it has ({PLACES}). It is not of a checkpoint.")
 
 
-def _is_place(offsets: Any, shape: list[int]) -> bool:
-    return isinstance(offsets, list) and len(offsets) == len(shape) and all(type(n) is int and n >= 0 for n in offsets)
+def _is_place(place: Any, shape: list[int]) -> bool:
+    return isinstance(place, list) and len(place) == len(shape) and all(type(n) is int and n >= 0 for n in place)
 
 
 def _whole(chunks: list[ChunkStorageMetadata], shape: torch.Size) -> bool:

@@ -11,9 +11,9 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
 from schemas.errors import DataError
+from training import checkpoint as module
 from training.checkpoint import Checkpoints, load_model, load_optimizer
 from training.data.stream import Rank
-from training.shards import Part
 
 
 class Small(nn.Module):
@@ -125,20 +125,20 @@ def _fail(run: Path, rank: Rank, group: dist.ProcessGroup) -> None:
     """The second rank has no room; then both go on."""
     model, optimizer = made(sharded=True)
     step(model, optimizer)
-    original = Part.write
+    original = module.write
 
     def full(*_args):
         raise OSError(28, "No space left on device")
 
     for asynchronous in (True, False):
         saves = Checkpoints(run, 1, rank, group=group, asynchronous=asynchronous)
-        Part.write = full if rank.rank else original
+        module.write = full if rank.rank else original
         try:
             saves.save(1, model, optimizer, {})
             saves.wait()
         except DataError as error:
             (run / f"says-{rank.rank}-{asynchronous}").write_text(str(error))
-        Part.write = original
+        module.write = original
         dist.barrier()
         assert not list((run / "checkpoints").glob("step-*"))
     saves.save(2, model, optimizer, {})
@@ -153,6 +153,6 @@ def _die(folder: Path, rank: Rank, group: dist.ProcessGroup) -> None:
     try:
         with Checkpoints(folder / "alone", 1, rank, group=group) as saves:
             saves.save(1, model, optimizer, {})
-    except DataError as error:
+    except RuntimeError as error:
         (folder / "alone-says").write_text(str(error))
     os._exit(0)  # the default group can't be left in order any more

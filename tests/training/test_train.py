@@ -198,6 +198,38 @@ def test_five_sigkills_leave_the_bits_of_one_go(recipe, made_up, tmp_path):
     assert losses(folder) == losses(tmp_path / "whole")
 
 
+KILLED_AMID_ITS_SECOND_SAVE = """
+import os, signal, sys
+from training import checkpoint
+from training.cli import run
+
+write, folders = checkpoint.write, []
+
+def killing(folder, *more):
+    files = write(folder, *more)
+    folders.append(folder.name)
+    if folders == ["model", "optimizer", "model"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return files
+
+checkpoint.write = killing
+run("train", sys.argv[1:])
+"""
+
+
+def test_a_real_sigkill_while_a_checkpoint_is_written_leaves_the_one_before(made_up, unkilled, tmp_path):
+    folder = tmp_path / "run"
+    words = ["colake-tiny", "--data", str(made_up), "--out", str(folder)]
+    words += [f"--set={key}={value}" for key, value in SMALL.items()]
+    done = subprocess.run([sys.executable, "-c", KILLED_AMID_ITS_SECOND_SAVE, *words], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert [path.name for path in checkpoints(folder)] == ["step-00000002"]
+    assert (folder / "checkpoints/.step-00000004.tmp/model").is_dir()
+    assert run("colake-tiny", made_up, folder, resume=True) == 0
+    assert weights(folder) == weights(unkilled["colake-tiny"])
+    assert not list((folder / "checkpoints").glob(".*"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_exits_75_and_resuming_has_the_same_bits(number, made_up, unkilled, tmp_path, monkeypatch):
     original = one_step.train_step
