@@ -77,7 +77,8 @@ def read_record_batches(path: Path, columns: Sequence[str] | None = None, first:
     if columns is not None:
         schema = _schema(path, None)
         options.included_fields = [schema.get_field_index(name) for name in columns]
-    # Some columns are few of the file's bytes. All of them, mapped, would stay in memory as long as the file is open.
+    # Mapped pages count as this process's memory until the file is closed: few where some columns are read, the whole
+    # file where all are.
     with pa.OSFile(str(path)) if columns is None else pa.memory_map(str(path)) as source:
         reader = pa.ipc.open_file(source, options=options)
         for index in range(first, reader.num_record_batches):
@@ -136,4 +137,4 @@ def read_json(path: Path) -> Any:
 def _schema(path: Path, columns: Sequence[str] | None) -> pa.Schema:
     with pa.memory_map(str(path)) as source:
         schema = pa.ipc.open_file(source).schema
-    return schema if columns is None else pa.schema([schema.field(name) for name in columns])
+    return schema if columns is None else pa.schema([schema.field(name) for name in columns], schema.metadata)

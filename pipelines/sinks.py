@@ -11,6 +11,7 @@ import itertools
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.records import read_record_batches, read_records, whole_file, write_json
+from pipelines.records import read_records, whole_file, write_json
 from schemas.digest import TableDigest
 from schemas.manifest import Shard, TableEntry
 from schemas.table import Table
@@ -47,6 +48,18 @@ class ShardJob:
 
     name: str
     slices: Sequence[tuple[str, int, int]]
+    row_bytes: int
+    """What a row takes in memory, by the means of the runs that the shard's rows are from."""
+
+
+class _Part(NamedTuple):
+    """A split's rows of a run."""
+
+    path: str
+    row_bytes: int
+    start: int
+    """Of the first of them in the run."""
+    keys: npt.NDArray[np.uint64]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,15 +116,18 @@ def runs(folder: Path, table: Table) -> list[Path]:
 
 def plan_shards(table: Table, run_files: Sequence[Path], rows_per_shard: int | None = None) -> list[ShardJob]:
     """Cut the union of the runs, in sort order, into shards of equal rows."""
-    rows_per_shard = rows_per_shard or ROWS_PER_SHARD.get(table.name, DEFAULT_ROWS_PER_SHARD)
-    files = sorted(str(path) for path in run_files)
-    columns = [_keys(path) for path in files]
+    by_run = [_parts(path, len(table.parts)) for path in sorted(map(str, run_files))]
     jobs = [
         job
         for code, part in enumerate(table.parts)
-        for job in _plan_part(part, files, [_part(splits, keys, code) for splits, keys in columns], rows_per_shard)
+        for job in _plan_part(part, [parts[code] for parts in by_run], rows_of_shard(table, rows_per_shard))
     ]
-    return jobs or [ShardJob(_file_name(table.parts[0], 0, 1), [])]
+    return jobs or [ShardJob(_file_name(table.parts[0], 0, 1), [], 0)]
+
+
+def rows_of_shard(table: Table, asked: int | None = None) -> int:
+    """Rows of a shard, at most: those asked for, else the table's own number."""
+    return asked or ROWS_PER_SHARD.get(table.name, DEFAULT_ROWS_PER_SHARD)
 
 
 def write_shard(table: Table, job: ShardJob, folder: Path) -> Shard:
@@ -146,11 +162,10 @@ def write_parts(
     `sizes` are the rows of each part; `make_rows(part, start, end)` gives rows [start, end) of one, in sort order, and
     is called for one stretch after the other.
     """
-    rows_per_shard = rows_per_shard or ROWS_PER_SHARD.get(table.name, DEFAULT_ROWS_PER_SHARD)
     shutil.rmtree(folder / table.folder, ignore_errors=True)
     shards: list[Shard] = []
     for part in table.parts:
-        cuts = cut_rows(sizes.get(part, 0), rows_per_shard)
+        cuts = cut_rows(sizes.get(part, 0), rows_of_shard(table, rows_per_shard))
         for index, (first, last) in enumerate(cuts):
             groups = (
                 make_rows(part, first + start, first + end)
@@ -254,39 +269,35 @@ def _cuts(rows: int, count: int) -> list[tuple[int, int]]:
     return [(rows * i // count, rows * (i + 1) // count) for i in range(count)]
 
 
-def _keys(path: str) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint64]]:
-    table = read_records(Path(path), ["_split", "_key"])
-    return table["_split"].to_numpy(), table["_key"].to_numpy()
+def _parts(path: str, count: int) -> list[_Part]:
+    """A run's rows, by the code of their split."""
+    rows = read_records(Path(path), ["_split", "_key"])
+    keys, edges = rows["_key"].to_numpy(), np.searchsorted(rows["_split"].to_numpy(), np.arange(count + 1)).tolist()
+    row_bytes = int(rows.schema.metadata[ROW_BYTES])
+    return [_Part(path, row_bytes, start, keys[start:end]) for start, end in itertools.pairwise(edges)]
 
 
-def _part(splits: npt.NDArray[np.int8], keys: npt.NDArray[np.uint64], code: int) -> tuple[int, npt.NDArray[np.uint64]]:
-    """Where a split's rows begin in a range file, and their keys."""
-    start, end = np.searchsorted(splits, [code, code + 1])
-    return int(start), keys[start:end]
-
-
-def _plan_part(
-    part: str, files: Sequence[str], parts: list[tuple[int, npt.NDArray[np.uint64]]], rows_per_shard: int
-) -> Iterator[ShardJob]:
-    keys = np.sort(np.concatenate([keys for _, keys in parts])) if parts else np.empty(0, np.uint64)
+def _plan_part(name: str, parts: Sequence[_Part], rows_per_shard: int) -> Iterator[ShardJob]:
+    keys = np.sort(np.concatenate([np.empty(0, np.uint64), *(part.keys for part in parts)]))
     count = -(-len(keys) // rows_per_shard)
     for index, (start, end) in enumerate(_cuts(len(keys), count)):
-        slices = []
-        for path, (offset, own) in zip(files, parts, strict=True):
-            low = np.searchsorted(own, keys[start]) if start else 0
-            high = np.searchsorted(own, keys[end]) if end < len(keys) else len(own)
+        slices, taken = [], 0
+        for part in parts:
+            low = int(np.searchsorted(part.keys, keys[start])) if start else 0
+            high = int(np.searchsorted(part.keys, keys[end])) if end < len(keys) else len(part.keys)
             if high > low:
-                slices.append((path, offset + int(low), offset + int(high)))
-        yield ShardJob(_file_name(part, index, count), slices)
+                slices.append((part.path, part.start + low, part.start + high))
+                taken += (high - low) * part.row_bytes
+        yield ShardJob(_file_name(name, index, count), slices, taken // (end - start))
 
 
 def merge(table: Table, job: ShardJob) -> Iterator[pa.Table]:
     """The shard's row groups, in sort order."""
-    keys = [_read_slice(*piece, ["_key"])["_key"].to_numpy() for piece in job.slices]
+    keys = [_read_slice(*piece)["_key"].to_numpy() for piece in job.slices]
     order = np.argsort(np.concatenate(keys), kind="stable") if keys else np.empty(0, np.int64)
     sources = np.repeat(np.arange(len(keys)), [len(own) for own in keys])[order]
     done = np.zeros(len(keys), np.int64)
-    most = max(1, ROW_GROUP_BYTES // _row_bytes(job))
+    most = max(1, ROW_GROUP_BYTES // max(1, job.row_bytes))
     groups = cut_rows(len(order), min(table.row_group_rows, most))
     at_once = max(1, min(MERGE_ROWS, most) // table.row_group_rows)
     for first in range(0, len(groups), at_once):
@@ -306,26 +317,16 @@ def merge(table: Table, job: ShardJob) -> Iterator[pa.Table]:
         yield from (merged.slice(low - start, high - low) for low, high in piece)
 
 
-def _row_bytes(job: ShardJob) -> int:
-    """What a row takes in memory, by the means of the runs that the shard's rows are from."""
-    rows = sum(end - start for _, start, end in job.slices)
-    taken = sum((end - start) * _mean_bytes(path) for path, start, end in job.slices)
-    return max(1, taken // max(rows, 1))
-
-
-def _mean_bytes(path: str) -> int:
-    """Of a run, as its writer said."""
-    with pa.OSFile(path) as source:
-        return int(pa.ipc.open_file(source).schema.metadata[ROW_BYTES])
-
-
 def _in_order(rows: pa.Table, order: npt.NDArray[np.int64]) -> pa.Table:
     """The rows in another order; as they are where it is theirs."""
     return rows if (np.diff(order) == 1).all() else rows.combine_chunks().take(order)
 
 
-def _read_slice(path: str, start: int, end: int, columns: Sequence[str] | None = None) -> pa.Table:
-    """Rows [start, end) of a run."""
+def _read_slice(path: str, start: int, end: int) -> pa.Table:
+    """Rows [start, end) of a run, mapped: a run is not compressed, so of its columns and rows only what is used is
+    read, however few of a batch a shard has. The map goes with the table."""
     first, last = start // RUN_BATCH_ROWS, (end - 1) // RUN_BATCH_ROWS
-    batches = list(itertools.islice(read_record_batches(Path(path), columns, first), last + 1 - first))
-    return pa.Table.from_batches(batches).slice(start - first * RUN_BATCH_ROWS, end - start)
+    with pa.memory_map(path) as source:
+        reader = pa.ipc.open_file(source)
+        rows = pa.Table.from_batches([reader.get_batch(index) for index in range(first, last + 1)])
+    return rows.slice(start - first * RUN_BATCH_ROWS, end - start)

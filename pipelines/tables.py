@@ -127,5 +127,4 @@ class TableWriter:
         return [sinks.MergeJob(table, job, folder, folder / f"{job.name}.json") for job in plan]
 
     def _rows(self, name: str) -> int:
-        by_table = sinks.ROWS_PER_SHARD.get(self.definitions[name].name, sinks.DEFAULT_ROWS_PER_SHARD)
-        return self.rows_per_shard or by_table
+        return sinks.rows_of_shard(self.definitions[name], self.rows_per_shard)
