@@ -26,7 +26,7 @@ from pipelines.sources.ranges import plan_ranges, read_bytes
 from pipelines.transforms.align import AlignJob, align_range
 from pipelines.transforms.articles import WikipediaJob, read_wikipedia_range
 from pipelines.transforms.facts import Statements, Tally, read_statements
-from pipelines.transforms.graph import Graph, SplitRules, make_graph
+from pipelines.transforms.graph import SplitRules, make_graph
 from pipelines.transforms.inductive import Sizes
 from pipelines.transforms.mentions import MentionRules
 from pipelines.transforms.neighbourhood import Neighbourhood
@@ -34,6 +34,7 @@ from pipelines.transforms.plan_align import AlignRules, plan_alignment
 from pipelines.transforms.title_lists import ListedTitles, PageProps, TitleLists
 from pipelines.transforms.titles import TitleIndex, hash_column, index_titles
 from pipelines.wikitext import Site
+from schemas.hashing import random_u64
 from schemas.manifest import read_manifest
 from schemas.pages import PAGES
 
@@ -171,12 +172,15 @@ def anchor_folders(scale: float, folder: Path) -> list[Path]:
 
 def anchors(scale: float, folder: Path) -> Figures:
     """The anchors table, in one process: (surface, entity) counts of all ranges added up and sorted."""
-    columns = {field.name: np.empty(0, np.int64) for field in dataclasses.fields(Graph)}
-    graph = Graph(**{**columns, "items": np.arange(int(scale * synthetic.ARTICLES))})
+    entities = int(scale * synthetic.ARTICLES)
+    columns = {field.name: np.empty(0, np.int64) for field in dataclasses.fields(Neighbourhood)}
+    # Indices go by frequency, so that they are in another order than the items.
+    columns |= {"keys": np.arange(entities), "index": np.argsort(random_u64(0, "index", np.arange(entities)))}
+    Neighbourhood(**columns).save(folder / "neighbourhood")
     folders = anchor_folders(scale, folder)
     figures: Figures = {"links": int(scale * synthetic.LINKS), "ranges": len(folders)}
     with timed(figures, "anchor_rows"):
-        table = anchor_rows(folders, graph)
+        table = anchor_rows(folders, Neighbourhood.load(folder / "neighbourhood"))
     return {**figures, "rows": table.num_rows}
 
 

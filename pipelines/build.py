@@ -109,7 +109,7 @@ class Builder:
         graph, refused = make_graph(triples, kept, mentions, rules)
         folder = self.work / "graph"
         graph.save(folder)
-        Neighbourhood.of(graph).save(folder / "neighbourhood")
+        Neighbourhood.of(graph).save(self.neighbourhood)
         for number, mask in enumerate(winning):
             save_array(self._winning(number), mask)
         write_json(folder / "describe.json", describe_graph(graph, refused, rules, tally))
@@ -119,8 +119,7 @@ class Builder:
     def wk_graphs(self) -> None:
         """Pages -> word-knowledge graphs."""
         folders = zip(self.folders("align"), self.folders("wk_graphs"), strict=True)
-        neighbourhood = self.work / "graph" / "neighbourhood"
-        jobs = [WkGraphJob(a, neighbourhood, f, self.rules.graphs) for a, f in folders]
+        jobs = [WkGraphJob(a, self.neighbourhood, f, self.rules.graphs) for a, f in folders]
         run_jobs("wk_graphs", jobs, wk_graph_range, self.options)
 
     def tables(self) -> dict[str, TableEntry]:
@@ -145,11 +144,15 @@ class Builder:
             len(graph.items),
             lambda: finish.add_counts(graphs, "nodes.npy", len(graph.items)),
         )
-        relation_count = finish.add_counts(graphs, "edges.npy", len(graph.properties))
-        writer.write("relations", lambda: entities.relation_rows(wikidata, graph, relation_count))
+        writer.write(
+            "relations",
+            lambda: entities.relation_rows(
+                wikidata, graph, finish.add_counts(graphs, "edges.npy", len(graph.properties))
+            ),
+        )
         writer.write("triples", lambda: triple_rows(graph))
         writer.write("redirects", lambda: finish.redirect_rows(self.index))
-        writer.write("anchors", lambda: finish.anchor_rows(aligned, graph))
+        writer.write("anchors", lambda: finish.anchor_rows(aligned, Neighbourhood.load(self.neighbourhood)))
         writer.write("rejects", lambda: finish.reject_rows([*wikidata, *wikipedia, self.index]))
         writer.publish()
         return writer.entries
@@ -178,6 +181,11 @@ class Builder:
     def index(self) -> Path:
         """The alignment's title index and lists of kept pages and items."""
         return self.work / "align" / "index"
+
+    @property
+    def neighbourhood(self) -> Path:
+        """Of the graph: the train triples by head, and entities by their item numbers."""
+        return self.work / "graph" / "neighbourhood"
 
     def folders(self, stage: str) -> list[Path]:
         """One folder for each range of a stage."""

@@ -22,7 +22,7 @@ from pipelines.config import STAGES, Build
 from pipelines.keys import key_of
 from pipelines.records import BATCH_ROWS, read_json, read_record_batches, read_records, write_json
 from pipelines.transforms.align import ANCHOR_COUNTS, entity_names
-from pipelines.transforms.graph import Graph
+from pipelines.transforms.neighbourhood import Neighbourhood
 from pipelines.transforms.titles import NO_ITEM, TitleIndex, are_in, hash_column
 from schemas.digest import dataset_digest
 from schemas.errors import DataError
@@ -54,7 +54,7 @@ def redirect_rows(index_folder: Path) -> pa.Table:
     return rows.append_column("entity", entities).cast(TABLES["redirects"].schema)
 
 
-def anchor_rows(align_folders: Sequence[Path], graph: Graph) -> pa.Table:
+def anchor_rows(align_folders: Sequence[Path], entities: Neighbourhood) -> pa.Table:
     """The anchors table: counts of all ranges added up, sorted by surface and entity."""
     files = [folder / "anchors.arrow" for folder in align_folders]
     # The first surface of each batch, in order as all of the file is.
@@ -66,7 +66,7 @@ def anchor_rows(align_folders: Sequence[Path], graph: Graph) -> pa.Table:
         rows = pa.concat_tables(
             [_read_between(file, first, *bounds) for file, first in zip(files, starts, strict=True)]
         )
-        indices = pa.array(graph.entity_index(rows["item"].to_numpy()), pa.int32())
+        indices = pa.array(entities.find_keys(rows["item"].to_numpy()), pa.int32())
         rows = pa.table([rows["surface"], indices, rows["count"]], schema=schema)
         added = rows.group_by(keys, use_threads=False).aggregate([("count", "sum")]).rename_columns([*keys, "count"])
         pieces.append(added.sort_by([(name, "ascending") for name in keys]).cast(schema))

@@ -71,7 +71,7 @@ class TableWriter:
             return
         save_array(folder / "graph_count.npy", count())
         records = [
-            RecordJob(path, winning, graph, folder / "records" / f"{number:05d}")
+            RecordJob(path, winning, graph / "neighbourhood", folder / "records" / f"{number:05d}")
             for number, (path, winning) in enumerate(sources)
         ]
         run_jobs("entities", records, record_range, self.options)

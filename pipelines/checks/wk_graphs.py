@@ -12,6 +12,7 @@ from pipelines.checks.problems import Checker, Problem, span_problems, where
 from pipelines.columns import I64, Elements, elements, lengths, numbers, values
 from pipelines.facts import INDICES, Facts, graph_split, read_facts
 from pipelines.report.about import parameters
+from pipelines.transforms.titles import find
 from schemas.hashing import hash_strings, random_u64
 
 U64 = npt.NDArray[np.uint64]
@@ -60,10 +61,7 @@ class PageIndex:
 
     def find(self, ids: I64) -> I64:
         """The row of each page, -1 where there is none."""
-        if not len(self.ids):
-            return np.full(len(ids), -1, np.int64)
-        place = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
-        return np.where(self.ids[place] == ids, place, -1)
+        return find(self.ids, np.arange(len(self.ids)), ids, missing=-1)
 
 
 @dataclasses.dataclass

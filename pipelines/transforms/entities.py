@@ -16,6 +16,7 @@ from pipelines.transforms.align import INSTANCE_OF
 from pipelines.transforms.facts import winners
 from pipelines.transforms.graph import Graph
 from pipelines.transforms.inductive import SIDES
+from pipelines.transforms.neighbourhood import Neighbourhood
 from schemas.entities import ENTITIES
 from schemas.relations import RELATIONS
 from schemas.table import list_of
@@ -44,11 +45,11 @@ RECORD = pa.schema(
 
 @dataclasses.dataclass(frozen=True)
 class RecordJob:
-    """A range's file of items or leads, the folder of the graph, and the folder for the entities' records."""
+    """A range's file of items or leads, the folder of the neighbourhood, and the folder for the entities' records."""
 
     source: Path
     winning: Path | None
-    graph: Path
+    neighbourhood: Path
     folder: Path
 
     @property
@@ -74,21 +75,18 @@ class EntityShardJob:
 
 def record_range(job: RecordJob) -> None:
     """Items or leads of one range -> records of kept entities, sorted by entity_index."""
-    graph = Graph.load(job.graph)
-    order = np.argsort(graph.items, kind="stable")
-    items = np.asarray(graph.items)[order]
+    neighbourhood = Neighbourhood.load(job.neighbourhood)
     winning = np.load(job.winning) if job.winning else None
     tables = [RECORD.empty_table()]
     row = 0
     for batch in read_record_batches(job.source):
-        numbers = batch["item"].to_numpy()
-        places = np.minimum(np.searchsorted(items, numbers), max(len(items) - 1, 0))
-        kept = items[places] == numbers if len(items) else np.zeros(len(numbers), bool)
+        indices = neighbourhood.find_keys(batch["item"].to_numpy())
+        kept = indices >= 0
         if winning is not None:
             kept &= winning[row : row + batch.num_rows]
             row += batch.num_rows
         rows = pa.Table.from_batches([batch]).filter(pa.array(kept)).to_pylist()
-        records = [_record(row, index) for row, index in zip(rows, order[places[kept]].tolist(), strict=True)]
+        records = [_record(row, index) for row, index in zip(rows, indices[kept].tolist(), strict=True)]
         tables.append(pa.Table.from_pylist(records, schema=RECORD))
     table = pa.concat_tables(tables).sort_by("entity_index").combine_chunks()
     write_records(job.folder / "records.arrow", table)

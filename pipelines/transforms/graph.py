@@ -66,11 +66,6 @@ class Graph:
         """Memory-mapped."""
         return cls(**load_columns(cls, folder))
 
-    def entity_index(self, items: npt.ArrayLike) -> I64:
-        """Item numbers -> entity indices; every item must be one of the graph's."""
-        order = np.argsort(self.items, kind="stable")
-        return order[np.searchsorted(self.items, items, sorter=order)]
-
 
 def save_columns(record: Any, folder: Path) -> None:
     """A dataclass of arrays, one .npy per field."""

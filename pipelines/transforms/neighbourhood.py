@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from pipelines.transforms import split
 from pipelines.transforms.graph import Graph, load_columns, save_columns, stable_ids
+from pipelines.transforms.titles import find
 from schemas.hashing import hash_strings, random_u64
 
 I64 = npt.NDArray[np.int64]
@@ -68,17 +69,17 @@ class Neighbourhood:
 
     def find(self, names: pa.Array) -> I64:
         """Ids of entities -> indices, -1 for those that are none of ours, and for null."""
-        if not len(self.keys):
-            return np.full(len(names), -1, np.int64)
         if self.keys.dtype == np.uint64:
             distinct = names.dictionary_encode()
             found = hash_strings(distinct.dictionary.to_pylist())
             keys = np.append(found, np.uint64(0))[pc.fill_null(distinct.indices, len(found)).to_numpy()]
         else:
             keys = pc.fill_null(pc.utf8_slice_codeunits(names, 1).cast(pa.int64()), -1).to_numpy()
-        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        known = (self.keys[places] == keys) & names.is_valid().to_numpy(zero_copy_only=False)
-        return np.where(known, self.index[places], -1)
+        return np.where(names.is_valid().to_numpy(zero_copy_only=False), self.find_keys(keys), -1)
+
+    def find_keys(self, keys: npt.NDArray[Any]) -> I64:
+        """Item numbers, or hashes of ids -> indices, -1 for those that are none of ours."""
+        return find(self.keys, self.index, keys, missing=-1)
 
     def sample(self, page_ids: I64, anchors: I64, seed: int, most: int) -> tuple[I64, I64]:
         """At most `most` triples of each (page, anchor), shape (P,): the smallest hashes of (seed, page, anchor,

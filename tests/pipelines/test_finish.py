@@ -14,6 +14,7 @@ from pipelines import finish, records
 from pipelines.records import RecordWriter
 from pipelines.transforms.align import ANCHOR_COUNTS
 from pipelines.transforms.graph import Graph
+from pipelines.transforms.neighbourhood import Neighbourhood
 
 ITEMS = np.array([30, 10, 20])
 """In the order of their indices."""
@@ -33,7 +34,7 @@ def test_anchors_are_added_up_and_sorted_however_they_are_cut(counts, at_once, b
     empty = {
         field.name: np.empty(0, np.int8 if field.name in codes else np.int64) for field in dataclasses.fields(Graph)
     }
-    graph = Graph(**{**empty, "items": ITEMS})
+    entities = Neighbourhood.of(Graph(**{**empty, "items": ITEMS}))
     expected = Counter()
     with (
         tempfile.TemporaryDirectory() as name,
@@ -47,6 +48,6 @@ def test_anchors_are_added_up_and_sorted_however_they_are_cut(counts, at_once, b
                 for (surface, item), count in sorted(own.items()):
                     writer.add({"surface": surface, "item": item, "count": count})
                     expected[surface.encode(), ITEMS.tolist().index(item)] += count
-        rows = finish.anchor_rows(folders, graph).to_pylist()
+        rows = finish.anchor_rows(folders, entities).to_pylist()
     found = [((row["surface"].encode(), row["entity_index"]), row["count"]) for row in rows]
     assert found == sorted(expected.items())
