@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipelines import sinks
 from pipelines.records import read_json, save_array, write_json
 from pipelines.runner import run_jobs
-from pipelines.transforms.entities import EntityShardJob, RecordJob, record_range, write_entity_shard
+from pipelines.transforms.entities import EntityShardJob, RecordJob, cut_records, record_range, write_entity_shard
 from pipelines.work import keep_only
 from schemas.manifest import Shard, TableEntry
 from schemas.table import Table
@@ -79,10 +79,10 @@ class TableWriter:
         if not cuts:
             self._finish("entities", sinks.write_table(table, table.schema.empty_table(), folder))
             return
-        files = [job.folder / "records.arrow" for job in records]
+        slices = cut_records([job.folder / "records.arrow" for job in records], cuts)
         jobs = [
-            EntityShardJob(*cut, number, len(cuts), files, graph, folder, folder / f"{number}.json")
-            for number, cut in enumerate(cuts)
+            EntityShardJob(*cut, number, len(cuts), own, graph, folder, folder / f"{number}.json")
+            for number, (cut, own) in enumerate(zip(cuts, slices, strict=True))
         ]
         run_jobs("write entities", jobs, write_entity_shard, self.options)
         self._finish("entities", [Shard(**read_json(job.marker)) for job in jobs])

@@ -43,6 +43,10 @@ RECORD = pa.schema(
 """What is known of an entity: from its item (no page columns) or from its article (page columns only)."""
 
 
+Slice = tuple[Path, int, int]
+"""A file of records, and the rows [first, behind) of it."""
+
+
 @dataclasses.dataclass(frozen=True)
 class RecordJob:
     """A range's file of items or leads, the folder of the neighbourhood, and the folder for the entities' records."""
@@ -66,7 +70,7 @@ class EntityShardJob:
     end: int
     number: int
     count: int
-    records: Sequence[Path]
+    slices: Sequence[Slice]
     graph: Path
     out: Path
     """Folder of the table, in which graph_count.npy lies: how often each entity is a node of a train wk_graph."""
@@ -93,14 +97,24 @@ def record_range(job: RecordJob) -> None:
     write_json(job.marker, {})
 
 
+def cut_records(files: Sequence[Path], cuts: Sequence[tuple[int, int]]) -> list[list[Slice]]:
+    """For each shard, the records that are its own; `cuts` are the shards' indices, one after the other."""
+    slices: list[list[Slice]] = [[] for _ in cuts]
+    edges = [start for start, _ in cuts]
+    for path in files:
+        indices = read_records(path, ["entity_index"])["entity_index"].to_numpy()
+        places = [*np.searchsorted(indices, edges).tolist(), len(indices)]
+        for own, (first, behind) in zip(slices, itertools.pairwise(places), strict=True):
+            if first < behind:
+                own.append((path, first, behind))
+    return slices
+
+
 def write_entity_shard(job: EntityShardJob) -> None:
     """Join the records of [start, end) and write them as one Parquet file."""
     graph = Graph.load(job.graph)
     known: list[dict] = [{} for _ in range(job.end - job.start)]
-    for path in job.records:
-        # Every shard looks into every file: all but the index of a record is read only where it is the shard's.
-        indices = read_records(path, ["entity_index"])["entity_index"].to_numpy()
-        start, end = np.searchsorted(indices, [job.start, job.end]).tolist()
+    for path, start, end in job.slices:
         first, behind = start // BATCH_ROWS, -(-end // BATCH_ROWS)
         for number, batch in enumerate(
             itertools.islice(read_record_batches(path, first=first), behind - first), start=first

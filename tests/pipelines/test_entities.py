@@ -70,8 +70,8 @@ def test_shards_hold_the_records_of_their_rows_however_files_and_batches_are_cut
             rows = [record | {"entity_index": index, "label": f"L{index}"} for index in sorted(own)]
             records.write_records(path, pa.Table.from_pylist(rows, schema=entities.RECORD))
         cuts = sinks.cut_rows(12, rows_per_shard)
-        for number, cut in enumerate(cuts):
-            job = entities.EntityShardJob(*cut, number, len(cuts), paths, out / "graph", out, out / "done.json")
+        for number, (cut, slices) in enumerate(zip(cuts, entities.cut_records(paths, cuts), strict=True)):
+            job = entities.EntityShardJob(*cut, number, len(cuts), slices, out / "graph", out, out / "done.json")
             entities.write_entity_shard(job)
         written = sorted((out / "entities").glob("*.parquet"))
         labels = [label for path in written for label in pq.read_table(path, columns=["label"])["label"].to_pylist()]
