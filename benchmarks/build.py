@@ -80,7 +80,7 @@ def run_bare(dump: Path, wikidata: Path, work: Path) -> None:
         for _ in read_entities(piece, "en", Counter()):
             pass
     site = Site.from_siteinfo(read_siteinfo(str(dump)), "en")
-    index, kept = TitleIndex.load(work / "align/index"), np.load(work / "align/index/kept_items.npy")
+    index, kept = TitleIndex.load(work / "titles"), np.load(work / "titles/kept_items.npy")
     neighbourhood = Neighbourhood.load(work / "graph/neighbourhood")
     cutter, tally, links = Cutter(make_splitter("rules", "en"), RULES.passage_chars), Tally(), Counter[str]()
     for piece in plan_ranges(str(dump)):
@@ -147,8 +147,10 @@ def stage_costs(out: Path) -> dict[str, float]:
     """What a build's stages took and left: CPU ms and kB, by name; for two sizes, the slope is a rate a MB."""
     stages = read_manifest(out).rest["stages"]
     cpu = {f"{name} CPU ms a MB": 1e3 * stage["cpu_seconds"] for name, stage in stages.items() if name != "graph"}
-    folders = {name: out / ".build" / name for name in ("wikipedia", "align", "wk_graphs")}
-    disk = {f"{name} kB a MB": disk_bytes(folder) / 1e3 for name, folder in folders.items()}
+    folders = {"wikipedia": ["wikipedia"], "align": ["titles", "align"], "wk_graphs": ["wk_graphs"]}
+    disk = {
+        f"{name} kB a MB": sum(disk_bytes(out / ".build" / one) for one in own) / 1e3 for name, own in folders.items()
+    }
     return {**cpu, **disk, "dataset kB a MB": (disk_bytes(out) - disk_bytes(out / ".build")) / 1e3}
 
 

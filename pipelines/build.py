@@ -87,6 +87,7 @@ class Builder:
 
     def align(self) -> None:
         """Titles -> items, which entities are kept, pages with entities."""
+        keep_only(self.index, self.keys["titles"])
         if not (self.index / "done.json").exists():
             lists = inputs.read_title_lists(self.config, self.plan.site)
             plan_alignment(self.folders("wikidata"), self.folders("wikipedia"), lists, self.rules.align, self.index)
@@ -170,7 +171,7 @@ class Builder:
     @cached_property
     def keys(self) -> dict[str, str]:
         """Key of every stage, and of every "table NAME"."""
-        return stage_keys(self.names, self.config, self.digests)
+        return stage_keys(self.names, self.rules, self.config, self.digests)
 
     @property
     def work(self) -> Path:
@@ -179,8 +180,8 @@ class Builder:
 
     @property
     def index(self) -> Path:
-        """The alignment's title index and lists of kept pages and items."""
-        return self.work / "align" / "index"
+        """The alignment's title index and lists of kept pages and items: they stay where only mentions are others."""
+        return self.work / "titles"
 
     @property
     def neighbourhood(self) -> Path:
@@ -196,7 +197,7 @@ class Builder:
         articles = self.folders("wikipedia")
         if self.config.parameters.join == "lookup":
             return [self.index] * len(articles)
-        jobs = [TitleJob(folder, self.work / "align" / "titles" / folder.name) for folder in articles]
+        jobs = [TitleJob(folder, self.index / folder.name) for folder in articles]
         run_transform("join titles", jobs, lambda waiting: JoinTitles(waiting, self.index), self.options)
         return [job.folder for job in jobs]
 

@@ -104,9 +104,10 @@ def range_names(plan: Plan, config: Build, digests: Mapping[Path, str]) -> dict[
     return {stage: _names(stage, told[stage], ranges[stage], digests) for stage in told}
 
 
-def stage_keys(names: Mapping[str, Sequence[str]], config: Build, digests: Mapping[Path, str]) -> dict[str, str]:
-    """The key of each stage, and of each table as "table NAME"."""
-    rules = Rules.of(config)
+def stage_keys(
+    names: Mapping[str, Sequence[str]], rules: Rules, config: Build, digests: Mapping[Path, str]
+) -> dict[str, str]:
+    """The key of each stage, and of each table as "table NAME"; `names` are those of range_names."""
     spacy = importlib.metadata.version("spacy") if rules.graphs.sentences == "spacy" else None
     lists = _digests([*redirect_files(config), config.page_props], digests)
     told: dict[str, list[Any]] = {

@@ -58,9 +58,10 @@ CHANGES = {
     "exclude": (["--exclude-triples", "FILE"], {"graph", "wk_graphs"}, ENDS | {"triples", "anchors"}),
     "redirects": (
         ["--redirects", EXAMPLES / "enwiki-mini-redirects.tsv"],
-        {"align", "graph", "wk_graphs"},
+        {"titles", "align", "graph", "wk_graphs"},
         ENDS | {"triples", "anchors", "pages", "redirects", "rejects"},
     ),
+    "mentions": (["--set", "self_mentions=true"], {"align", "wk_graphs"}, ENDS | {"pages"}),
     "shards": (["--set", "rows_per_shard=100"], set(), ENDS | {"triples", "anchors", "pages", "redirects", "rejects"}),
 }
 

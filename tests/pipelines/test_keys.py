@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.config import STAGES, Build, Parameters
 from pipelines.inputs import Plan
-from pipelines.keys import READS, TABLE_READS, range_names, stage_keys
+from pipelines.keys import READS, TABLE_READS, Rules, range_names, stage_keys
 from pipelines.sources.ranges import Range
 from pipelines.wikitext import Site
 
@@ -73,7 +73,7 @@ def plan(site=None):
 def keys(config=CONFIG, site=None, **contents):
     digests = {path: contents.get(path.name.replace(".", "_"), path.name) for path in FILES.values()}
     names = range_names(plan(site), config, digests)
-    return names, stage_keys(names, config, digests)
+    return names, stage_keys(names, Rules.of(config), config, digests)
 
 
 def changed(other):
