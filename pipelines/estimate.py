@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pipelines.config import Build
 from pipelines.inputs import Plan
 from pipelines.records import read_json, read_records
-from pipelines.sources.containers import detect, open_units
+from pipelines.sources.containers import decode, detect
 from pipelines.sources.ranges import Range
 from pipelines.transforms.articles import WikipediaJob, read_wikipedia_range
 from pipelines.transforms.statements import WikidataJob, read_wikidata_range
@@ -191,19 +191,16 @@ def read_piece(part: Range, size: int) -> tuple[bytes, float]:
         if kind == "plain":
             file.seek(part.start)
             return file.read(min(size, part.end - part.start)), 1.0
-        units = open_units(file, kind)
         blocks: list[bytes] = []
-        length, position = 0, part.start
-        while position < part.end and length < size:
-            unit = units.decode(position)
-            try:
-                # A gzip file may be one unit as a whole: how far it was read is as good as its end.
-                while kind == "bz2" or length < size:
-                    blocks.append(next(unit))
-                    length += len(blocks[-1])
-                position = file.tell()
-            except StopIteration as stop:
-                position = stop.value if isinstance(stop.value, int) else part.end
+        length, position = 0, part.end
+        for block in decode(file, kind, part.start, part.end):
+            if isinstance(block, bytes):
+                blocks.append(block)
+                length += len(block)
+            if length >= size:
+                # How far the decoder has read: a little behind the block.
+                position = min(file.tell(), part.end)
+                break
     return b"".join(blocks), length / (position - part.start)
 
 

@@ -24,6 +24,9 @@ from pipelines.transforms.wk_graphs import GraphRules
 from schemas.tables import TABLES
 from wikiloom import __version__
 
+WORK_FORMAT = 1
+"""One more whenever a file in a work folder is written in another way under the same version."""
+
 READS = {
     "titles": ("wikidata", "wikipedia"),
     "align": ("titles",),
@@ -92,6 +95,11 @@ def key_of(*parts: Any) -> str:
     return hashlib.sha256(json.dumps([__version__, *parts], sort_keys=True).encode()).hexdigest()
 
 
+def work_key(*parts: Any) -> str:
+    """The same for files in a work folder, which older code may have left there."""
+    return key_of(WORK_FORMAT, *parts)
+
+
 def range_names(plan: Plan, config: Build, digests: Mapping[Path, str]) -> dict[str, list[str]]:
     """Stage -> the name of each range's folder: a digest of the range's bytes and of what they are read with.
 
@@ -130,7 +138,7 @@ def _names(stage: str, told: list[Any], ranges: Sequence[Range], digests: Mappin
     names: list[str] = []
     seen: Counter[str] = Counter()
     for piece in ranges:
-        key = key_of(stage, told, digests[Path(piece.path)], piece.start, piece.end)[:16]
+        key = work_key(stage, told, digests[Path(piece.path)], piece.start, piece.end)[:16]
         # The same file may be given twice.
         names.append(f"{key}-{seen[key]}" if seen[key] else key)
         seen[key] += 1

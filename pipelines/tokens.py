@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import sinks
-from pipelines.keys import key_of
+from pipelines.keys import key_of, work_key
 from pipelines.records import read_json, remove_unfinished, whole_file
 from pipelines.runner import run_jobs
 from pipelines.tables import TableWriter
@@ -61,7 +61,7 @@ def tokenize_dataset(dataset: Dataset, tokenizer: str, name: str, options: Token
     with locked(work):
         jobs = _jobs(dataset, work, key, file, options)
         run_jobs("tokenize", jobs, tokenize_range, options.beam)
-        writer = TableWriter(work / "tables", out, _table_keys(key), 0, options.beam, definitions=TOKEN_TABLES)
+        writer = TableWriter(work / "tables", out, _table_keys(work_key(key)), 0, options.beam, definitions=TOKEN_TABLES)
         writer.merge({table: _runs(jobs, table) for table in TOKEN_TABLES})
         writer.publish()
         _write_tokenizer(file, out)
@@ -127,7 +127,7 @@ def _jobs(dataset: Dataset, work: Path, key: str, file: TokenizerFile, options: 
     ranges = work / "ranges"
     planned = [(name, *piece) for name in TOKEN_TABLES for piece in _plan(dataset, name, options.range_bytes)]
     names = [key_of(name, piece.name, first, end)[:16] for name, piece, first, end in planned]
-    keep_only(ranges, key, ())
+    keep_only(ranges, work_key(key))
     path = ranges / "tokenizer.json"
     if not path.is_file():
         with whole_file(path) as temporary:

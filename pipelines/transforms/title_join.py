@@ -15,7 +15,7 @@ from apache_beam.pvalue import PBegin
 
 from pipelines.records import write_json
 from pipelines.runner import run_one
-from pipelines.transforms.titles import TitleIndex
+from pipelines.transforms.titles import TitleIndex, distinct
 
 U64 = npt.NDArray[np.uint64]
 Key = tuple[int, int]
@@ -101,7 +101,7 @@ def _wanted(numbered: tuple[int, TitleJob], cut: _Cut) -> Iterator[tuple[Key, tu
     """The distinct hashes of the titles that a range's links lead to, stretch by stretch; every stretch, so that a
     range without a link has an answer too."""
     number, job = numbered
-    hashes = np.unique(np.load(job.articles / "targets.npy")[:, 1])
+    hashes = distinct(np.load(job.articles / "targets.npy")[:, 1])
     for stretch, part in enumerate(np.split(hashes, np.searchsorted(hashes, cut.starts[1:]))):
         yield (stretch, number // cut.group_ranges), (number, part)
 

@@ -23,7 +23,7 @@ from pipelines.config import Parameters
 from pipelines.facts import graph_split
 from pipelines.importing.graph import Imported
 from pipelines.importing.tables import write_triples
-from pipelines.keys import key_of
+from pipelines.keys import key_of, work_key
 from pipelines.records import read_json, read_records, save_array
 from pipelines.report.about import licences, parameters
 from pipelines.runner import run_jobs
@@ -282,7 +282,7 @@ def weave(config: Weave, options: Any) -> Manifest | None:
     require_ours(config.out)
     _require_no_other(config)
     with locked(config.out.absolute() / ".build"):
-        keep_only(weaver.work, weaver.key)
+        keep_only(weaver.work, work_key(weaver.key))
         with finish.measured(weaver.work / "weave.json", weaver.key):
             entries = weaver.weave()
         manifest = finish.publish(config.out, entries, weaver.describe())

@@ -130,6 +130,14 @@ def test_only_the_ranges_of_the_changed_file_have_new_names():
     assert [a == b for a, b in zip(old["wikidata"], new["wikidata"], strict=True)] == [True, True, False, False]
 
 
+def test_no_build_goes_on_from_work_files_of_another_format(monkeypatch):
+    names, stages = keys()
+    monkeypatch.setattr("pipelines.keys.WORK_FORMAT", 0)
+    others, other_stages = keys()
+    assert not set(names["wikipedia"] + names["wikidata"]) & set(others["wikipedia"] + others["wikidata"])
+    assert all(key != other_stages[name] for name, key in stages.items())
+
+
 def test_a_file_given_twice_has_ranges_of_two_names():
     twice = keys(x_xml="w.xml")[0]["wikipedia"]
     assert len(set(twice)) == 4
