@@ -163,7 +163,7 @@ def _read(ranges: Sequence[Range], run: Callable[[Range, Path], None], *, begins
         seconds = time.process_time() - begun
         disk, records = sum(path.stat().st_size for path in folder.iterdir()), _records(folder)
     stored = sum(part.end - part.start for part in ranges)
-    pieces = stored * ratio / len(piece)
+    pieces = stored * ratio / max(len(piece), 1)
     return Reading(
         ranges=len(ranges),
         stored_mb=stored / 1e6,
@@ -171,7 +171,7 @@ def _read(ranges: Sequence[Range], run: Callable[[Range, Path], None], *, begins
         cpu_seconds=pieces * (seconds + decoded - started),
         disk_mb=pieces * disk / 1e6,
         records={kind: round(pieces * count) for kind, count in records.items()},
-        ms=1e9 * seconds / len(piece),
+        ms=1e9 * seconds / max(len(piece), 1),
     )
 
 

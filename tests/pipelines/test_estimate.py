@@ -44,6 +44,19 @@ def test_a_piece_is_the_beginning_of_a_range_and_tells_how_much_the_whole_holds(
     assert read_piece(part, 1 << 30) == (text, len(text) / path.stat().st_size)
 
 
+def test_damage_in_a_range_is_not_taken_for_text_that_is_well_packed(tmp_path):
+    text = " ".join(map(str, range(200_000))).encode()
+    raw = bytearray(PACK["bz2"](text))
+    raw[len(raw) // 8] ^= 0xFF
+    path = tmp_path / "file"
+    path.write_bytes(raw)
+    piece, ratio = read_piece(Range(str(path), 0, len(raw)), 1 << 30)
+    assert len(text) - 300_000 < len(piece) < len(text)
+    assert ratio == len(piece) / len(raw)
+    _, near = read_piece(Range(str(path), 0, len(raw)), 600_000)
+    assert near == pytest.approx(len(text) / len(raw), rel=0.35)
+
+
 def test_of_dumps_that_are_read_whole_the_records_are_counted(demo_dataset, tmp_path):
     config = Build(wikipedia=(DUMPS[1],), wikidata=(DUMPS[3],), out=tmp_path / "new")
     found = estimate(config, plan_inputs(config))
