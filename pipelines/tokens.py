@@ -61,7 +61,7 @@ def tokenize_dataset(dataset: Dataset, tokenizer: str, name: str, options: Token
     with locked(work):
         jobs = _jobs(dataset, work, key, file, options)
         run_jobs("tokenize", jobs, tokenize_range, options.beam)
-        writer = TableWriter(work / "tables", out, _table_keys(work_key(key)), 0, options.beam, definitions=TOKEN_TABLES)
+        writer = TableWriter(work / "tables", out, _table_keys(key), 0, options.beam, definitions=TOKEN_TABLES)
         writer.merge({table: _runs(jobs, table) for table in TOKEN_TABLES})
         writer.publish()
         _write_tokenizer(file, out)
@@ -120,7 +120,7 @@ def _manifest(writer: TableWriter, rest: dict[str, Any]) -> Manifest:
 
 
 def _table_keys(key: str) -> dict[str, str]:
-    return {f"table {name}": key_of(name, key) for name in TOKEN_TABLES}
+    return {f"table {name}": work_key(name, key) for name in TOKEN_TABLES}
 
 
 def _jobs(dataset: Dataset, work: Path, key: str, file: TokenizerFile, options: TokenOptions) -> list[TokenizeJob]:
