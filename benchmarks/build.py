@@ -4,10 +4,11 @@
 
 The dump's pages are repeated, with new ids and titles, to 73 and 290 MB of XML. The bare functions read, parse, align
 and cut the same pages in a plain loop: no Beam, no file written, rows passed in memory. Each run is a process of its
-own, one worker; the differences between the two sizes leave out what every start costs. The sink writes sorted shards
-of rows that come batch by batch, bare pyarrow writes the rows as they come; every text has letters of its own, else
-the copies of a text would compress by one another. Without dumps it reads those in the folder WIKILOOM_DATA, else
-examples/. Writes results/build.json.
+own, one worker; the differences between the two sizes leave out what every start costs. The dump as it is, with all
+items kept, tells what an entity and a triple cost. The sink writes sorted shards of rows that come batch by batch in
+the order of a dump, bare pyarrow the same rows in their final order, from memory; every text has letters of its own,
+else the copies of a text would compress by one another. Without dumps it reads those in the folder WIKILOOM_DATA,
+else examples/. Writes results/build.json.
 """
 
 import argparse
@@ -28,6 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.reading import SIZES_MB, repeated
+from benchmarks.samples import ROOT, sample_dumps
 from benchmarks.timing import best_cpu_seconds, save
 from pipelines import sinks
 from pipelines.config import Build
@@ -49,7 +51,6 @@ from schemas.hashing import random_u64, row_order
 from schemas.manifest import read_manifest
 from schemas.tables import TABLES
 
-ROOT = Path(__file__).parent.parent
 RULES = GraphRules(language="en", sentences="rules", passage_chars=600, neighbors=15, seed=0)
 KEEP = ("--keep", "linked")
 SUNK = {"pages": "page_id", "wk_graphs": "graph_id"}
@@ -126,6 +127,29 @@ def measure_builds(dump: Path, wikidata: Path, folder: Path, rounds: int) -> dic
     }
     estimated = compare_estimate(folder / f"{large}.xml.bz2", wikidata, folder / f"{large}-0", figures, large)
     return {**figures, "build / bare": round(slopes[0] / slopes[1], 2), **rates, **estimated}
+
+
+def measure_records(dump: Path, wikidata: Path, folder: Path, rounds: int) -> dict[str, float]:
+    """What an entity and a triple take in a build with --keep all: bytes; CPU beside a build that keeps few items."""
+    seconds: dict[str, float] = {}
+    for number in range(rounds):
+        for keep in ("linked", "all"):
+            out = folder / f"{keep}-{number}"
+            words = ["--wikipedia", dump, "--wikidata", wikidata, "--keep", keep, "--out", out]
+            run(["-m", "wikiloom", "build", *words])
+            taken = read_manifest(out).rest["stages"]["tables"]["cpu_seconds"]
+            seconds[keep] = min(seconds.get(keep, taken), taken)
+    few, tables = (read_manifest(folder / f"{keep}-0").tables for keep in ("linked", "all"))
+    entities, triples = tables["entities"], tables["triples"]
+    work = folder / "all-0" / ".build"
+    more = entities.rows - few["entities"].rows
+    return {
+        "tables CPU us an entity": round(1e6 * (seconds["all"] - seconds["linked"]) / more, 1),
+        "dataset bytes an entity": round(sum(shard.bytes for shard in entities.shards) / entities.rows, 1),
+        "work bytes an entity": round(disk_bytes(work / "tables" / "entities") / entities.rows, 1),
+        "dataset bytes a triple": round(sum(shard.bytes for shard in triples.shards) / triples.rows, 1),
+        "work bytes a triple": round(disk_bytes(work / "graph") / triples.rows, 1),
+    }
 
 
 def compare_estimate(
@@ -215,20 +239,18 @@ def sink(name: str, rows: pa.Table, folder: Path, with_digest: bool = False) -> 
 
 def main() -> None:
     """Measure and print all."""
-    data = os.environ.get("WIKILOOM_DATA")
-    examples = ROOT / "examples"
+    dump, facts = sample_dumps()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--wikipedia", type=Path)
-    parser.add_argument("--wikidata", type=Path)
+    parser.add_argument("--wikipedia", type=Path, default=dump)
+    parser.add_argument("--wikidata", type=Path, default=facts)
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
-    dump = Path(data, "wikipedia/enwiki-sample.xml.bz2") if data else examples / "enwiki-mini.xml.bz2"
-    facts = Path(data, "wikidata/enwiki-sample-wikidata.json.gz") if data else examples / "wikidata-mini.json.gz"
-    dump, facts = arguments.wikipedia or dump, arguments.wikidata or facts
+    dump, facts = arguments.wikipedia.absolute(), arguments.wikidata.absolute()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        figures = measure_builds(dump.absolute(), facts.absolute(), folder, arguments.rounds)
-        figures |= measure_sink(folder / f"{SIZES_MB[0]}-0", folder, arguments.rounds + 1)
+        figures = measure_builds(dump, facts, folder, arguments.rounds)
+        figures |= measure_records(dump, facts, folder, arguments.rounds)
+        figures |= measure_sink(folder / f"{SIZES_MB[-1]}-0", folder, arguments.rounds + 1)
     for name, value in figures.items():
         print(f"{name}: {value:,}")
     print(save("build", {"dumps": [dump.name, facts.name], "figures": figures}))

@@ -9,7 +9,6 @@ Without dumps it reads enwiki-sample and wikidata-20151109-1000 in the folder WI
 
 import argparse
 import bz2
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,12 +20,12 @@ from wikipedia2vec.dump_db import _parse_page
 from wikipedia2vec.utils.wiki_page import WikiPage
 
 from benchmarks import wikidata_lines
+from benchmarks.samples import sample_dumps
 from benchmarks.timing import best_cpu_seconds, save
 from pipelines.sources.ranges import plan_ranges
 from pipelines.sources.wikipedia import RawPage, read_pages, read_siteinfo
 from pipelines.wikitext import Site, parse, redirect_target
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
 LANGUAGE = "en"
 Page = tuple[str, str]
 """Title and wikitext."""
@@ -127,9 +126,7 @@ def print_table(figures: dict[str, dict[str, dict[str, float]]]) -> None:
 
 def main() -> None:
     """Measure, print and write."""
-    data = os.environ.get("WIKILOOM_DATA")
-    wikipedia = Path(data, "wikipedia/enwiki-sample.xml.bz2") if data else EXAMPLES / "enwiki-mini.xml.bz2"
-    wikidata = Path(data, "wikidata/wikidata-20151109-1000.json.gz") if data else EXAMPLES / "wikidata-mini.json.gz"
+    wikipedia, wikidata = sample_dumps(wikidata="wikidata-20151109-1000")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wikipedia", type=Path, default=wikipedia)
     parser.add_argument("--wikidata", type=Path, default=wikidata)

@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.samples import ROOT, sample_dumps
 from benchmarks.timing import best_cpu_seconds, save
 from schemas.dataset import Dataset
 from schemas.hashing import random_u64
@@ -34,7 +35,6 @@ from training.data.groups import ParquetGroups
 from training.data.loader import Loader
 from training.data.stream import SOLE, Rank
 
-ROOT = Path(__file__).parent.parent
 TABLE = TOKEN_TABLES["wk_graphs"]
 GROUP_ROWS, SHARDS = 1_024, 8
 BATCHES = (480, 2_048)
@@ -46,9 +46,7 @@ PLACES = {"early": 0.0, "at 40 %": 0.4, "at 60 %": 0.6, "at 95 %": 0.95, "where 
 
 def build_sample(folder: Path) -> Path:
     """A dataset with tokens/tiny, built by the commands."""
-    data, examples = os.environ.get("WIKILOOM_DATA"), ROOT / "examples"
-    pages = Path(data, "wikipedia/enwiki-sample.xml.bz2") if data else examples / "enwiki-mini.xml.bz2"
-    facts = Path(data, "wikidata/enwiki-sample-wikidata.json.gz") if data else examples / "wikidata-mini.json.gz"
+    pages, facts = sample_dumps()
     out = folder / "dataset"
     words = ["build", "--wikipedia", pages, "--wikidata", facts, "--keep", "linked", "--out", out]
     for command in (
@@ -224,11 +222,7 @@ def main() -> None:
         figures |= measure_order(dataset) | measure_memory(dataset)
     for figure, value in figures.items():
         print(f"{figure}: {value:,}")
-    print(
-        save(
-            "loader", {"sample": "enwiki-sample" if os.environ.get("WIKILOOM_DATA") else "examples", "figures": figures}
-        )
-    )
+    print(save("loader", {"sample": sample_dumps()[0].name.partition(".")[0], "figures": figures}))
 
 
 if __name__ == "__main__":

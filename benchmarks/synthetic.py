@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.records import write_json
+from pipelines.records import write_json, write_records
 from pipelines.transforms.articles import ARTICLES as ARTICLE_ROWS
 from pipelines.transforms.articles import TARGET
 from pipelines.transforms.graph import names
@@ -28,8 +28,6 @@ SURFACES = 4
 """Names that links to an item have."""
 CHUNK = 1 << 20
 """Draws at a time: the counters take a hundred bytes for each."""
-BATCH_ROWS = 2_000
-"""Rows of a batch, as a build's own files have them."""
 
 
 def chunks(count: int) -> Iterator[I64]:
@@ -57,11 +55,8 @@ def titles(numbers: I64) -> pa.Array:
 
 def write(path: Path, columns: dict[str, pa.Array | I64], order: str | None = None) -> None:
     """Write columns as a stage's file in a build's work folder, sorted by one of them."""
-    table = pa.table(columns).sort_by(order) if order else pa.table(columns)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with pa.ipc.new_file(str(path), table.schema, options=options) as writer:
-        writer.write_table(table, max_chunksize=BATCH_ROWS)
+    table = pa.table(columns)
+    write_records(path, table.sort_by(order) if order else table)
 
 
 def lists(values: I64, each: int) -> pa.ListArray:

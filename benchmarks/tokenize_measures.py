@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.reading import repeated
+from benchmarks.samples import ROOT, sample_dumps
 from benchmarks.timing import best_cpu_seconds, save
 from pipelines import sinks
 from pipelines.scan import groups, read_group
@@ -23,17 +24,12 @@ from schemas.dataset import Dataset
 from schemas.tables import TOKEN_TABLES
 
 DUMP_MB = 18
-ROOT = Path(__file__).parent.parent
 TABLES = ("wk_graphs", "entities", "pages")
 
 
 def build_sample(folder: Path) -> Path:
     """A dataset of the dumps at hand; their articles come again with other titles until there is enough of them."""
-    data = os.environ.get("WIKILOOM_DATA")
-    dump, facts = ROOT / "examples/enwiki-mini.xml.bz2", ROOT / "examples/wikidata-mini.json.gz"
-    if data:
-        dump = Path(data, "wikipedia/enwiki-sample.xml.bz2")
-        facts = Path(data, "wikidata/enwiki-sample-wikidata.json.gz")
+    dump, facts = sample_dumps()
     folder.mkdir()
     with bz2.open(folder / "dump.xml.bz2", "wb") as file:
         file.writelines(repeated(dump, DUMP_MB * 10**6))

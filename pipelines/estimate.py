@@ -41,14 +41,13 @@ class Rates:
     wk_graphs_kb: float = 232.0
     dataset_kb: float = 266.0
     entity_bytes: float = 56.0
-    """A row of entities in the dataset, and once more in the work folder; this and the next two are those of
-    a piece of Wikidata with --keep all: 24,258 items, 64,167 triples."""
+    """A row of entities in the dataset, and once more in the work folder."""
     fact_bytes: float = 7.1
     """A row of triples in the dataset."""
     graph_bytes: float = 65.0
     """A triple in the work folder."""
-    item_us: float = 41.0
-    """An item's row of entities, at most."""
+    entity_us: float = 41.0
+    """A row of entities; an item that is not kept costs next to nothing."""
     title_us: float = 10.0
     """A title (article or redirect), in the steps that are one process: plan_alignment and the anchors table."""
     statement_us: float = 1.1
@@ -122,7 +121,7 @@ def estimate(config: Build, plan: Plan) -> Estimate:
         "wikidata": wikidata.cpu_seconds,
         "wikipedia": wikipedia.cpu_seconds,
         "align, graph, wk_graphs": alone + speed * xml * (RATES.align_ms + RATES.wk_graphs_ms) / 1e3,
-        "tables": speed * (xml * RATES.tables_ms / 1e3 + items * RATES.item_us / 1e6),
+        "tables": speed * (xml * RATES.tables_ms / 1e3 + entities * RATES.entity_us / 1e6),
     }
     left_mb, dataset_mb = _disk(xml, entities, triples)
     processes = min(config.workers, max(wikipedia.ranges, wikidata.ranges))
