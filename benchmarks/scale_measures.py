@@ -6,7 +6,7 @@ A function takes the share of full size and a folder, and returns what it counte
 import contextlib
 import dataclasses
 import functools
-import os
+import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from benchmarks import synthetic
 from benchmarks.reading import repeated
+from benchmarks.samples import sample_dumps
 from benchmarks.timing import best_cpu_seconds
 from pipelines import sinks
 from pipelines.finish import anchor_rows
@@ -25,6 +26,7 @@ from pipelines.records import read_json
 from pipelines.sources.ranges import plan_ranges, read_bytes
 from pipelines.transforms.align import AlignJob, align_range
 from pipelines.transforms.articles import WikipediaJob, read_wikipedia_range
+from pipelines.transforms.entities import EntityShardJob
 from pipelines.transforms.facts import Statements, Tally, read_statements
 from pipelines.transforms.graph import SplitRules, make_graph
 from pipelines.transforms.inductive import Sizes
@@ -36,11 +38,12 @@ from pipelines.transforms.titles import TitleIndex, hash_column, index_titles
 from pipelines.wikitext import Site
 from schemas.hashing import random_u64
 from schemas.manifest import read_manifest
-from schemas.pages import PAGES
+from schemas.wk_graphs import WK_GRAPHS
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
 Figures = dict[str, float | int | str]
 TRIPLES = 20_000_000
+RANGE_BYTES = 276e6
+"""XML of a range of 64 MB of enwiki's bz2."""
 HUBS = (15, 1_000, 100_000)
 """Neighbours of an entity that pages sample from; 15 are all taken."""
 
@@ -158,6 +161,16 @@ def orders(scale: float, folder: Path) -> Figures:
     return {**figures, "triples": len(triples), "in-degree of the hottest": top, "inductive": refused or "split"}
 
 
+def items(scale: float, folder: Path) -> Figures:
+    """Reading the statements of the same items where none is kept: the memory that each item of the dump takes."""
+    nothing, before = np.empty(0, np.int64), peak_bytes()
+    tally = Tally()
+    excluded = Statements(nothing, nothing, nothing)
+    read_statements([folder / f"orders-{scale}"], nothing, labelled_only=True, excluded=excluded, tally=tally)
+    count = int(scale * TRIPLES) // synthetic.STATEMENTS
+    return {"items": count, "bytes an item": round((peak_bytes() - before) / count, 1)}
+
+
 def make_anchors(scale: float, folder: Path) -> Figures:
     """The anchors that the alignment of each range counted."""
     links, entities = int(scale * synthetic.LINKS), int(scale * synthetic.ARTICLES)
@@ -234,19 +247,38 @@ def moved_text(scale: float, folder: Path) -> Figures:
 
 def whole_range(scale: float, folder: Path) -> Figures:
     """The same with one range of 276 MB of XML, which 64 MB of enwiki's bz2 are: the memory of a worker."""
-    return _build(folder, int(scale * 276e6), range_mb=1_000)
+    with counted_jobs() as sent:
+        figures = _build(folder, int(scale * RANGE_BYTES), range_mb=1_000)
+    return {**figures, "bytes of the largest job": max(sent)}
 
 
 def shard_job(scale: float, folder: Path) -> Figures:
-    """The job that merges one shard names every range: the only element that grows with the input."""
+    """The jobs that write one shard name every run of wk_graphs, every range's file of records: the only elements that
+    grow with the input. As the range of whole_range gave, with as many ranges as enwiki has."""
     import apache_beam as beam
 
-    ranges = int(scale * 400) + 1
+    encode = beam.coders.registry.get_coder(object).encode
+    out, ranges = folder / f"dataset-{int(scale * RANGE_BYTES)}", int(scale * synthetic.WIKIPEDIA_RANGES) + 1
+    runs = sorted((out / ".build" / "wk_graphs").glob("*/*-*.arrow"))
+    [shard, *_] = sinks.plan_shards(WK_GRAPHS, runs)
     slices = [
-        (str(folder / ".build" / "align" / f"{number:05d}" / "pages.arrow"), 0, 1_000) for number in range(ranges)
+        (str(Path(path).parents[1] / f"{number:016x}" / Path(path).name), start, end)
+        for number in range(ranges)
+        for path, start, end in shard.slices
     ]
-    job = sinks.MergeJob(PAGES, sinks.ShardJob("train-00000-of-00345.parquet", slices), folder, folder / "0.json")
-    return {"ranges": ranges, "bytes through Beam": len(beam.coders.registry.get_coder(object).encode(job))}
+    merging = sinks.MergeJob(WK_GRAPHS, dataclasses.replace(shard, slices=slices), out, out / "0.json")
+    files = ranges + int(scale * synthetic.WIKIDATA_RANGES)
+    records = [
+        (out / f".build/tables/entities/records/{number:05d}/records.arrow", 0, 1_000) for number in range(files)
+    ]
+    joining = EntityShardJob(0, 200_000, 0, 35, records, out, out, out / "0.json")
+    return {
+        "ranges": ranges,
+        "runs of a range": len(runs),
+        "bytes of a shard of wk_graphs": len(encode(merging)),
+        "files of records": files,
+        "bytes of a shard of entities": len(encode(joining)),
+    }
 
 
 def _build(folder: Path, size: int, range_mb: int) -> Figures:
@@ -255,7 +287,7 @@ def _build(folder: Path, size: int, range_mb: int) -> Figures:
     from pipelines.config import STAGES, Build
     from pipelines.runner import beam_options
 
-    dump, wikidata = inputs()
+    dump, wikidata = sample_dumps()
     path, out = folder / f"{size}.xml", folder / f"dataset-{size}"
     with path.open("wb") as file:
         written = sum(map(file.write, repeated(dump, size)))
@@ -276,13 +308,6 @@ def _build(folder: Path, size: int, range_mb: int) -> Figures:
     figures |= {f"{name} rows": table.rows for name, table in manifest.tables.items()}
     dataset = sum(shard.bytes for table in manifest.tables.values() for shard in table.shards)
     return {**figures, "work folder MB": round(work / 1e6, 1), "dataset MB": round(dataset / 1e6, 1)}
-
-
-def inputs() -> tuple[Path, Path]:
-    """The real samples in WIKILOOM_DATA, else the examples."""
-    if data := os.environ.get("WIKILOOM_DATA"):
-        return Path(data, "wikipedia/enwiki-sample.xml.bz2"), Path(data, "wikidata/enwiki-sample-wikidata.json.gz")
-    return EXAMPLES / "enwiki-mini.xml.bz2", EXAMPLES / "wikidata-mini.json.gz"
 
 
 @contextlib.contextmanager
@@ -332,6 +357,11 @@ def _page(folder: Path, size: int, links: int) -> Figures:
     if read_json(job.marker)["out"] != {"articles": 1, "redirects": 0}:
         raise ValueError(f"{path}: the page was not kept: {read_json(job.marker)}")
     return figures
+
+
+def peak_bytes() -> int:
+    """Of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def memory() -> dict[str, float]:
