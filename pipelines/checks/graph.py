@@ -1,6 +1,5 @@
 """Checks of the graph's tables: triples, and the entities and relations with the counts that follow from the others."""
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,7 +14,7 @@ from pipelines.checks.splits import MadeSplits
 from pipelines.checks.wk_graphs import PageIndex, hash_array
 from pipelines.columns import I64, lengths, numbers, values
 from pipelines.facts import INDICES, TRUE_SPLITS, read_facts
-from pipelines.names import ITEM
+from pipelines.names import name_order
 from pipelines.report.about import parameters
 from pipelines.weaving.config import is_woven
 from schemas.hashing import hash_strings
@@ -163,17 +162,14 @@ class Ranked:
         same = np.flatnonzero(frequency[1:] == frequency[:-1]) + 1
         if self._last and len(index) and frequency[0] == self._last[0]:
             same = np.concatenate([[0], same])
-        text = [self._last[1] if self._last else "", *names.to_pylist()]
+        before = pa.concat_arrays([pa.array([self._last[1] if self._last else ""], names.type), names])
+        place = np.argsort(name_order(before))
         late = np.zeros(len(index), bool)
-        late[[i for i in same.tolist() if not name_order(text[i]) < name_order(text[i + 1])]] = True
-        yield from where(late, "order of equals", lambda i: f"{names[i]} comes after {text[i]} of the same frequency")
+        late[same] = place[same] > place[same + 1]
+        late[same] |= pc.equal(before[:-1], names).to_numpy(zero_copy_only=False)[same]
+        yield from where(late, "order of equals", lambda i: f"{names[i]} comes after {before[i]} of the same frequency")
         if len(index):
-            self._last = int(frequency[-1]), text[-1]
-
-
-def name_order(name: str) -> tuple[int, int, bytes]:
-    """Q and P numbers by their number, before all other names, which go by their UTF-8."""
-    return (0, int(name[1:]), name.encode()) if re.match(ITEM, name) else (1, 0, name.encode())
+            self._last = int(frequency[-1]), names[-1].as_py()
 
 
 class Entities(Checker):

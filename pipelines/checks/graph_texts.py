@@ -9,6 +9,7 @@ from pipelines.checks.problems import MAX_LINES
 from pipelines.checks.wk_graphs import MAX_PAGE_ID, PAGE_SHIFT, U64, Passages
 from pipelines.columns import I64
 from pipelines.scan import scan_places
+from pipelines.transforms.neighbourhood import ranges
 from schemas.hashing import hash_strings, random_u64
 
 
@@ -28,9 +29,7 @@ class GraphTexts:
         ours = self._passages
         low, high = (np.searchsorted(ours.ids, np.clip(ids + more, 0, MAX_PAGE_ID) << PAGE_SHIFT) for more in (0, 1))
         rows = np.repeat(np.arange(len(ids)), high - low)
-        graphs = np.concatenate(
-            [np.empty(0, np.int64), *(np.arange(a, b) for a, b in zip(low, high, strict=True))]
-        ).astype(np.int64)
+        graphs = ranges(low, high - low)
         self._seen[graphs] = True
         starts, ends = ours.ids[graphs] & (2**PAGE_SHIFT - 1), ours.ends[graphs].astype(np.int64)
         spans = zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True)

@@ -1,9 +1,9 @@
 """Checks of what a build says of an entity beside its counts: categories, and where its text names it."""
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -45,14 +45,28 @@ class Items:
 
     def _mentions(self, rows: pa.Table) -> Iterator[Problem]:
         """text_mention is the entity's title without what stands in brackets, its label or an alias."""
-        texts, labels, titles = (values(rows, name) for name in ("text", "label", "page_title"))
+        there = values(rows, "text_mention").is_valid()
+        rows = rows.filter(there)
         mentions, aliases = (values(rows, name) for name in ("text_mention", "aliases"))
-        wrong = np.zeros(rows.num_rows, bool)
-        for row in np.flatnonzero(mentions.is_valid().to_numpy(zero_copy_only=False)).tolist():
-            span, title = mentions[row].as_py(), titles[row].as_py() or ""
-            known = {re.sub(r" \([^()]*\)$", "", title), labels[row].as_py(), *aliases[row].as_py()}
-            wrong[row] = texts[row].as_py()[max(span["start"], 0) : max(span["end"], 0)] not in known
-        yield from where(wrong, "text_mention", lambda i: f"text_mention {mentions[i].as_py()} is not one of its names")
+        starts, ends = (np.maximum(pc.struct_field(mentions, name).to_numpy(), 0).tolist() for name in ("start", "end"))
+        spans = zip(values(rows, "text").to_pylist(), starts, ends, strict=True)
+        said = pa.array([text[start:end] for text, start, end in spans], pa.string())
+        titles = pc.fill_null(values(rows, "page_title"), "")
+        right = _are_equal(said, pc.replace_substring_regex(titles, r" \([^()]*\)$", ""))
+        right |= _are_equal(said, values(rows, "label"))
+        of_row = pc.list_parent_indices(aliases)
+        right[of_row.filter(pa.array(_are_equal(said.take(of_row), aliases.flatten()))).to_numpy()] = True
+        yield from where(
+            ~right,
+            "text_mention",
+            lambda i: f"text_mention {mentions[i].as_py()} is not one of its names",
+            np.flatnonzero(there.to_numpy(zero_copy_only=False)),
+        )
+
+
+def _are_equal(first: pa.Array, second: pa.Array) -> npt.NDArray[np.bool_]:
+    """Row by row; null is equal to nothing."""
+    return pc.fill_null(pc.equal(first, second), False).to_numpy(zero_copy_only=False)
 
 
 def _instances(known: Known) -> tuple[I64, I64]:
