@@ -139,11 +139,14 @@ def measure_records(dump: Path, wikidata: Path, folder: Path, rounds: int) -> di
             run(["-m", "wikiloom", "build", *words])
             taken = read_manifest(out).rest["stages"]["tables"]["cpu_seconds"]
             seconds[keep] = min(seconds.get(keep, taken), taken)
-    few, tables = (read_manifest(folder / f"{keep}-0").tables for keep in ("linked", "all"))
-    entities, triples = tables["entities"], tables["triples"]
+    few, whole = (read_manifest(folder / f"{keep}-0") for keep in ("linked", "all"))
+    entities, triples = whole.tables["entities"], whole.tables["triples"]
     work = folder / "all-0" / ".build"
-    more = entities.rows - few["entities"].rows
+    more = entities.rows - few.tables["entities"].rows
     return {
+        "work bytes an item": round(
+            disk_bytes(work / "wikidata") / whole.rest["stages"]["wikidata"]["out"]["items"], 1
+        ),
         "tables CPU us an entity": round(1e6 * (seconds["all"] - seconds["linked"]) / more, 1),
         "dataset bytes an entity": round(sum(shard.bytes for shard in entities.shards) / entities.rows, 1),
         "work bytes an entity": round(disk_bytes(work / "tables" / "entities") / entities.rows, 1),

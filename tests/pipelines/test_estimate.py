@@ -67,7 +67,17 @@ def test_of_dumps_that_are_read_whole_the_records_are_counted(demo_dataset, tmp_
     assert records["statements"] >= Dataset(demo_dataset).rows("triples")
     everything = estimate(dataclasses.replace(config, keep="all"), plan_inputs(config))
     assert everything.dataset_mb > found.dataset_mb and everything.work_mb > found.work_mb
-    assert found.work_mb > 0 and found.dataset_mb > 0 and found.memory_mb > 100 and found.minutes > 0
+    assert 100 < found.memory_mb < 2_000 and found.minutes > 0
+
+
+def test_the_disk_that_a_dry_run_asks_for_is_that_of_the_build_within_a_factor_of_three(demo_dataset, tmp_path):
+    config = Build(wikipedia=(DUMPS[1],), wikidata=(DUMPS[3],), out=tmp_path / "new")
+    found = estimate(config, plan_inputs(config))
+    sizes = {path: path.stat().st_size / 1e6 for path in demo_dataset.rglob("*") if path.is_file()}
+    work = sum(size for path, size in sizes.items() if path.is_relative_to(demo_dataset / ".build"))
+    dataset = sum(sizes.values()) - work
+    assert work / 3 < found.work_mb < 3 * work
+    assert dataset / 3 < found.dataset_mb < 3 * dataset
 
 
 def test_from_a_piece_the_records_are_near(demo_dataset, tmp_path, monkeypatch):
