@@ -39,7 +39,6 @@ RISKS: dict[str, list[Measure]] = {
     "global-orders": [
         Measure("orders", 0.1, "make_statements"),
         Measure("orders", 1.0, "make_statements"),
-        Measure("items"),
         Measure("anchors", 0.1, "make_anchors"),
         Measure("anchors", 1.0, "make_anchors"),
     ],
@@ -47,6 +46,7 @@ RISKS: dict[str, list[Measure]] = {
         Measure("build_index"),
         Measure("look_up"),
         Measure("plan", 0.1, "make_ranges"),
+        Measure("items", 0.1),
         Measure("plan", 1.0, "make_ranges"),
     ],
     "moved-text": [Measure("moved_text", 0.2), Measure("moved_text"), Measure("whole_range"), Measure("shard_job")],

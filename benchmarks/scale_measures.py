@@ -162,13 +162,13 @@ def orders(scale: float, folder: Path) -> Figures:
 
 
 def items(scale: float, folder: Path) -> Figures:
-    """Reading the statements of the same items where none is kept: the memory that each item of the dump takes."""
-    nothing, before = np.empty(0, np.int64), peak_bytes()
-    tally = Tally()
-    excluded = Statements(nothing, nothing, nothing)
-    read_statements([folder / f"orders-{scale}"], nothing, labelled_only=True, excluded=excluded, tally=tally)
-    count = int(scale * TRIPLES) // synthetic.STATEMENTS
-    return {"items": count, "bytes an item": round((peak_bytes() - before) / count, 1)}
+    """The beginning of stage graph, where none of the items of make_ranges is kept: the memory that each takes."""
+    nothing, before, tally = np.empty(0, np.int64), peak_bytes(), Tally()
+    excluded, (wikidata, _) = Statements(nothing, nothing, nothing), stage_folders(scale, folder)
+    figures: Figures = {"items": int(scale * synthetic.ITEMS)}
+    with timed(figures, "read_statements"):
+        read_statements(wikidata, nothing, labelled_only=True, excluded=excluded, tally=tally)
+    return {**figures, "bytes an item": round((peak_bytes() - before) / (scale * synthetic.ITEMS), 1)}
 
 
 def make_anchors(scale: float, folder: Path) -> Figures:

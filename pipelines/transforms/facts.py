@@ -87,7 +87,8 @@ def read_statements(
 def winners(numbers: I64, content: U64) -> Mask:
     """One row per number: the one with the largest content hash, so that order decides nothing."""
     order = np.argsort(numbers, kind="stable")
-    same = numbers[order][1:] == numbers[order][:-1]
+    ordered = numbers[order]
+    same = ordered[1:] == ordered[:-1]
     # Few numbers come twice, so only their rows are compared.
     several = order[np.append(same, False) | np.append(False, same)] if len(order) else order
     several = several[np.lexsort((-several, content[several], numbers[several]))]
