@@ -32,11 +32,11 @@ class Rates:
     Measured by benchmarks/build.py (results/build.json) and benchmarks/scale.py (docs/scale.md).
     """
 
-    wikipedia_ms: float = 67.5
+    wikipedia_ms: float = 85.1
     """From plain XML; how fast a piece is read here, beside this, is how fast the others will be."""
-    align_ms: float = 7.7
-    wk_graphs_ms: float = 19.1
-    tables_ms: float = 7.5
+    align_ms: float = 8.3
+    wk_graphs_ms: float = 26.1
+    tables_ms: float = 7.1
     align_kb: float = 637.0
     wk_graphs_kb: float = 232.0
     dataset_kb: float = 266.0
@@ -46,14 +46,14 @@ class Rates:
     """A row of triples in the dataset."""
     graph_bytes: float = 65.0
     """A triple in the work folder."""
-    entity_us: float = 41.0
+    entity_us: float = 33.0
     """A row of entities; an item that is not kept costs next to nothing."""
-    title_us: float = 10.0
+    title_us: float = 11.3
     """A title (article or redirect), in the steps that are one process: plan_alignment and the anchors table."""
-    statement_us: float = 1.1
-    triple_us: float = 3.3
+    statement_us: float = 1.6
+    triple_us: float = 3.9
     title_bytes: float = 215.0
-    item_bytes: float = 24.0
+    item_bytes: float = 56.0
     triple_bytes: float = 130.0
     worker_mb: float = 576.0
     """A process with its code, on ranges of 64 MB."""

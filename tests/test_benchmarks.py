@@ -25,9 +25,9 @@ ROWS = json.loads((RESULTS / "scale.json").read_text(encoding="utf-8"))["rows"]
 BUILDS = [line for line in BLOCKS.splitlines() if line.startswith("wikiloom build")]
 
 
-def scale_row(name):
-    """The figures of a measurement of benchmarks/scale.py, at full size, and its peak memory."""
-    [row] = [row for row in ROWS if row["measured"] == name and row["share"] == 1]
+def scale_row(name, share=1.0):
+    """The figures of a measurement of benchmarks/scale.py and its peak memory."""
+    [row] = [row for row in ROWS if row["measured"] == name and row["share"] == share]
     return {**row["figures"], "peak MB": row["peak_mb"]}
 
 
@@ -53,6 +53,49 @@ def test_scale_md_and_the_kept_results_name_the_same_risks():
     assert all(f"`{risk}`" in SCALE for risk in RISKS)
 
 
+def quotes():
+    """Figures of the kept results as docs/scale.md writes them."""
+    extraction = json.loads((RESULTS / "extraction.json").read_text(encoding="utf-8"))["figures"]
+    bz2 = extraction["bz2 to text and links"]["bz2.decompress"]["mb_per_s"]
+    line = extraction["Wikidata line to record"]["wikiloom"]["mb_per_s"]
+    moved, jobs, orders = (scale_row(name) for name in ("moved_text", "shard_job", "orders"))
+    largest = scale_row("whole_range")["bytes of the largest job"]
+    return [
+        f"gave {bz2} MB/s there",
+        f"| bz2 -> XML, one core | {bz2} MB/s",
+        f"| a line of Wikidata's JSON -> record | {line} MB/s",
+        f"| {moved['wikidata CPU s']} s, start included |",
+        f"| stage wikipedia, from bz2 | {BUILD['wikipedia CPU ms a MB of XML']:g} ms",
+        f"| stage align | {BUILD['align CPU ms a MB of XML']} ms",
+        f"| stage wk_graphs | {BUILD['wk_graphs CPU ms a MB of XML']} ms",
+        f"{BUILD['tables CPU ms a MB of XML']} ms, and {BUILD['tables CPU us an entity']:g} µs for a row of entities",
+        f"{BUILD['build / bare']} of their CPU; {BUILD['build 73 MB peak MB']} MB of memory at 73 MB of XML, "
+        f"{BUILD['build 290 MB peak MB']} at 290",
+        f"{BUILD['pages sink / pyarrow']} of its rows a second (pages), {BUILD['wk_graphs sink / pyarrow']} (wk_graphs",
+        f"digest {BUILD['pages sink and logical digest / pyarrow']} and "
+        f"{BUILD['wk_graphs sink and logical digest / pyarrow']} |",
+        f"{orders['read_statements CPU s']:.1f} + {orders['make_graph CPU s']:.1f} + "
+        f"{orders['neighbourhood CPU s']:.1f} s for {orders['triples']:,} triples",
+        f"{scale_row('anchors', 0.1)['anchor_rows CPU s']:.1f} s for a tenth of all links, "
+        f"{scale_row('anchors')['anchor_rows CPU s']:.1f} s for all",
+        f"{BUILD['work bytes an item']} bytes an item, {BUILD['work bytes an entity']} an entity, "
+        f"{BUILD['work bytes a triple']} a triple",
+        f"{BUILD['dataset bytes an entity']} bytes an entity, {BUILD['dataset bytes a triple']} a triple",
+        f"{scale_row('items', 0.1)['bytes an item']:.0f} bytes for each item of the dump "
+        f"({scale_row('items', 0.1)['items']:,} measured",
+        f"gave Beam {moved['jobs']} elements of {moved['bytes through Beam']:,} bytes together, "
+        f"a byte for {moved['XML bytes a byte']} of XML",
+        f"at most {largest:,} bytes of them",
+        f"of {jobs['ranges']} ranges ({jobs['bytes of a shard of wk_graphs']:,} bytes)",
+        f"({jobs['bytes of a shard of entities']:,} bytes for {jobs['files of records']:,})",
+    ]
+
+
+@pytest.mark.parametrize("quote", quotes())
+def test_scale_md_quotes_the_kept_results(quote):
+    assert quote in " ".join(SCALE.split())
+
+
 @pytest.mark.parametrize("script", sorted(set(re.findall(r"benchmarks[./](\w+)", SCALE)) - {"results"}))
 def test_scale_md_names_benchmarks_that_there_are(script):
     assert (ROOT / "benchmarks" / f"{script}.py").is_file()
@@ -60,7 +103,7 @@ def test_scale_md_names_benchmarks_that_there_are(script):
 
 def measured_rates():
     """Every rate of --dry-run, from the kept results."""
-    plan, orders, anchors, items = (scale_row(name) for name in ("plan", "orders", "anchors", "items"))
+    plan, orders, anchors = (scale_row(name) for name in ("plan", "orders", "anchors"))
     titles = scale_row("build_index")["titles"]
     graph = orders["make_graph CPU s"] + orders["neighbourhood CPU s"]
     return {
@@ -75,7 +118,7 @@ def measured_rates():
         "statement_us": 1e6 * orders["read_statements CPU s"] / orders["triples"],
         "triple_us": 1e6 * graph / orders["triples"],
         "title_bytes": 1e6 * plan["peak MB"] / titles,
-        "item_bytes": items["bytes an item"],
+        "item_bytes": scale_row("items", 0.1)["bytes an item"],
         "triple_bytes": 1e6 * orders["peak MB"] / orders["triples"],
         "worker_mb": BUILD["build 290 MB peak MB"],
     }
