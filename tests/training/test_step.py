@@ -7,16 +7,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from schemas.dataset import Dataset
+from tests.training.steps import ALONE, step_of
 from training.config import load_config
 from training.data.stream import SOLE, Rank
 from training.encoders import build_encoder
-from training.ranks import Ranks
 from training.speed import Meter, peak_memory
-from training.step import LABELS, learner, part, train_step, validate, whole_batch
+from training.step import learner, validate
 from training.systems import build_system, open_source
 
-CPU = torch.device("cpu")
-ALONE = Ranks(SOLE, CPU)
 SMALL = {
     "train.batch_size": "16",
     "encoder.hidden_size": "16",
@@ -40,9 +38,7 @@ def opened(data, recipe, rank=SOLE, **changes):
 
 def stepped(system, learning, batches=None):
     """The mean losses of the first step's batch."""
-    batches = batches or system.build(0, system.loader.take(0))
-    labels = part(whole_batch(batches, system.model, ALONE), LABELS)
-    return train_step(learning, batches, labels, 0, 1e-3)
+    return step_of(learning.config, system.model, batches or system.build(0, system.loader.take(0)))
 
 
 def weights(system):
@@ -130,7 +126,7 @@ def test_the_cost_of_an_encoder_is_what_torch_counts():
 
 
 def test_a_meter_tells_rates_since_its_last_line():
-    meter = Meter(CPU, 2, 1.0)
+    meter = Meter(ALONE.device, 2, 1.0)
     meter.step(10, 1_000, 5 * 10**11, 2.0, 0.5)
     meter.step(10, 1_000, 5 * 10**11, 2.0, 0.5)
     line = meter.line()
@@ -138,11 +134,11 @@ def test_a_meter_tells_rates_since_its_last_line():
     assert (line["speed/tflops"], line["speed/mfu"]) == (0.25, 0.125)
     meter.step(1, 1, 1, 1.0, 0.0)
     assert meter.line()["speed/samples"] == 1.0
-    assert "speed/mfu" not in Meter(CPU, 1, 0.0).line()
+    assert "speed/mfu" not in Meter(ALONE.device, 1, 0.0).line()
 
 
 def test_peak_memory_is_this_process_own():
-    before = peak_memory(CPU)
+    before = peak_memory(ALONE.device)
     block = bytearray(200_000_000)
     block[::4096] = b"1" * len(block[::4096])
-    assert 150_000_000 < peak_memory(CPU) - before < 400_000_000 or before > 10**9
+    assert 150_000_000 < peak_memory(ALONE.device) - before < 400_000_000 or before > 10**9

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.training.steps import step_of
 from training.config import ColakeConfig, Config, EncoderConfig, OptimConfig
 from training.data.batch import Ragged, offsets
 from training.data.collate import ENTITY, RELATION, WORD
@@ -13,12 +14,9 @@ from training.data.graphs import IGNORE, ColakeBatch, Graph, TableSizes
 from training.data.special import SpecialTokens
 from training.encoders import encode_text
 from training.models.colake import Colake, ColakePredictor
-from training.optim import build_optimizer
-from training.train import train_step
 
 SIZES = TableSizes(words=20, entities=8, relations=4)
 SPECIAL = SpecialTokens(bos=0, pad=1, eos=2, unk=3, mask=4)
-CPU = torch.device("cpu")
 
 
 def make(layers=2, **changes):
@@ -106,7 +104,7 @@ def test_one_step_moves_all_three_tables_also_the_relations():
     config, model = make()
     batch = batch_of(ONE_FACT, labels=[(1, 10), (4, 3), (6, 2)])
     before = {name: value.clone() for name, value in _weights(model).items()}
-    means = train_step(config, model, build_optimizer(model, config.optim), [batch], 0, CPU)
+    means = step_of(config, model, [batch])
     assert set(means) == {"train/loss", "train/word", "train/entity", "train/relation"}
     moved = {name for name, value in _weights(model).items() if not torch.equal(value, before[name])}
     assert {"relation.weight", "entities", "encoder.embeddings.word_embeddings.weight"} <= moved
@@ -117,7 +115,7 @@ def test_one_step_moves_all_three_tables_also_the_relations():
 def test_terms_without_labels_are_left_out_and_nothing_is_nan(labels):
     config, model = make()
     batch = batch_of(graph([10, -1], [3]), labels=labels if labels != [(4, 3)] else [(3, 3)])
-    means = train_step(config, model, build_optimizer(model, config.optim), [batch], 0, CPU)
+    means = step_of(config, model, [batch])
     assert len(means) == 1 + len(labels) and all(np.isfinite(value) for value in means.values())
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
 
@@ -148,7 +146,7 @@ def test_micro_batches_add_up_to_the_batch():
     for batches in ([first, second], [together]):
         config, model = make()
         config = dataclasses.replace(config, optim=OptimConfig(lr=1e-9, clip_norm=0.0))
-        train_step(config, model, build_optimizer(model, config.optim), batches, 0, CPU)
+        step_of(config, model, batches)
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():

@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from schemas.dataset import Dataset
+from tests.training.steps import step_of
 from training.config import load_config
 from training.data.batch import Ragged, offsets
 from training.data.special import SpecialTokens
 from training.data.triples import descriptions
 from training.models.kepler import KeplerScorer
-from training.optim import build_optimizer
 from training.systems import build_system, entity_descriptions, open_source
-from training.train import train_step
 
 SMALL = {"encoder.hidden_size": "16", "encoder.intermediate_size": "32", "kepler.blocks": "4", "train.batch_size": "16"}
 
@@ -115,9 +114,7 @@ def test_the_scorer_holds_every_entitys_vector_at_its_own_index(made_up):
 def test_one_step_moves_relations_and_encoder(made_up):
     config, _, system = make(made_up)
     before = {name: value.clone() for name, value in system.model.state_dict().items()}
-    train_step(
-        config, system.model, build_optimizer(system.model, config.optim), batches_of(system, 0), 0, torch.device("cpu")
-    )
+    step_of(config, system.model, batches_of(system, 0))
     moved = {name for name, value in system.model.state_dict().items() if not torch.equal(value, before[name])}
     assert {"relation.weight", "word_head.bias", "encoder.embeddings.word_embeddings.weight"} <= moved
 
@@ -136,7 +133,7 @@ def test_micro_batches_without_in_batch_negatives_add_up_to_the_batch(made_up):
         config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, clip_norm=0.0))
         batches = batches_of(system, 0)
         assert len(batches) == (4 if micro else 1)
-        train_step(config, system.model, build_optimizer(system.model, config.optim), batches, 0, torch.device("cpu"))
+        step_of(config, system.model, batches)
         gradients.append({name: p.grad for name, p in system.model.named_parameters() if p.grad is not None})
     for name, gradient in gradients[0].items():
         assert torch.allclose(gradient, gradients[1][name], atol=1e-4, rtol=1e-3), name
