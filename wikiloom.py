@@ -28,6 +28,7 @@ COMMANDS = {
     "recipes": ("training", "the training recipes, with their settings"),
     "train": ("training", "pre-train a model by a recipe"),
     "evaluate": ("training", "evaluate a run under the one protocol"),
+    "compare": ("training", "runs side by side: mean and standard deviation over their seeds"),
     "predict": ("training", "ask a run: tails, heads, relations or masked words"),
     "baseline": ("training", "train and evaluate a baseline"),
     "demo": ("demo", "examples -> dataset -> CoLAKE and KEPLER -> evaluation -> report.html"),

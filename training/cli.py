@@ -2,12 +2,13 @@
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import tyro
 
-from schemas.errors import UsageError
+from schemas.errors import UsageError, printable
 from wikiloom import parse
 
 Settings = tyro.conf.UseAppendAction[tuple[str, ...]]
@@ -54,6 +55,16 @@ class Evaluate:
     """train, valid or test."""
     set: Settings = ()
     """KEY=VALUE, a setting of the task's protocol; may be given several times."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Runs side by side: those that differ in nothing but their seed are one row, with mean and standard deviation."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders, of train and of baseline; results under other protocols or of other datasets are refused."""
+    json: bool = False
+    """Print one JSON document instead of tables."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,6 +157,19 @@ def _evaluate(arguments: list[str]) -> int:
     return 0
 
 
+def _compare(arguments: list[str]) -> int:
+    config = parse(Compare, "compare", arguments)
+    from training.compare import compare, render, to_json
+
+    if not config.runs:
+        raise UsageError("compare needs the folders of one or more runs: wikiloom compare RUN [RUN ...].")
+    tables, notes = compare(config.runs)
+    print(to_json(tables, notes) if config.json else render(tables))
+    for note in notes:
+        print(printable(note), file=sys.stderr)
+    return 0
+
+
 def _predict(arguments: list[str]) -> int:
     config = parse(Predict, "predict", arguments)
     from training.predict import predict, render
@@ -182,6 +206,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "recipes": _recipes,
     "train": _train,
     "evaluate": _evaluate,
+    "compare": _compare,
     "predict": _predict,
     "baseline": _baseline,
 }
