@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import DataError
+from schemas.packaged import package_hint, packaged_model
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -139,13 +140,18 @@ def read_tokenizer(name_or_path: str) -> TokenizerFile:
 
 
 def _from_hub(name: str) -> Path:
+    packaged = packaged_model(name)
+    if packaged:
+        return packaged / "tokenizer.json"
     from huggingface_hub import hf_hub_download
 
     try:
         return Path(hf_hub_download(name, "tokenizer.json"))
     except Exception as error:  # network, permission and name errors have no common class
         reason = str(error).splitlines()[0][:120]
-        raise DataError(f"{name} is no folder with tokenizer.json, nor could the hub give it ({reason}).") from error
+        raise DataError(
+            f"{name} is no folder with tokenizer.json, nor could the hub give it ({reason}).{package_hint(name)}"
+        ) from error
 
 
 def _parse(name: str, data: bytes) -> "Tokenizer":

@@ -42,6 +42,12 @@ def test_a_local_folder_gives_the_same_states_and_the_same_logits(roberta):
     assert built.position_offset == 2
 
 
+def test_dropout_is_the_configs_whatever_the_folder_says(roberta):
+    built = build_encoder(EncoderConfig(name=str(roberta[0]), max_positions=32, dropout=0.0), 40, token_types=1)
+    assert {layer.p for layer in built.encoder.modules() if isinstance(layer, torch.nn.Dropout)} == {0.0}
+    assert built.encoder.config.attention_probs_dropout_prob == 0.0
+
+
 def test_a_bert_without_head_gets_a_new_one_and_begins_at_position_0(tmp_path):
     from transformers import BertConfig, BertModel
 
