@@ -23,6 +23,8 @@ LOSSES = ("loss", "valid")
 """The task and split that the last valid losses of metrics.jsonl count as."""
 NAMED = 3
 """Differences of two protocols that a message names."""
+NONE = "none"
+"""What a message says where a protocol lacks a key."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,13 +98,13 @@ def compare(folders: Sequence[Path]) -> tuple[list[Table], list[str]]:
         raise DataError(f"{notes[0]}. Nor has any of them a valid loss in metrics.jsonl.")
     groups, tables = _groups(runs), []
     for key in keys:
-        asked = [members for members in groups.values() if key != LOSSES or members[0].trained]
-        having = [run for members in asked for run in members if key in run.results]
+        asked = {name: members for name, members in groups.items() if key != LOSSES or members[0].trained}
+        having = [run for members in asked.values() for run in members if key in run.results]
         _require_alike(key, having)
-        missing = [str(run.folder) for members in asked for run in members if key not in run.results]
+        missing = [str(run.folder) for members in asked.values() for run in members if key not in run.results]
         if missing:
             notes.append(f"no {key[0]}, {key[1]}: {', '.join(missing)}")
-        rows = [_row(name, members, key) for name, members in groups.items() if members in asked]
+        rows = [_row(name, members, key) for name, members in asked.items()]
         first = having[0].results[key]
         tables.append(Table(*key, first.digest, first.protocol, rows))
     return tables, notes
@@ -201,12 +203,12 @@ def _require_alike(key: tuple[str, str], runs: Sequence[Run]) -> None:
     other = next((i for i in range(len(runs)) if said[i] != said[0]), None)
     if other is None:
         return
-    differing = [name for name in said[0] | said[other] if said[0].get(name) != said[other].get(name)]
+    differing = [name for name in said[0] | said[other] if said[0].get(name, NONE) != said[other].get(name, NONE)]
     more = f" ({len(differing) - NAMED} more differences)" if len(differing) > NAMED else ""
     sides = []
     for one in (said[0], said[other]):
         folders = [str(run.folder) for run, its in zip(runs, said, strict=True) if its == one]
-        values = ", ".join(f"{name} {_short(name, one.get(name))}" for name in differing[:NAMED])
+        values = ", ".join(f"{name} {_short(name, one.get(name, NONE))}" for name in differing[:NAMED])
         sides.append(f"{', '.join(folders)}: {values}")
     raise DataError(
         f"{', '.join(key)}: these results can't be compared. {'; '.join(sides)}{more}. "
@@ -239,10 +241,10 @@ def _spread_of(values: Sequence[int | float]) -> Spread:
 
 
 def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted keys."""
+    """Values by dotted keys; an empty object is a value."""
     flat: dict[str, Any] = {}
     for key, value in nested.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        flat |= _flat(value, f"{prefix}{key}.") if value and isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
 
 
@@ -265,7 +267,7 @@ def to_json(tables: Sequence[Table], notes: Sequence[str]) -> str:
         ],
         "notes": list(notes),
     }
-    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    return json.dumps(document, indent=1, allow_nan=False)
 
 
 def _group(row: Row) -> dict[str, Any]:

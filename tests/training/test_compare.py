@@ -108,7 +108,8 @@ def test_a_baseline_is_a_row_by_its_settings_and_has_no_losses(tmp_path):
         ({"digest": "cd" * 32}, "digest abababab; .*b: digest cdcdcdcd"),
         ({"protocol": PROTOCOL | {"ties": "optimistic"}}, "a: ties realistic; .*b: ties optimistic"),
         ({"protocol": PROTOCOL | {"unseen": {"policy": "skip", "triples": 2}}}, r"unseen\.policy keep; .* skip"),
-        ({"protocol": PROTOCOL | {"filter": ["train"]}}, r"filter None; .*filter \['train'\]"),
+        ({"protocol": PROTOCOL | {"filter": None}}, "filter none; .*filter None"),
+        ({"protocol": PROTOCOL | {"filter": ["train"]}}, r"filter none; .*filter \['train'\]"),
     ],
 )
 def test_other_protocols_and_datasets_are_refused_by_name(other, says, tmp_path):
