@@ -14,6 +14,7 @@ B triples, U distinct entities of a micro-batch, E entities, D hidden.
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from training.config import Config
 from training.data.batch import to_device
@@ -60,9 +61,14 @@ class Kepler(nn.Module):
         words = self.encoder.get_input_embeddings().num_embeddings
         return self._cost.flops(batch.lengths) + self.word_head.flops(batch.counts["mlm"], words)
 
+    def _piece(self, texts: TextBatch) -> Float[Tensor, "B D"]:
+        if not (self.config.recompute and torch.is_grad_enabled()):
+            return self.embed(texts)
+        return checkpoint(self.embed, texts, use_reentrant=False)
+
     def _knowledge(self, batch: KeplerBatch) -> Float[Tensor, ""]:
         # In 32 bits: a distance of nearly equal vectors has few bits left in 16.
-        entities = torch.cat([self.embed(piece) for piece in batch.texts]).float()
+        entities = torch.cat([self._piece(piece) for piece in batch.texts]).float()
         heads, tails = entities.index_select(0, batch.heads), entities.index_select(0, batch.tails)
         relations = self.relation(batch.relations)
         norm, temperature = self.config.norm, self.config.self_adversarial

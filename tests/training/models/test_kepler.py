@@ -63,6 +63,32 @@ def test_the_knowledge_loss_equals_eq_2_by_loops(made_up, norm, in_batch, halved
     assert torch.isclose(system.model.losses(batch)["ke"], slow, rtol=1e-4)
 
 
+def test_recomputed_pieces_have_the_same_gradients_dropout_included(made_up):
+    gradients = []
+    for recompute in ("false", "true"):
+        changes = {"kepler_recompute": recompute, "kepler_encode_tokens": 256, "encoder_dropout": 0.1}
+        _, _, system = make(made_up, **changes)
+        batch = batches_of(system, 0)[0]
+        assert len(batch.texts) > 2
+        torch.manual_seed(1)
+        system.model.train()
+        system.model.losses(batch)["ke"].backward()
+        gradients.append([p.grad for p in system.model.parameters() if p.grad is not None])
+    for plain, recomputed in zip(*gradients, strict=True):
+        assert torch.allclose(plain, recomputed, rtol=1e-4, atol=1e-6)
+
+
+def test_recomputing_keeps_no_more_for_many_pieces_than_for_one(made_up):
+    kept = []
+    for recompute in ("false", "true"):
+        _, _, system = make(made_up, kepler_recompute=recompute, kepler_encode_tokens=256)
+        batch, saved = batches_of(system, 0)[0], []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, into=saved: into.append(t.numel()) or t, lambda t: t):
+            system.model._knowledge(batch)
+        kept.append(sum(saved))
+    assert kept[1] < kept[0] / 4, kept
+
+
 @pytest.mark.parametrize("in_batch", [False, True])
 def test_negatives_weigh_one_per_triple_and_make_no_known_fact(made_up, in_batch):
     _, source, system = make(made_up, kepler_in_batch=str(in_batch), kepler_negatives=1)
