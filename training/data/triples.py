@@ -20,6 +20,8 @@ from training.data.stream import Part
 from training.data.text import TextBatch, TextFeed, frame
 
 TRIPLE = ("head_index", "relation_index", "tail_index")
+WIDTH = 32
+"""Pieces of descriptions are padded to a multiple of so many tokens, or to the longest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,12 +60,16 @@ class Descriptions:
 
     tokens: Ragged
     pad: int
+    longest: int
+    """Tokens of the longest text."""
     rows_per_piece: int
 
     def pieces(self, entities: Int64[np.ndarray, " U"]) -> list[TextBatch]:
-        """These texts in this order, padded in pieces."""
-        cuts = range(0, len(entities), self.rows_per_piece)
-        return [self._piece(entities[start : start + self.rows_per_piece]) for start in cuts]
+        """These texts in this order, padded in pieces; the first one may have fewer rows than the others."""
+        # Few shapes, and the largest one in every batch: freed memory then fits the next piece, and a process stays as
+        # large as it is after some steps.
+        ends = range(len(entities), 0, -self.rows_per_piece)
+        return [self._piece(entities[max(0, end - self.rows_per_piece) : end]) for end in reversed(ends)]
 
     def by_length(self, entities: Int64[np.ndarray, " U"]) -> Int64[np.ndarray, " U"]:
         """The same entities, the shortest texts first: pieces then hold little padding."""
@@ -71,9 +77,12 @@ class Descriptions:
 
     def _piece(self, entities: Int64[np.ndarray, " U"]) -> TextBatch:
         texts = self.tokens.take(entities)
+        ids, real = texts.padded(self.pad), pad_mask(texts.lengths)
+        width = min(-(-ids.shape[1] // WIDTH) * WIDTH, self.longest)
+        more = ((0, 0), (0, width - ids.shape[1]))
         return TextBatch(
-            ids=tensor(texts.padded(self.pad)),
-            real=tensor(pad_mask(texts.lengths)),
+            ids=tensor(np.pad(ids, more, constant_values=self.pad)),
+            real=tensor(np.pad(real, more)),
             labels=torch.empty((len(entities), 0), dtype=torch.int64),
         )
 
@@ -90,7 +99,7 @@ def descriptions(
     values = np.concatenate([ids.values, names.values]).astype(np.int64)[source]
     framed = frame(values, Ragged(values, cu_seqlens), special)
     longest = int(framed.lengths.max(initial=2))
-    return Descriptions(framed, special.pad, max(1, encode_tokens // longest))
+    return Descriptions(framed, special.pad, longest, max(1, encode_tokens // longest))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -172,7 +172,7 @@ def test_descriptions_are_framed_cut_and_fall_back_on_the_name():
     found = descriptions(ids, names, special, max_length=5, encode_tokens=10)
     assert found.tokens.padded(1).tolist() == [[0, 10, 11, 12, 2], [0, 21, 2, 1, 1], [0, 14, 2, 1, 1]]
     assert found.rows_per_piece == 2
-    assert [len(piece.ids) for piece in found.pieces(np.array([0, 1, 2]))] == [2, 1]
+    assert [len(piece.ids) for piece in found.pieces(np.array([0, 1, 2]))] == [1, 2]
     assert found.by_length(np.array([0, 1, 2])).tolist() == [1, 2, 0]
 
 
