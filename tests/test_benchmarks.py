@@ -142,7 +142,7 @@ def test_the_loaders_share_of_pyarrows_rate_is_that_of_the_rates_and_as_loader_m
     assert f"| {share} |" in (ROOT / "docs/loader.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["build.py", "scale.py", "tokenize.py"])
+@pytest.mark.parametrize("name", ["build.py", "finetune_memory.py", "scale.py", "tokenize.py"])
 def test_a_benchmark_also_starts_as_a_file(name):
     words = [sys.executable, ROOT / "benchmarks" / name, "--help"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
