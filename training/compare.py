@@ -156,13 +156,7 @@ def _read_result(path: Path) -> Result:
 
 def _last_losses(folder: Path) -> dict[str, Any]:
     """The step of the last valid losses, and these; empty where there are none."""
-    try:
-        lines = read_metrics(folder)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{folder}/metrics.jsonl can't be read ({error}). Resume the run, or train it again."
-        ) from error
-    losses = [line for line in lines if any(name.startswith("valid/") for name in line)]
+    losses = [line for line in read_metrics(folder) if any(name.startswith("valid/") for name in line)]
     return {name: v for name, v in losses[-1].items() if name == "step" or name.startswith("valid/")} if losses else {}
 
 

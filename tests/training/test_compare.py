@@ -159,7 +159,7 @@ def test_a_damaged_result_is_named(spoil, says, tmp_path):
 
 def test_metrics_that_are_no_text_are_named(tmp_path):
     (a_run(tmp_path / "a", 0.5) / "metrics.jsonl").write_bytes(b"\xff")
-    with pytest.raises(DataError, match=r"metrics\.jsonl can't be read"):
+    with pytest.raises(DataError, match=r"metrics\.jsonl is damaged"):
         compare([tmp_path / "a"])
 
 
