@@ -1,15 +1,19 @@
 """What a run will take: in a line or two before it begins, and, as a dry run, measured over some of its steps."""
 
+from typing import Any
+
 from torch import nn
 
 from training.config import Config
 from training.ranks import Ranks
 from training.speed import Clock, Meter, peak_memory
-from training.step import advance, learner, validate
+from training.step import LABELS, advance, learner, part, train_step, validate, whole_batch
 from training.systems import System
 
 WARM, MEASURED = 5, 20
 """Steps of a dry run: the first ones take longer, and are not counted."""
+LOOKED = 10_000
+"""Samples among which the largest micro-batch is looked for."""
 
 
 def outlook(config: Config, system: System, ranks: Ranks) -> list[str]:
@@ -33,19 +37,20 @@ def rehearse(config: Config, system: System, ranks: Ranks, started: float) -> No
     validate(learning, system.valid)
     validation = clock.read()
     warm = min(WARM, budget.steps - 1)
-    meter = Meter(ranks.device, ranks.place.world, budget.peak_tflops)
-    with system.loader.batches(0, min(warm + MEASURED, budget.steps), system.build) as ready:
+    counted = min(MEASURED, budget.steps - warm)
+    meters = [Meter(ranks.device, ranks.place.world, budget.peak_tflops) for _ in range(2)]
+    with system.loader.batches(0, warm + counted, system.build) as ready:
         for step in range(warm):
-            advance(learning, ready, meter, step)
-        first, meter = clock.read(), Meter(ranks.device, ranks.place.world, budget.peak_tflops)
-        steps = warm
-        while steps < min(warm + MEASURED, budget.steps):
-            advance(learning, ready, meter, steps)
-            steps += 1
-    each = clock.read() / (steps - warm)
+            advance(learning, ready, meters[0], step)
+        first = clock.read()
+        for step in range(warm, warm + counted):
+            advance(learning, ready, meters[1], step)
+    each = clock.read() / counted
+    heaviest = _heaviest(config, system)
+    train_step(learning, [heaviest], part(whole_batch([heaviest], system.model, ranks), LABELS), 0, 0.0)
     validations = 1 + -(-budget.steps // budget.valid_every)
     seconds = started + first + each * (budget.steps - warm) + validation * validations
-    speed = meter.line()
+    speed = meters[1].line()
     share = f", {speed['speed/mfu']:.0%} of the peak" if "speed/mfu" in speed else ""
     copy = _saved_bytes(system.model) if budget.async_save and ranks.device.type == "cpu" else 0
     ranks.say(
@@ -53,10 +58,17 @@ def rehearse(config: Config, system: System, ranks: Ranks, started: float) -> No
         f"{copy / 1e6:,.0f} of them for the copy that is written as a checkpoint"
     )
     ranks.say(
-        f"time: {_duration(seconds)}; {each:.3g} s a step (mean of {steps - warm}), "
+        f"time: {_duration(seconds)}; {each:.3g} s a step (mean of {counted}), "
         f"{speed['speed/loader_wait']:.0%} of it waiting for data; {validations} validations of {validation:.3g} s"
     )
     ranks.say(f"rate: {speed['speed/samples']:,.0f} samples and {speed['speed/tokens']:,.0f} tokens a second{share}")
+
+
+def _heaviest(config: Config, system: System) -> Any:
+    """The micro-batch of the most operations among the first LOOKED samples: the run's peak is at one like it."""
+    steps = min(config.train.steps, max(1, LOOKED // config.train.batch_size))
+    with system.loader.batches(0, steps, system.build) as ready:
+        return max((batch for batches in ready for batch in batches), key=system.model.flops)
 
 
 def _numbers(model: nn.Module) -> int:

@@ -17,6 +17,7 @@ import torch
 from schemas.dataset import Dataset
 from training.checkpoint import Checkpoints, checkpoints, load_memory, load_model, load_optimizer, read_state
 from training.config import Config
+from training.heap import keep_flat
 from training.metrics import MetricsLog, draw_curves, progress
 from training.outlook import outlook, rehearse
 from training.ranks import Ranks, joined
@@ -51,6 +52,7 @@ def train(
 
 
 def _system(config: Config, dataset: Dataset, ranks: Ranks) -> System:
+    keep_flat()
     torch.set_num_threads(config.train.threads)
     torch.use_deterministic_algorithms(config.train.deterministic, warn_only=True)
     ranks.told("tokens", lambda: str(open_tokens(dataset, config).folder))
