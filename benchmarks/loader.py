@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,8 +38,10 @@ from training.data.stream import SOLE, Rank
 
 TABLE = TOKEN_TABLES["wk_graphs"]
 GROUP_ROWS, SHARDS = 1_024, 8
-BATCHES = (480, 2_048)
-"""Global batches: that of the test of ranks, and CoLAKE's."""
+BATCH = 480
+"""Rows of a global batch, as in the test of ranks."""
+SHUFFLES = ((480, 64, 4_096), (2_048, 64, 4_096), (2_048, 256, 2_048), (2_048, 256, 4_096))
+"""(batch, lanes, window): the default ones, and those of colake-base last."""
 EPOCHS = 10
 PLACES = {"early": 0.0, "at 40 %": 0.4, "at 60 %": 0.6, "at 95 %": 0.95, "where a window ends": 0.25}
 """Of first batches in an epoch; the last one needs two windows, as one batch in some hundred does."""
@@ -78,8 +81,8 @@ def repeat(tokens: Path, folder: Path, rows: int) -> Dataset:
     return Dataset(folder, TOKEN_TABLES)
 
 
-def open_loader(dataset: Dataset, batch: int = BATCHES[0], rank: Rank = SOLE, **settings: int) -> Loader:
-    """A rank's loader of the graphs, with the default lanes and window."""
+def open_loader(dataset: Dataset, batch: int = BATCH, rank: Rank = SOLE, **settings: int) -> Loader:
+    """A rank's loader of the graphs, of the default settings but for these."""
     groups = ParquetGroups(dataset, "wk_graphs", "train", COLUMNS)
     options = DataConfig(digest=dataset.digest, **{"ahead": 0, **settings})
     return Loader({"wk_graphs": groups}, {"wk_graphs": batch}, options, seed=0, rank=rank)
@@ -149,7 +152,7 @@ def measure_peer(dataset: Dataset, rows: int, buffer: int = 10_000) -> dict[str,
     figures = {}
     for name, items, each in (
         ("datasets", iter(stream), 1),
-        ("datasets, in batches", stream.iter(batch_size=BATCHES[0]), BATCHES[0]),
+        ("datasets, in batches", stream.iter(batch_size=BATCH), BATCH),
     ):
         next(items)
         started = time.process_time()
@@ -159,7 +162,7 @@ def measure_peer(dataset: Dataset, rows: int, buffer: int = 10_000) -> dict[str,
 
 
 def measure_order(dataset: Dataset) -> dict[str, float]:
-    """Decodes a row group at 1, 3 and 8 ranks; row groups that a batch draws from, beside a perfect shuffle."""
+    """Decodes a row group at 1, 3 and 8 ranks."""
     figures, count = {}, dataset.rows("wk_graphs") // GROUP_ROWS
     for world in (1, 3, 8):
         ranks = [open_loader(dataset, rank=Rank(number, world)) for number in range(world)]
@@ -168,35 +171,53 @@ def measure_order(dataset: Dataset) -> dict[str, float]:
             for step in range(int(rank.epoch_steps)):
                 rank.take(step)
         figures[f"decodes a row group, {world} ranks"] = round(sum(rank.decodes for rank in ranks) / count, 3)
-    for batch in BATCHES:
-        loader = open_loader(dataset, batch)
-        ids = [loader.take(step)["wk_graphs"].columns.numbers["graph_id"] for step in range(50)]
-        found = np.mean([len(np.unique(some // GROUP_ROWS)) for some in ids])
-        perfect = count * (1 - (1 - 1 / count) ** batch)
-        figures[f"row groups a batch of {batch}"] = round(float(found), 1)
-        figures[f"row groups a batch of {batch} / perfect shuffle"] = round(float(found) / perfect, 2)
     return figures
 
 
-def memory_by_epoch(folder: str) -> None:
-    """The other end of measure_memory: MB in memory after each epoch, read ahead as in training."""
-    dataset, used = Dataset(folder, TOKEN_TABLES), []
+def used_mb() -> float:
+    """What this process has in memory."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def shuffle_figures(dataset: Dataset, batch: int, lanes: int, window: int) -> dict[str, float]:
+    """Row groups that a batch draws from, beside a perfect shuffle; MB that the loader holds; its rate."""
+    decode_bare(dataset)
+    before, count = used_mb(), dataset.rows("wk_graphs") // GROUP_ROWS
+    loader = open_loader(dataset, batch, lanes=lanes, window=window)
+    steps = range(int(loader.epoch_steps))
+    ids = [loader.take(step)["wk_graphs"].columns.numbers["graph_id"] for step in steps]
+    found = np.mean([len(np.unique(some // GROUP_ROWS)) for some in ids])
+    perfect = count * (1 - (1 - 1 / count) ** batch)
+    figures = {"row groups": round(float(found), 1), "of a perfect shuffle's": round(float(found) / perfect, 2)}
+    figures["MB held"] = round(used_mb() - before)
+    epochs = Epochs(dataset, batch=batch, lanes=lanes, window=window)
+    seconds = best_cpu_seconds({"pyarrow": partial(decode_bare, dataset), "loader": epochs}, 2)
+    return {**figures, "/ pyarrow": round(seconds["pyarrow"] / seconds["loader"], 3)}
+
+
+def memory_by_epoch(dataset: Dataset) -> list[float]:
+    """MB in memory after each epoch, read ahead as in training."""
     loader = open_loader(dataset, ahead=4)
     steps = math.ceil(loader.epoch_steps)
     with loader.batches(0, EPOCHS * steps, lambda step, _parts: step) as batches:
-        for step in batches:
-            if (step + 1) % steps == 0:
-                pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-                used.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
-    print(json.dumps(used))
+        return [used_mb() for step in batches if (step + 1) % steps == 0]
+
+
+def alone(dataset: Dataset, *settings: int) -> Any:
+    """shuffle_figures of these settings, or without any memory_by_epoch, in a process of its own."""
+    words = [sys.executable, "-m", "benchmarks.loader", "--alone", str(dataset.folder), *map(str, settings)]
+    return json.loads(subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True).stdout)
 
 
 def measure_memory(dataset: Dataset) -> dict[str, float]:
-    """Growth over EPOCHS epochs, in a process of its own."""
-    words = [sys.executable, "-m", "benchmarks.loader", "--memory", str(dataset.folder)]
-    done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True)
-    used = json.loads(done.stdout)
-    return {"MB after epoch 1": round(used[0]), f"growth until epoch {EPOCHS}": round(used[-1] / used[0] - 1, 3)}
+    """Growth over EPOCHS epochs; what each of SHUFFLES holds, and how well it mixes."""
+    used = alone(dataset)
+    figures = {"MB after epoch 1": round(used[0]), f"growth until epoch {EPOCHS}": round(used[-1] / used[0] - 1, 3)}
+    for batch, lanes, window in SHUFFLES:
+        found = alone(dataset, batch, lanes, window)
+        figures |= {f"batch {batch}, lanes {lanes}, window {window}: {name}": value for name, value in found.items()}
+    return figures
 
 
 def main() -> None:
@@ -205,11 +226,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2_048 * GROUP_ROWS)
     parser.add_argument("--hf-rows", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--memory", help=argparse.SUPPRESS)
+    parser.add_argument("--alone", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     pa.set_cpu_count(1)
-    if arguments.memory:
-        memory_by_epoch(arguments.memory)
+    if arguments.alone:
+        dataset, settings = Dataset(arguments.alone[0], TOKEN_TABLES), map(int, arguments.alone[1:])
+        print(json.dumps(shuffle_figures(dataset, *settings) if arguments.alone[1:] else memory_by_epoch(dataset)))
         return
     rows = max(1, arguments.rows // (GROUP_ROWS * SHARDS)) * GROUP_ROWS * SHARDS
     with tempfile.TemporaryDirectory() as name:

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from benchmarks.loader import SHUFFLES
 from benchmarks.scale import RISKS
 from pipelines.config import Build
 from pipelines.estimate import RATES
@@ -140,6 +141,15 @@ def test_the_loaders_share_of_pyarrows_rate_is_that_of_the_rates_and_as_loader_m
     share = figures[f"{name} / pyarrow"]
     assert share == pytest.approx(figures[f"{name} rows/s"] / figures["pyarrow rows/s"], abs=0.0006)
     assert f"| {share} |" in (ROOT / "docs/loader.md").read_text(encoding="utf-8")
+
+
+def test_loader_md_shows_how_settings_mix_as_it_was_measured():
+    figures = json.loads((ROOT / "benchmarks/results/loader.json").read_text(encoding="utf-8"))["figures"]
+    page = (ROOT / "docs/loader.md").read_text(encoding="utf-8")
+    columns = ("row groups", "of a perfect shuffle's", "MB held", "/ pyarrow")
+    for batch, lanes, window in SHUFFLES:
+        found = [str(figures[f"batch {batch}, lanes {lanes}, window {window}: {name}"]) for name in columns]
+        assert f"| {' | '.join([f'{batch:,}', str(lanes), f'{window:,}', *found])} |" in page
 
 
 @pytest.mark.parametrize("name", ["build.py", "finetune_memory.py", "scale.py", "tokenize.py"])

@@ -70,20 +70,38 @@ def taken(values: Shaped[np.ndarray, " N"], edges: Int64[np.ndarray, " E"], rows
     return Ragged(np.frombuffer(data, dtype=values.dtype, count=int(cu_seqlens[-1])), cu_seqlens)
 
 
+def single(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """The column in one piece."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def number_type(kind: pa.DataType) -> np.dtype:
+    """The numpy type of a number, or of a struct of numbers."""
+    if pa.types.is_struct(kind):
+        return np.dtype([(field.name, field.type.to_pandas_dtype()) for field in kind])
+    return np.dtype(kind.to_pandas_dtype())
+
+
+def write_values(array: pa.ListArray, start: int, out: Shaped[np.ndarray, " N"]) -> None:
+    """Copy N values of the lists, which are of numbers or of structs of numbers, from value `start` on."""
+    child, end = array.values, start + len(out)
+    if out.dtype.names is None:
+        out[:] = child.to_numpy()[start:end]
+        return
+    for i, name in enumerate(out.dtype.names):
+        # field() leaves the struct's own slice out.
+        out[name] = child.field(i).to_numpy()[child.offset + start : child.offset + end]
+
+
 def ragged(column: pa.ChunkedArray | pa.Array) -> Ragged:
     """A list column of numbers, or of structs of numbers, without a Python object per row."""
-    array = column
-    if isinstance(column, pa.ChunkedArray):
-        array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    array = single(column)
     edges = array.offsets.to_numpy().astype(np.int64)
-    child, cu_seqlens = array.values, edges - edges[0]
-    if not pa.types.is_struct(child.type):
-        return Ragged(child.to_numpy()[edges[0] : edges[-1]], cu_seqlens)
-    values = np.empty(cu_seqlens[-1], dtype=[(field.name, field.type.to_pandas_dtype()) for field in child.type])
-    for i, field in enumerate(child.type):
-        # field() leaves the struct's own slice out.
-        values[field.name] = child.field(i).to_numpy()[child.offset + edges[0] : child.offset + edges[-1]]
-    return Ragged(values, cu_seqlens)
+    values = np.empty(edges[-1] - edges[0], dtype=number_type(array.type.value_type))
+    write_values(array, int(edges[0]), values)
+    return Ragged(values, edges - edges[0])
 
 
 @dataclasses.dataclass(frozen=True)

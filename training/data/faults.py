@@ -4,12 +4,9 @@ Bytes that do not come are asked for again, and end the run in the end; bytes th
 it at once, or, under data.on_corrupt = "quarantine", cost the run that row group.
 """
 
-import io
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,9 +15,6 @@ from jaxtyping import Bool
 from schemas.errors import DataError
 
 ResultT = TypeVar("ResultT")
-
-read_at = os.pread
-"""What reads a file, for tests to fail."""
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds before each further try to read what a disk or a network did not give."""
@@ -95,72 +89,18 @@ class Quarantine:
         return bool(new)
 
 
-class RetryingFile(io.RawIOBase):
-    """A file opened for reading whose every call is tried again, with growing pauses, when the system fails it."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path, self._place, self._descriptor = path, 0, -1
-        self._size: int = retried(lambda: os.fstat(self._opened()).st_size, str(path))
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def tell(self) -> int:
-        """Where the next read begins."""
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Where the next read begins; returns it."""
-        self._place = offset + (0, self._place, self._size)[whence]
-        return self._place
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes: fewer than `size` only at the end of the file."""
-        size = max(0, min(size if size >= 0 else self._size, self._size - self._place))
-        data = retried(lambda: self._read_whole(size), str(self._path))
-        self._place += len(data)
-        return data
-
-    def close(self) -> None:
-        """Close the file under it."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-        self._descriptor = -1
-        super().close()
-
-    def _opened(self) -> int:
-        if self._descriptor < 0:
-            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        return self._descriptor
-
-    def _read_whole(self, size: int) -> bytes:
-        try:
-            data = read_at(self._opened(), size, self._place)
-            while len(data) < size and (more := read_at(self._opened(), size - len(data), self._place + len(data))):
-                data += more
-        except OSError:
-            # The next try opens the file anew: a mount that came back does not know the old one.
-            os.close(self._descriptor)
-            self._descriptor = -1
-            raise
-        return data
-
-
 def retried(action: Callable[[], ResultT], what: str) -> ResultT:
     """The action's result, tried again after each of PAUSES where the system fails it (OSError).
 
-    Unreadable when all tries failed, or where no further one could help.
+    Unreadable when all tries failed, or where no further one could help. What pyarrow says of bytes that came is an
+    OSError too, but has no number of the system's: it is raised as it is.
     """
     for pause in (*PAUSES, None):
         try:
             return action()
         except OSError as error:
+            if error.errno is None:
+                raise
             if pause is None or isinstance(error, PERMANENT):
                 tries = "" if isinstance(error, PERMANENT) else f" after {len(PAUSES) + 1} tries"
                 reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__

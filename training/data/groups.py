@@ -4,6 +4,7 @@ import dataclasses
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,8 +15,10 @@ from jaxtyping import Int64
 
 from schemas.check import require_schema
 from schemas.dataset import Dataset
+from schemas.errors import DataError
+from schemas.table import Table
 from training.data.batch import offsets
-from training.data.faults import Damaged, RetryingFile, retried
+from training.data.faults import PERMANENT, Damaged, retried
 
 OPEN_FILES = 32
 """Files that each thread keeps open: opening one costs as much as decoding some hundred rows."""
@@ -55,7 +58,7 @@ class ParquetGroups:
         self._threads = threading.local()
         for shard in dataset.shards(name, split):
             path = dataset.folder / shard.path
-            metadata = retried(lambda path=path: require_schema(path, dataset.table(name)), str(path))
+            metadata = retried(partial(_footer, path, dataset.table(name)), str(path))
             self._groups += [(path, metadata, group) for group in range(metadata.num_row_groups)]
         sizes = [metadata.row_group(group).num_rows for _, metadata, group in self._groups]
         self.sizes: Int64[np.ndarray, " G"] = np.array(sizes, dtype=np.int64)
@@ -64,7 +67,7 @@ class ParquetGroups:
         """The rows of one row group, its pages' checksums verified."""
         path, metadata, number = self._groups[group]
         try:
-            return self._opened(path, metadata).read_row_group(number, columns=self._columns, use_threads=False)
+            return retried(lambda: self._read(path, metadata, number), str(path))
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0][:200]
             raise Damaged(
@@ -83,15 +86,27 @@ class ParquetGroups:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _threads=threading.local())
 
-    def _opened(self, path: Path, metadata: pq.FileMetaData) -> pq.ParquetFile:
-        """The file, of which each thread has its own."""
+    def _read(self, path: Path, metadata: pq.FileMetaData, number: int) -> pa.Table:
         files: OrderedDict[Path, pq.ParquetFile] = self._threads.__dict__.setdefault("files", OrderedDict())
-        if path not in files:
-            if len(files) >= OPEN_FILES:
-                files.popitem(last=False)[1].close(force=True)
-            files[path] = pq.ParquetFile(RetryingFile(path), metadata=metadata, page_checksum_verification=True)
-        files.move_to_end(path)
-        return files[path]
+        # Out of the thread's open files until it is read: where that fails, the next try opens the file anew, since a
+        # mount that came back does not know the old one.
+        file = files.pop(path, None) or pq.ParquetFile(path, metadata=metadata, page_checksum_verification=True)
+        rows = file.read_row_group(number, columns=self._columns, use_threads=False)
+        files[path] = file
+        if len(files) > OPEN_FILES:
+            files.popitem(last=False)[1].close(force=True)
+        return rows
+
+
+def _footer(path: Path, table: Table) -> pq.FileMetaData:
+    """As require_schema, but for what a further try may mend: an OSError of the system's."""
+    try:
+        return require_schema(path, table)
+    except DataError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, PERMANENT):
+            raise cause from error
+        raise
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -206,27 +206,27 @@ def _together(parts: list[Part]) -> Part:
 @contextlib.contextmanager
 def _ahead(items: Iterator[BatchT], depth: int) -> Iterator[Iterator[BatchT]]:
     """The same items, made in a thread of their own, at most `depth` of them before they are asked for."""
-    ready: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
+    # Simple queues: one with a bound costs several times as much an item, and would have to be polled at the end.
+    ready: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    room: queue.SimpleQueue[None] = queue.SimpleQueue()
+    """One for each item that may be made now."""
     stopped = threading.Event()
-
-    def put(kind: str, item: Any) -> None:
-        while not stopped.is_set():
-            with contextlib.suppress(queue.Full):
-                return ready.put((kind, item), timeout=0.1)
+    for _ in range(depth):
+        room.put(None)
 
     def work() -> None:
         try:
-            for item in items:
-                put("item", item)
-                if stopped.is_set():
-                    return
-            put("end", None)
+            while room.get() is None and not stopped.is_set():
+                ready.put(("item", next(items)))
+        except StopIteration:
+            ready.put(("end", None))
         except BaseException as error:
-            put("error", error)
+            ready.put(("error", error))
 
     def given() -> Iterator[BatchT]:
         while True:
             kind, item = ready.get()
+            room.put(None)
             if kind == "error":
                 raise item
             if kind == "end":
@@ -239,6 +239,7 @@ def _ahead(items: Iterator[BatchT], depth: int) -> Iterator[Iterator[BatchT]]:
         yield given()
     finally:
         stopped.set()
+        room.put(None)
         thread.join(LEAVE_AFTER)
 
 

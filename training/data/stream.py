@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int64
 
-from training.data.batch import Columns, columns, joined, offsets
-from training.data.buffers import Aside, RowBuffers
+from training.data.batch import Columns, joined, offsets
+from training.data.buffers import RowBuffers
 from training.data.faults import Damaged, Quarantine
 from training.data.groups import RowGroups
 from training.data.plan import Mix, Plan
@@ -96,12 +96,11 @@ class Stream:
         self._from = np.maximum(start - self._lanes * rank.world, 0)
         self._to = np.minimum(end - self._lanes * rank.world, rank.world)
         self._world = rank.world
-        self._nothing = columns(groups.schema.empty_table())
-        self._buffers = RowBuffers()
-        self._buffers.append(self._nothing)
+        self._buffers = RowBuffers(groups.schema)
         self._window: _Window | None = None
         self._strip: _Strip | None = None
-        self._before, self._after = Aside(), Aside()
+        self._aside: dict[int, tuple[int, pa.Table]] = {}
+        """Row groups that the next window begins with: their rows from the given one on."""
         self._lock = threading.Lock()
         self.decodes = 0
         """Row groups decoded so far."""
@@ -123,7 +122,7 @@ class Stream:
         positions = self._mix.taken(self.plan.stream, steps)
         lanes = self.plan.lanes
         if positions[0] == positions[1]:
-            return _Strip(first, np.zeros(2, dtype=np.int64), Part(self._nothing, np.empty(0, dtype=np.int64)))
+            return _Strip(first, np.zeros(2, dtype=np.int64), self._rows(np.empty(0, dtype=np.int64), 0))
         windows = range(
             self.plan.window_of(int(positions[0]) // lanes), self.plan.window_of(int(positions[1] - 1) // lanes) + 1
         )
@@ -151,7 +150,10 @@ class Stream:
         before = np.cumsum(end - start) - (end - start)
         row = np.arange(len(stretch)) + (start - before)[stretch]
         places = window.places[stretch % len(self._lanes), row]
-        return Part(self._buffers.take(places), np.full(len(places), window.epoch)), stretch
+        return self._rows(places, window.epoch), stretch
+
+    def _rows(self, places: Int64[np.ndarray, " B"], epoch: int) -> Part:
+        return Part(self._buffers.take(places), np.full(len(places), epoch))
 
     def _load(self, number: int, first: int, mapper: Mapper) -> _Window:
         """Put a window, from the lanes' row `first` on, into the buffers, in place of the one before."""
@@ -163,7 +165,6 @@ class Stream:
             begin, damaged = self._fill(read, place, again, mapper)
             if not self._quarantine.grows(self.plan.stream, len(begin), damaged):
                 break
-        self._before, self._after = self._after, self._before
         return _Window(number, first, number // self.plan.windows, begin[read] + place)
 
     def _fill(
@@ -180,30 +181,22 @@ class Stream:
         np.maximum.at(end, group, row + 1)
         needed, begin, damaged = np.flatnonzero(end).tolist(), np.zeros_like(sizes), {}
         self._buffers.clear(int((end - first)[needed].sum()))
-        self._after.clear(len(self._lanes) * int(sizes.max()))
-
-        def put(number: int, rows: Columns) -> None:
-            count = int(end[number] - first[number])
-            begin[number] = self._buffers.append(rows.slice(0, count)) - first[number]
-            if number in again and count < rows.rows:
-                self._after.put(number, int(end[number]), rows.slice(count, rows.rows))
-
-        missing = []
-        for number in needed:
-            if (rows := self._before.get(number, int(first[number]))) is not None:
-                put(number, rows)
-            else:
-                missing.append(number)
+        before, self._aside = self._aside, {}
+        held = {number: before[number] for number in needed if number in before and before[number][0] <= first[number]}
+        missing = [number for number in needed if number not in held]
         self.decodes += len(missing)
         decoded = iter(mapper(self._read, missing))
-        for number in missing:
-            found = next(decoded)
+        for number in [*held, *missing]:
+            start, found = held[number] if number in held else (0, next(decoded))
             if isinstance(found, Damaged):
                 damaged[number] = found
-            else:
-                put(number, columns(found).slice(int(first[number]), found.num_rows))
+                continue
+            rows = found.slice(int(first[number]) - start, int(end[number] - first[number]))
+            begin[number] = self._buffers.append(rows) - first[number]
+            if number in again and end[number] < sizes[number]:
+                self._aside[number] = (int(end[number]), found.slice(int(end[number]) - start))
             # Let go of before the next is decoded, which then finds its memory in the processor's cache.
-            del found
+            del found, rows
         return begin, damaged
 
     def _stand_ins(

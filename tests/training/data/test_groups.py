@@ -2,10 +2,12 @@
 
 import dataclasses
 import errno
+import io
 import os
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.sinks import table_entry, write_table
@@ -80,22 +82,30 @@ def test_a_run_in_quarantine_leaves_real_damage_out_and_one_that_fails_does_not(
     assert len(numbers) == 200 and set(numbers) == set(range(100)) - set(range(50, 56))
 
 
-FAILURES = (TimeoutError("no answer"), ConnectionResetError("reset"), OSError(errno.EIO, "input/output error"))
+FAILURES = [OSError(number, "it failed") for number in (errno.ETIMEDOUT, errno.ECONNRESET, errno.EIO)]
+
+
+class Flaky(io.FileIO):
+    """A file on a network; every so-many-th read of all files fails."""
+
+    every, calls = 10**9, 0
+
+    def read(self, size=-1):
+        Flaky.calls += 1
+        if Flaky.calls % Flaky.every == 0:
+            raise FAILURES[Flaky.calls // Flaky.every % 3]
+        return super().read(size)
 
 
 @pytest.fixture
 def flaky(monkeypatch):
     """Makes every so-many-th read fail from now on; the pauses that are taken are noted, not waited for."""
-    pauses, calls = [], []
+    pauses, whole = [], pq.ParquetFile
 
     def spoil(every):
-        def read_at(descriptor, size, place):
-            calls.append(place)
-            if len(calls) % every == 0:
-                raise FAILURES[len(calls) // every % 3]
-            return os.pread(descriptor, size if len(calls) % 2 else size // 2 + 1, place)  # nor is all given at once
-
-        monkeypatch.setattr(faults, "read_at", read_at)
+        monkeypatch.setattr(Flaky, "every", every)
+        monkeypatch.setattr(Flaky, "calls", 0)
+        monkeypatch.setattr(pq, "ParquetFile", lambda path, **options: whole(Flaky(path), **options))
         return pauses
 
     monkeypatch.setattr(faults.time, "sleep", pauses.append)
@@ -118,6 +128,28 @@ def test_a_network_that_stays_away_ends_the_run_under_either_policy(pages, flaky
     with pytest.raises(Unreadable, match=r"train-0000.-of-00004\.parquet can't be read after 7 tries"):
         one.take(0)
     assert pauses == list(faults.PAUSES)
+    with pytest.raises(Unreadable, match=r"train-00000-of-00004\.parquet can't be read after 7 tries"):
+        groups(pages)
+
+
+def test_a_file_whose_disk_went_away_is_opened_anew(pages, monkeypatch):
+    pauses, whole, opened = [], pq.ParquetFile, []
+    monkeypatch.setattr(faults.time, "sleep", pauses.append)
+
+    def open_file(path, **options):
+        opened.append(pa.OSFile(str(path)))
+        return whole(opened[-1], **options)
+
+    source = groups(pages)
+    monkeypatch.setattr(pq, "ParquetFile", open_file)
+    first = source.read(0)
+    # The system's answer where a pipe is read as a file stands for ESTALE, which only a network gives.
+    ends = os.pipe()
+    os.dup2(ends[0], opened[0].fileno())
+    for end in ends:
+        os.close(end)
+    assert source.read(0).equals(first)
+    assert pauses == [0.5] and len(opened) == 2
 
 
 def test_a_file_that_is_gone_is_not_waited_for(pages, flaky):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import DataError
 from schemas.hashing import random_u64
+from training.config import load_config
 from training.data.plan import Mix, Plan
 
 
@@ -119,3 +120,14 @@ def test_a_mix_fills_every_batch_and_keeps_each_share_to_two_rows_at_any_step(we
     assert (taken.sum(axis=0) == steps * batch).all() and (np.diff(taken) >= 0).all()
     exact = steps * batch * (np.array(weights)[:, None] / sum(weights))
     assert abs(taken - exact).max() < 2
+
+
+@pytest.mark.parametrize("row_groups", [2_000, 10_000])
+def test_a_batch_of_colake_base_draws_from_half_as_many_row_groups_as_a_perfect_shuffle(row_groups):
+    recipe = load_config("colake-base")
+    lanes, batch = recipe.data.lanes, recipe.train.batch_size
+    plan = Plan("wk_graphs", "digest", 0, np.full(row_groups, 1_024), lanes, recipe.data.window)
+    groups, _ = plan.places(0, np.arange(lanes))
+    each = batch // lanes
+    found = [len(np.unique(groups[:, start : start + each])) for start in range(0, 100 * each, each)]
+    assert min(found) >= 0.5 * row_groups * (1 - (1 - 1 / row_groups) ** batch)
