@@ -148,7 +148,7 @@ class Checkpoints:
             {name: on_host("memory", name, value) for name, value in rows.items()},
             {"version": VERSION, "step": step, "optimizer": _groups(names, optimizer), **state},
         )
-        if torch.cuda.is_available():
+        if any(tensor.is_cuda for tensor in (*weights.values(), *moments.values(), *rows.values())):
             torch.cuda.synchronize()
         return content, copied
 

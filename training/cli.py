@@ -36,7 +36,7 @@ class Train:
     resume: bool = False
     """Go on with the run from its last checkpoint."""
     dry_run: bool = False
-    """Print parameters, memory and steps, and train nothing; token ids that are missing are made all the same."""
+    """Take some steps, save nothing, say what memory and time the run takes; token ids that are missing are made."""
     set: Settings = ()
     """KEY=VALUE, a setting of the recipe, such as optim.lr=1e-4; may be given several times."""
 

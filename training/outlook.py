@@ -35,6 +35,9 @@ def rehearse(config: Config, system: System, ranks: Ranks, started: float) -> No
     budget, clock = config.train, Clock()
     learning = learner(config, system.model, ranks)
     validate(learning, system.valid)
+    started += clock.read()
+    # The first one also chose kernels, and compiled.
+    validate(learning, system.valid)
     validation = clock.read()
     warm = min(WARM, budget.steps - 1)
     counted = min(MEASURED, budget.steps - warm)
@@ -48,7 +51,7 @@ def rehearse(config: Config, system: System, ranks: Ranks, started: float) -> No
     each = clock.read() / counted
     heaviest = _heaviest(config, system)
     train_step(learning, [heaviest], part(whole_batch([heaviest], system.model, ranks), LABELS), 0, 0.0)
-    validations = 1 + -(-budget.steps // budget.valid_every)
+    validations = -(-budget.steps // budget.valid_every)
     seconds = started + first + each * (budget.steps - warm) + validation * validations
     speed = meters[1].line()
     share = f", {speed['speed/mfu']:.0%} of the peak" if "speed/mfu" in speed else ""
@@ -59,7 +62,7 @@ def rehearse(config: Config, system: System, ranks: Ranks, started: float) -> No
     )
     ranks.say(
         f"time: {_duration(seconds)}; {each:.3g} s a step (mean of {counted}), "
-        f"{speed['speed/loader_wait']:.0%} of it waiting for data; {validations} validations of {validation:.3g} s"
+        f"{speed['speed/loader_wait']:.0%} of it waiting for data; {validations + 1} validations of {validation:.3g} s"
     )
     ranks.say(f"rate: {speed['speed/samples']:,.0f} samples and {speed['speed/tokens']:,.0f} tokens a second{share}")
 

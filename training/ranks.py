@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import distributed
 
-from schemas.errors import DataError, UsageError, WikiloomError
+from schemas.errors import UsageError, WikiloomError
 from training.data.faults import Agree, alone, among
 from training.data.stream import SOLE, Rank
-from training.watch import Watch
+from training.watch import WAITS, Watch
 
 POLL = 0.2
 """Seconds between two looks for what the first rank makes."""
@@ -36,9 +36,11 @@ class Ranks:
     on_host: int = 1
     """Ranks on this host."""
     control: Any = None
-    """The process group of what is agreed: on the CPU, whatever the device."""
+    """The process group of what the loop agrees on: on the CPU, whatever the device. A group is one thread's alone."""
+    reading: Any = None
+    """That of the thread that reads ahead."""
     saving: Any = None
-    """That of the threads that write checkpoints."""
+    """That of the thread that writes checkpoints."""
     store: Any = None
     watch: Watch | None = None
 
@@ -49,13 +51,13 @@ class Ranks:
 
     @property
     def restarted(self) -> bool:
-        """Whether torchrun starts the run again, because a rank of it ended (--max-restarts)."""
+        """Whether torchrun starts the ranks of this host again, because one of them ended (--max-restarts)."""
         return _restarts() > 0
 
     @property
     def agree(self) -> Agree:
         """What any rank holds true, told to all."""
-        return among(self.control) if self.control else alone
+        return among(self.reading) if self.reading else alone
 
     def total(self, numbers: dict[str, int]) -> dict[str, int]:
         """The sums over all ranks, which give the same names."""
@@ -80,14 +82,16 @@ class Ranks:
         if self.first:
             print(line, file=sys.stderr, flush=True)
 
-    def reached(self, step: int) -> None:
+    def reached(self, step: int, doing: str) -> None:
         """Let the others know how far this rank is."""
         if self.watch:
-            self.watch.step = step
+            self.watch.step, self.watch.doing = step, doing
 
     def _summed(self, numbers: np.ndarray) -> np.ndarray:
-        if self.control:
+        if self.control and self.watch:
+            before, self.watch.doing = self.watch.doing, WAITS
             distributed.all_reduce(torch.from_numpy(numbers), group=self.control)
+            self.watch.doing = before
         return numbers
 
 
@@ -116,18 +120,21 @@ def joined(device: str, timeout: int) -> Iterator[Ranks]:
         world_size=world,
         timeout=timedelta(seconds=timeout),
     )
-    control, saving = (distributed.new_group(backend="gloo") for _ in range(2))
+    wait = timedelta(seconds=timeout)
+    control, reading, saving = (distributed.new_group(backend="gloo", timeout=wait) for _ in range(3))
     watch.start()
     try:
         on_host = int(os.environ.get("LOCAL_WORLD_SIZE", world))
-        yield Ranks(Rank(rank, world), chosen, on_host, control, saving, own, watch)
+        yield Ranks(Rank(rank, world), chosen, on_host, control, reading, saving, own, watch)
     except BaseException as error:
         # torchrun ends all ranks as soon as it sees one dead; this one has to say something first.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         told = watch.blame(error) if _is_of_ranks(error) else error
         watch.close(str(told) if isinstance(told, WikiloomError) else f"{type(told).__name__}: {told}")
-        raise told from None if isinstance(told, DataError) else error
+        if told is error:
+            raise
+        raise told from error
     watch.close()
     distributed.destroy_process_group()
 

@@ -1,8 +1,9 @@
 """One step of training: what a global batch does to a model, on one rank or on several.
 
 The loss of a step is a sum over terms of weight * (sum over all labels of the global batch) / (their number). Every
-rank and every micro-batch adds its part of that sum, so neither their number nor how the labels fall among them changes
-the loss or its gradient, but for the order in which floats are added.
+rank and every micro-batch adds its part of that sum, so how many there are, and how the labels fall among them, changes
+neither the loss nor its gradient, but for the order in which floats are added, and for the negatives that a micro-batch
+shares (CoLAKE's candidates, KEPLER's kepler.in_batch).
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from schemas.errors import DataError
@@ -80,23 +82,26 @@ def advance(
     learner: Learner, ready: Iterator[list[Any]], meter: Meter, step: int, *, stop: bool = False
 ) -> dict[str, float] | None:
     """One step from the loader to the update; returns what the log says of it, None where any rank wants to stop."""
-    clock = Clock()
+    clock, ranks, settings = Clock(), learner.ranks, learner.config.train
+    ranks.reached(step, "reading its batch")
     batches = next(ready)
-    waited = clock.read()
-    whole = whole_batch(batches, learner.model, learner.ranks, stop=stop)
+    ranks.reached(step, "computing")
+    whole = whole_batch(batches, learner.model, ranks, waited=(waited := clock.read()), stop=stop)
     if whole["stop"]:
         return None
-    settings = learner.config.train
     rate = learning_rate(learner.config.optim, step, settings.steps)
     means = train_step(learner, batches, part(whole, LABELS), step, rate)
-    meter.step(settings.batch_size, whole["tokens"], whole["flops"], waited + clock.read(), waited)
+    seconds, each = waited + clock.read(), whole["waited"] / 1e6 / ranks.place.world
+    meter.step(settings.batch_size, whole["tokens"], whole["flops"], seconds, each)
     return {**means, "lr": rate, **part(whole, SIZES)}
 
 
-def whole_batch(batches: list[Any], model: Any, ranks: Ranks, *, stop: bool = False) -> dict[str, int]:
-    """Sums over all micro-batches of all ranks: labels of each term, sizes, tokens, FLOPs, and the ranks that want to
-    stop before this step."""
-    own: Counter[str] = Counter(stop=int(stop))
+def whole_batch(
+    batches: list[Any], model: Any, ranks: Ranks, *, waited: float = 0.0, stop: bool = False
+) -> dict[str, int]:
+    """Sums over all micro-batches of all ranks: labels of each term, sizes, tokens, FLOPs, microseconds waited for the
+    loader, and the ranks that want to stop before this step."""
+    own: Counter[str] = Counter(stop=int(stop), waited=int(waited * 1e6))
     for batch in batches:
         own.update({LABELS + name: value for name, value in batch.counts.items()})
         own.update({SIZES + name: value for name, value in batch.sizes.items()})
@@ -113,7 +118,8 @@ def train_step(
     learner: Learner, batches: list[Any], labels: dict[str, int], step: int, rate: float
 ) -> dict[str, float]:
     """One update by a global batch, of which this rank has `batches` and which has so many `labels` of each term;
-    returns the mean loss of each term that has any, before weighting, and their weighted sum."""
+    returns the mean loss of each term that has any, before weighting, their weighted sum, and the gradient's norm
+    before clipping."""
     model, ranks, labels = learner.model.train(), learner.ranks, _some(labels)
     # DDP and FSDP2 average the gradients over the ranks, the entity memory too; here they are parts of a sum.
     scales = {name: model.weights[name] * ranks.place.world / total for name, total in labels.items()}
@@ -128,8 +134,8 @@ def train_step(
             loss.backward()
         for name, value in losses.items():
             sums[name] += value
-    if learner.config.optim.clip_norm:
-        nn.utils.clip_grad_norm_(model.parameters(), learner.config.optim.clip_norm)
+    norm = nn.utils.clip_grad_norm_(model.parameters(), learner.config.optim.clip_norm or math.inf)
+    norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
     for group in learner.optimizer.param_groups:
         group["lr"] = rate
     learner.optimizer.step()
@@ -139,7 +145,11 @@ def train_step(
     if not all(map(math.isfinite, means.values())):
         raise DataError(f"The loss is not finite at step {step + 1}: {means}. Lower optim.lr.")
     weighted = sum((model.weights[name] * value for name, value in means.items()), 0.0)
-    return {"train/loss": weighted, **{f"train/{name}": value for name, value in means.items()}}
+    return {
+        "train/loss": weighted,
+        **{f"train/{name}": value for name, value in means.items()},
+        "grad_norm": float(norm),
+    }
 
 
 @torch.no_grad()

@@ -73,6 +73,8 @@ class System:
     loader: Loader
     build: Callable[[int, Parts], list[Any]]
     """A step's rows -> micro-batches, as many on every rank."""
+    micro_batches: int
+    """Of a step, over all ranks."""
     valid: list[Any]
     """The same batches at every validation."""
     notes: Sequence[str]
@@ -132,6 +134,7 @@ def build_system(
         model,
         loader,
         lambda step, rows: build("train", step, _cut(rows, pieces)),
+        pieces * rank.world,
         _valid_batches(config, {name: sides.valid for name, sides in streams.items()}, sizes, build, agree),
         notes,
     )

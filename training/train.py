@@ -36,7 +36,8 @@ def train(
     """Train a recipe (or a TOML file) on a dataset, or resume such a run; returns the exit code."""
     config, dataset = open_config(recipe, data, settings)
     with joined(config.train.device, config.train.rank_timeout) as ranks:
-        resume = resume or (ranks.restarted and out is not None and (out / "config.toml").is_file())
+        again = resume or (ranks.restarted and out is not None and (out / "config.toml").is_file())
+        resume = ranks.told("resume", lambda: str(again)) == str(True)
         run = Path(ranks.told("folder", lambda: str(choose_folder(recipe, config, out, resume=resume))))
         config = resumed(run, config, say=ranks.say) if resume else resolved(config, ranks.on_host)
         if ranks.first and not resume and not dry_run:
@@ -65,14 +66,31 @@ def _system(config: Config, dataset: Dataset, ranks: Ranks) -> System:
 
 
 def _loop(config: Config, run: Path, system: System, ranks: Ranks) -> int:
+    with _stop_signal(ranks) as stopped:
+        done, steps = _steps(config, run, system, ranks, stopped), config.train.steps
+        if done < steps:
+            where = f"stopped and saved at step {done}" if done else "stopped before the first step"
+            ranks.say(f"{where} of {steps}; go on with --resume --out {run}")
+        if ranks.first:
+            draw_curves(run)
+        # All together: torchrun ends the others as soon as one has left with another code than 0.
+        ranks.total({"done": done})
+    if done < steps:
+        return STOPPED
+    if ranks.first:
+        print(run)
+    return 0
+
+
+def _steps(config: Config, run: Path, system: System, ranks: Ranks, stopped: threading.Event) -> int:
+    """Take the steps that are left; returns how many the run then has, all of which are saved."""
     budget = config.train
     learning = learner(config, system.model, ranks)
-    done = saved = _restore(run, learning, system)
+    done = saved = _restore(run, learning, system, ranks)
     meter = Meter(ranks.device, ranks.place.world, budget.peak_tflops)
     with (
         _log(run, done, ranks) as log,
         progress(budget.steps, done, budget.batch_size, shown=ranks.first) as report,
-        _stop_signal(ranks) as stopped,
         Checkpoints(run, budget.keep, ranks.place, asynchronous=budget.async_save, group=ranks.saving) as saver,
         system.loader.batches(done, budget.steps, system.build) as ready,
     ):
@@ -80,7 +98,6 @@ def _loop(config: Config, run: Path, system: System, ranks: Ranks) -> int:
             log(0, validate(learning, system.valid))
         while done < budget.steps and (seen := advance(learning, ready, meter, done, stop=stopped.is_set())):
             done += 1
-            ranks.reached(done)
             last = done == budget.steps
             if last or done % budget.log_every == 0:
                 log(done, {**seen, **meter.line()})
@@ -92,29 +109,30 @@ def _loop(config: Config, run: Path, system: System, ranks: Ranks) -> int:
             report(done, seen["train/loss"])
         if done > saved:
             saver.save(done, learning.model, learning.optimizer, _state(config, system, done))
-    if ranks.first:
-        draw_curves(run)
-    if done < budget.steps:
-        ranks.say(f"stopped and saved at step {done} of {budget.steps}; go on with --resume --out {run}")
-        return STOPPED
-    if ranks.first:
-        print(run)
-    return 0
+    return done
 
 
 def _state(config: Config, system: System, done: int) -> dict[str, Any]:
-    return {"digest": config.data.digest, "loader": system.loader.state(done)}
+    state = {"digest": config.data.digest, "micro_batches": system.micro_batches}
+    return {**state, "loader": system.loader.state(done)}
 
 
-def _restore(run: Path, learning: Learner, system: System) -> int:
+def _restore(run: Path, learning: Learner, system: System, ranks: Ranks) -> int:
     """Fill model, optimizer and loader from the newest checkpoint; returns its step, 0 where there is none."""
-    saved = checkpoints(run)
-    if not saved:
+    # The first rank's newest: another host may not see it yet, or still see one that is no more.
+    name = ranks.told("checkpoint", lambda: next((folder.name for folder in reversed(checkpoints(run))), ""))
+    if not name:
         return 0
-    state = read_state(saved[-1])
-    load_model(saved[-1], learning.model)
-    load_optimizer(saved[-1], learning.model, learning.optimizer)
-    load_memory(saved[-1], learning.model.memory)
+    saved = run / "checkpoints" / name
+    state = read_state(saved)
+    load_model(saved, learning.model)
+    load_optimizer(saved, learning.model, learning.optimizer)
+    load_memory(saved, learning.model.memory)
+    if state.get("micro_batches") != system.micro_batches:
+        ranks.say(
+            f"warning: {run} had steps of {state.get('micro_batches')} micro-batches over all ranks, and goes on with "
+            f"{system.micro_batches}: negatives that a micro-batch shares are others, so losses can't be compared"
+        )
     return system.loader.resume(state.get("loader", {}))
 
 

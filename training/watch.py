@@ -4,6 +4,7 @@ Every rank writes a beat each second into the store that torchrun keeps, and rea
 rank that is dead, with some backends for ever; this does not.
 """
 
+import contextlib
 import os
 import socket
 import sys
@@ -20,7 +21,9 @@ SILENT = 20.0
 """Seconds without a beat after which a rank is taken for dead."""
 SUSPECT = 5.0
 """The same, once a collective has failed, which is a sign of its own."""
-GO_ON = "Its last checkpoint is whole: run again with --resume, at any number of ranks."
+WAITS = "waiting for the others"
+"""What a rank does that is not to blame."""
+GO_ON = "From its last checkpoint the run goes on with --resume, at any number of ranks."
 
 
 class Watch:
@@ -30,25 +33,30 @@ class Watch:
         """`store` is a torch.distributed store that nothing else uses under these keys."""
         # A store of its own: a wait of the main thread would hold up the beats.
         self._store, self._rank, self._world = store.clone(), rank, world
-        self.step = 0
-        """How far this rank is, for the others to say where it stopped."""
+        self.step, self.doing = 0, "starting"
+        """Steps that this rank has done, and what it does now: for the others to say where it stopped."""
         self._store.set(f"who/{rank}", f"rank {rank} ({socket.gethostname()}, process {os.getpid()})")
         self._store.set(f"ended/{rank}", "")
         self._write(0)
-        self._beats, self._steps = [""] * world, [0] * world
+        self._beats, self._states = [""] * world, ["0 "] * world
         self._changed = [time.monotonic()] * world
-        self._over = threading.Event()
+        self._answered = time.monotonic()
+        self._over, self._closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._guard = threading.Thread(target=self._guard_store, name="watch-store", daemon=True)
 
     def start(self) -> None:
         """Begin, when all ranks have made theirs."""
+        self._answered = time.monotonic()
         self._thread.start()
+        self._guard.start()
 
     def close(self, why: str = "done") -> None:
         """This rank ends: well, or for the reason given, which the others will tell."""
         self._over.set()
         self._thread.join(SUSPECT)
         self._store.set(f"ended/{self._rank}", why)
+        self._closed.set()
 
     def blame(self, error: BaseException) -> DataError:
         """The error of a collective as one line that names who is to blame for it."""
@@ -57,37 +65,39 @@ class Watch:
             if found := self._fault(SUSPECT):
                 return DataError(found)
             time.sleep(BEAT / 2)
-        behind = min(self._steps)
-        late = [self._who(rank) for rank, step in enumerate(self._steps) if step == behind < max(self._steps)]
+        late = [rank for rank in range(self._world) if rank != self._rank and WAITS not in self._states[rank]]
+        told = [f" {self._who(rank)} was at step {self._states[rank].replace(' ', ', ', 1)}." for rank in late]
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        where = f" {', '.join(late)}: still at step {behind + 1}, the others beyond." if late else ""
-        return DataError(f"The ranks could not exchange what they had: {reason}.{where} {GO_ON}")
+        return DataError(f"The ranks could not exchange what they had: {reason}.{''.join(told)} {GO_ON}")
 
     def _run(self) -> None:
-        count, answered = 0, time.monotonic()
+        count = 0
         while not self._over.wait(BEAT):
             count += 1
-            try:
+            with contextlib.suppress(RuntimeError):  # the other thread looks after the store
                 self._write(count)
                 self._read()
-                answered = time.monotonic()
+                self._answered = time.monotonic()
                 fault = self._fault(SILENT)
-            except RuntimeError:
-                fault = None
-                if time.monotonic() - answered > SILENT:
-                    fault = f"The host of the first rank has not answered for {SILENT:.0f} s. {GO_ON}"
-            if fault and not self._over.is_set():
-                _end(fault)
+                if fault and not self._over.is_set():
+                    _end(fault)
+
+    def _guard_store(self) -> None:
+        """Calls nothing that could wait: a host that is cut off does not even refuse."""
+        while not self._closed.wait(BEAT):
+            if time.monotonic() - self._answered > SILENT:
+                _end(f"torchrun's store, on the first host, has not answered for {SILENT:.0f} s. {GO_ON}")
+                return
 
     def _write(self, count: int) -> None:
-        self._store.set(f"beat/{self._rank}", f"{count} {self.step}")
+        self._store.set(f"beat/{self._rank}", f"{count} {self.step} {self.doing}")
 
     def _read(self) -> None:
         now, beats = time.monotonic(), self._all("beat")
         for rank, beat in enumerate(beats):
             if beat != self._beats[rank]:
                 self._beats[rank], self._changed[rank] = beat, now
-                self._steps[rank] = int(beat.split()[1])
+                self._states[rank] = beat.partition(" ")[2]
 
     def _fault(self, silent: float) -> str | None:
         """What is wrong with another rank, if anything is."""
@@ -98,7 +108,7 @@ class Watch:
                 return f"{self._who(rank)} gave up: {reason}"
             pause = time.monotonic() - self._changed[rank]
             if pause > silent:
-                since = f"not a sign of it for {pause:.0f} s, since step {self._steps[rank]}"
+                since = f"not a sign of it for {pause:.0f} s, since step {self._states[rank].split()[0]}"
                 return f"{self._who(rank)} is gone: {since}. {GO_ON}"
         return None
 

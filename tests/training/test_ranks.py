@@ -74,8 +74,8 @@ def farthest(one, other):
     return max(float((one[name] - other[name]).abs().max()) for name in one)
 
 
-TOLERANCE = 2e-4
-"""Of weights that moved by some 0.01: the ranks' sums differ in the last bits, and Adam divides by their size."""
+TOLERANCE = 1e-6
+"""Of weights: the ranks' sums differ in their last bits."""
 
 
 @pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny"])
@@ -87,8 +87,9 @@ def test_two_ranks_of_one_micro_batch_learn_what_one_rank_of_two_learns(recipe, 
     assert farthest(tmp_path / "one", tmp_path / "two") < TOLERANCE
     for mine, theirs in zip(read_metrics(tmp_path / "one"), read_metrics(tmp_path / "two"), strict=True):
         assert mine.keys() == theirs.keys()
-        told = [name for name in mine if name.startswith(("train/", "valid/"))]
-        assert [mine[name] for name in told] == pytest.approx([theirs[name] for name in told], rel=1e-3)
+        # Adam does not see the size of a gradient: its norm does.
+        told = [name for name in mine if name.startswith(("train/", "valid/", "grad_norm"))]
+        assert [mine[name] for name in told] == pytest.approx([theirs[name] for name in told], rel=1e-5)
 
 
 def wait_for_step(folder, step, process):
@@ -121,8 +122,8 @@ def test_two_ranks_with_a_share_each_are_stopped_and_go_on_as_one(made_up, tmp_p
     process = torchrun("colake-tiny", made_up, two, train_parallel="fsdp", **settings)
     wait_for_step(two, 3, process)
     process.send_signal(signal.SIGTERM)
-    _, _, errors = ended(process)
-    assert "stopped and saved at step" in errors
+    code, _, errors = ended(process)
+    assert code == 1 and "stopped and saved at step" in errors  # torchrun's own code for a SIGTERM
     (saved,) = checkpoints(two)
     done = int(saved.name.removeprefix("step-"))
     assert len(list(saved.glob("memory-*"))) == len(list((saved / "model").iterdir())) == 2
@@ -154,13 +155,13 @@ def children(process):
 def test_a_rank_that_is_killed_ends_the_run_within_a_minute_with_its_name(made_up, tmp_path):
     seconds, errors = struck(signal.SIGKILL, made_up, tmp_path / "run")
     assert seconds < 60
-    assert re.search(r"error: rank 1 \(.*, process \d+\) is gone: .* run again with --resume", errors), errors
+    assert re.search(r"error: rank 1 \(.*, process \d+\) is gone: .* the run goes on with --resume", errors), errors
 
 
 @pytest.mark.slow
 def test_a_rank_that_stands_still_ends_the_run_with_its_name(made_up, tmp_path):
     _, errors = struck(signal.SIGSTOP, made_up, tmp_path / "run")
-    assert re.search(r"error: rank 1 \(.*, process \d+\) is gone: .* run again with --resume", errors), errors
+    assert re.search(r"error: rank 1 \(.*, process \d+\) is gone: .* the run goes on with --resume", errors), errors
 
 
 def struck(number, data, run):

@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -302,8 +303,9 @@ def test_a_run_leaves_config_metrics_events_checkpoints_and_curves(unkilled, mad
     assert config.recipe == "kepler-wiki-tiny" and config.data.folder == str(made_up) and config.train.threads == 1
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert set(lines[0]) == {"step", "valid/ke", "valid/mlm"} and lines[0]["step"] == 0
+    plain = {"grad_norm", "lr", "entities", "padded_tokens"}
     speed = {f"speed/{name}" for name in ("samples", "tokens", "tflops", "loader_wait", "memory_mb")}
-    assert set(lines[1]) - speed == {"step", "train/loss", "train/ke", "train/mlm", "lr", "entities", "padded_tokens"}
+    assert set(lines[1]) - speed == {"step", "train/loss", "train/ke", "train/mlm", *plain}
     assert set(lines[1]) > speed and all(lines[1][name] >= 0 for name in speed)
     assert [line["step"] for line in lines if "valid/ke" in line] == [0, 3, 6]
     assert [folder.name for folder in checkpoints(folder)] == ["step-00000004", "step-00000006"]
@@ -403,10 +405,22 @@ def test_runs_are_numbered_and_resume_takes_the_last(made_up, tmp_path, monkeypa
     assert capsys.readouterr().out.strip() == "runs/colake-tiny-2"
 
 
-def test_a_dry_run_writes_nothing_and_says_what_would_happen(made_up, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny"])
+def test_a_dry_run_saves_nothing_and_says_what_would_happen(recipe, made_up, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert train("kepler-tiny", made_up, None, resume=False, dry_run=True, settings=SMALL) == 0
-    assert "parameters" in capsys.readouterr().err and not list(tmp_path.iterdir())
+    settings = SMALL | {"train.steps": "1000"}
+    began = time.monotonic()
+    assert train(recipe, made_up, None, resume=False, dry_run=True, settings=settings) == 0
+    seconds = time.monotonic() - began
+    said = capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    memory, took, each, rate = (
+        float(re.search(pattern, said)[1].replace(",", ""))
+        for pattern in (r"memory: ([\d,]+) MB", r"time: ([\d.]+) s", r"; ([\d.]+) s a step", r"rate: ([\d,]+) samples")
+    )
+    assert 100 < memory < 10_000
+    assert each < seconds / 20  # twenty steps, and more, were taken
+    assert took > 975 * each and rate == pytest.approx(8 / each, rel=0.2)
 
 
 @pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny"])

@@ -105,7 +105,7 @@ def test_one_step_moves_all_three_tables_also_the_relations():
     batch = batch_of(ONE_FACT, labels=[(1, 10), (4, 3), (6, 2)])
     before = {name: value.clone() for name, value in _weights(model).items()}
     means = step_of(config, model, [batch])
-    assert set(means) == {"train/loss", "train/word", "train/entity", "train/relation"}
+    assert set(means) == {"train/loss", "train/word", "train/entity", "train/relation", "grad_norm"}
     moved = {name for name, value in _weights(model).items() if not torch.equal(value, before[name])}
     assert {"relation.weight", "entities", "encoder.embeddings.word_embeddings.weight"} <= moved
     assert {"word_head.bias", "relation_head.bias", "entity_head.dense.weight"} <= moved
@@ -116,7 +116,7 @@ def test_terms_without_labels_are_left_out_and_nothing_is_nan(labels):
     config, model = make()
     batch = batch_of(graph([10, -1], [3]), labels=labels if labels != [(4, 3)] else [(3, 3)])
     means = step_of(config, model, [batch])
-    assert len(means) == 1 + len(labels) and all(np.isfinite(value) for value in means.values())
+    assert len(means) == 2 + len(labels) and all(np.isfinite(value) for value in means.values())
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
 
 
