@@ -32,6 +32,7 @@ FREE = (
     "data.workers",
     "data.on_corrupt",
     "train.threads",
+    "train.flat_memory",
     "train.async_save",
     "train.parallel",
     "train.rank_timeout",
@@ -116,6 +117,9 @@ class TrainConfig:
     save_every: Positive = 100
     keep: Positive = 2
     """Checkpoints kept."""
+    flat_memory: bool = True
+    """On a CPU: memory does not grow by fragments of the heap, for 5 to 20 % of the time (the less the larger the
+    model)."""
     async_save: bool = True
     """Train on while a copy of the checkpoint is written; the copy takes 12 bytes of the host's memory a parameter."""
     threads: Count = 0

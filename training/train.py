@@ -53,7 +53,8 @@ def train(
 
 
 def _system(config: Config, dataset: Dataset, ranks: Ranks) -> System:
-    keep_flat()
+    if config.train.flat_memory and ranks.device.type == "cpu":
+        keep_flat()
     torch.set_num_threads(config.train.threads)
     torch.use_deterministic_algorithms(config.train.deterministic, warn_only=True)
     ranks.told("tokens", lambda: str(open_tokens(dataset, config).folder))
