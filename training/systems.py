@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from schemas.dataset import Dataset
 from schemas.errors import DataError
 from training.config import Config
-from training.data.batch import ragged
+from training.data.batch import pinned, ragged
 from training.data.collate import COLUMNS
 from training.data.faults import Agree, alone
 from training.data.graphs import GraphFeed, TableSizes
@@ -126,6 +126,7 @@ def build_system(
     loader = Loader(train, sizes, config.data, seed=config.seed, rank=rank, agree=agree)
     _require_a_batch(loader)
     pieces = _micro_batches(config, rank.world)
+    ready: Callable[[Any], Any] = pinned if device.type == "cuda" else lambda batch: batch
     notes = [sides.note for sides in streams.values() if sides.note]
     model = build_model(config, source, device, rank)
     if model.memory:
@@ -133,7 +134,7 @@ def build_system(
     return System(
         model,
         loader,
-        lambda step, rows: build("train", step, _cut(rows, pieces)),
+        lambda step, rows: [ready(batch) for batch in build("train", step, _cut(rows, pieces))],
         pieces * rank.world,
         _valid_batches(config, {name: sides.valid for name, sides in streams.items()}, sizes, build, agree),
         notes,

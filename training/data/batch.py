@@ -1,7 +1,7 @@
 """Ragged batches: flat values and where each row begins. B rows, N values of all rows together."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -171,14 +171,21 @@ def tensor(array: np.ndarray) -> torch.Tensor:
 
 
 def to_device(batch: BatchT, device: torch.device) -> BatchT:
-    """A dataclass of tensors (and of lists of such) with every tensor on `device`."""
+    """A dataclass of tensors (and of lists of such) with every tensor on `device`; a pinned one is not waited for."""
+    return _mapped(batch, lambda value: value.to(device, non_blocking=True))
 
-    def move(value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            return value.to(device)
-        if isinstance(value, list):
-            return [move(item) for item in value]
-        return to_device(value, device) if dataclasses.is_dataclass(value) else value
 
-    fields = {field.name: move(getattr(batch, field.name)) for field in dataclasses.fields(batch)}  # type: ignore[arg-type]
-    return type(batch)(**fields)
+def pinned(batch: BatchT) -> BatchT:
+    """The same in memory from which a CUDA device copies while the CPU goes on."""
+    return _mapped(batch, torch.Tensor.pin_memory)
+
+
+def _mapped(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    if isinstance(value, torch.Tensor):
+        return change(value)
+    if isinstance(value, list):
+        return [_mapped(item, change) for item in value]
+    if not dataclasses.is_dataclass(value):
+        return value
+    fields = {field.name: _mapped(getattr(value, field.name), change) for field in dataclasses.fields(value)}
+    return type(value)(**fields)

@@ -53,6 +53,13 @@ class GraphPiece:
     inline: Int64[Tensor, " B"]
     edges: Int64[Tensor, "M 3"]
     labels: Int64[Tensor, "B S"]
+    nodes: list[Int64[Tensor, " _"]]
+    """Where in the flattened piece its words, its entities and its relations are. A device that is asked for them has
+    to be waited for, so they are looked up before."""
+    order: Int64[Tensor, " N"]
+    """Of each node of the flattened piece: its place in `nodes`, put end to end."""
+    asked: list[Int64[Tensor, " _"]]
+    """Where the words, entities and relations are that have a label."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +69,8 @@ class ColakeBatch:
     pieces: list[GraphPiece]
     candidates: Int64[Tensor, " C"]
     """Entities that the labelled ones are told from: the gold ones, ascending, then the negatives."""
+    gold: int
+    """How many of them are gold."""
     cut: int
     """Triples left out for the limit of nodes."""
     lengths: Int64[Tensor, " B"]
@@ -70,11 +79,8 @@ class ColakeBatch:
     @property
     def counts(self) -> dict[str, int]:
         """Labels of each loss term."""
-        labelled = torch.cat([self.lengths[:0], *(piece.types[piece.labels != IGNORE] for piece in self.pieces)])
-        return {
-            name: int((labelled == kind).sum())
-            for name, kind in (("word", WORD), ("entity", ENTITY), ("relation", RELATION))
-        }
+        kinds = (("word", WORD), ("entity", ENTITY), ("relation", RELATION))
+        return {name: sum(len(piece.asked[kind]) for piece in self.pieces) for name, kind in kinds}
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -131,14 +137,24 @@ def pad_graphs(
         return tensor(out)
 
     edges = graphs.edges[row[graphs.edges[:, 0]] >= 0]
+    types, answers = padded(graphs.types, WORD), padded(labels, IGNORE)
+    places = places_by_type(types, torch.ones_like(types, dtype=torch.bool))
     return GraphPiece(
         ids=padded(ids, pad),
-        types=padded(graphs.types, WORD),
+        types=types,
         positions=padded(graphs.positions, 0),
         inline=tensor(graphs.inline[rows]),
         edges=tensor(np.concatenate([row[edges[:, :1]], edges[:, 1:]], axis=1)),
-        labels=padded(labels, IGNORE),
+        labels=answers,
+        nodes=places,
+        order=torch.argsort(torch.cat(places)),
+        asked=places_by_type(types, answers != IGNORE),
     )
+
+
+def places_by_type(types: Int64[Tensor, "B S"], chosen: Bool[Tensor, "B S"]) -> list[Int64[Tensor, " _"]]:
+    """Where in the flattened piece the chosen words, entities and relations are."""
+    return [torch.nonzero(((types == kind) & chosen).flatten()).squeeze(1) for kind in (WORD, ENTITY, RELATION)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +191,7 @@ class GraphFeed:
         return ColakeBatch(
             pieces=[pad_graphs(graphs, ids, labels, share, self.special.pad) for share in shares],
             candidates=tensor(candidates),
+            gold=len(gold),
             cut=int((graphs.triple_nodes < 0).sum()),
             lengths=tensor(np.diff(graphs.cu_seqlens)),
         )

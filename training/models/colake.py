@@ -104,7 +104,7 @@ class Colake(nn.Module):
     def states(self, piece: GraphPiece, entities: Float[Tensor, "M D"] | None = None) -> Float[Tensor, "B S D"]:
         """Last hidden states of all nodes; `entities` are the rows of the piece's entity nodes, where they are read."""
         if entities is None:
-            entities = self.memory.gather(piece.ids[piece.types == ENTITY])
+            entities = self.memory.gather(piece.ids.flatten()[piece.nodes[ENTITY]])
         return self.encoder(
             inputs_embeds=self._embed(piece, entities),
             attention_mask=visibility(piece),
@@ -113,26 +113,27 @@ class Colake(nn.Module):
         ).last_hidden_state
 
     def _embed(self, piece: GraphPiece, entities: Float[Tensor, "M D"]) -> Float[Tensor, "B S D"]:
-        types, ids = piece.types.flatten(), piece.ids.flatten()
-        places = [torch.nonzero(types == kind).squeeze(1) for kind in (WORD, ENTITY, RELATION)]
-        words, relations = self.encoder.get_input_embeddings()(ids[places[0]]), self.relation(ids[places[2]])
-        rows = torch.cat([words, entities, relations])
-        return rows.index_select(0, torch.argsort(torch.cat(places))).view(*piece.ids.shape, -1)
+        ids = piece.ids.flatten()
+        words = self.encoder.get_input_embeddings()(ids[piece.nodes[WORD]])
+        rows = torch.cat([words, entities, self.relation(ids[piece.nodes[RELATION]])])
+        return rows.index_select(0, piece.order).view(*piece.ids.shape, -1)
 
     def losses(self, batch: ColakeBatch) -> dict[str, Float[Tensor, ""]]:
         """Sum of the cross-entropies of each term that has labels."""
         # All rows of the micro-batch are read at once.
-        wanted = [*(piece.ids[piece.types == ENTITY] for piece in batch.pieces), batch.candidates]
+        wanted = [*(piece.ids.flatten()[piece.nodes[ENTITY]] for piece in batch.pieces), batch.candidates]
         *rows, candidates = self.memory.gather(torch.cat(wanted)).split([len(ids) for ids in wanted])
         if not batch.pieces:
             return {}
         pieces = [self._labelled(*each) for each in zip(batch.pieces, rows, strict=True)]
-        states, types, labels = (torch.cat(parts) for parts in zip(*pieces, strict=True))
         losses = {}
         for name, kind in (("word", WORD), ("entity", ENTITY), ("relation", RELATION)):
-            place = torch.nonzero(types == kind).squeeze(1)
-            if len(place):
-                losses[name] = self._loss(name, states.index_select(0, place), labels[place], candidates)
+            states, labels = (torch.cat(parts) for parts in zip(*(piece[kind] for piece in pieces), strict=True))
+            if name == "entity":
+                # The gold entities come first and ascend, so a label's class is its place among them.
+                labels = torch.searchsorted(batch.candidates[: batch.gold], labels)
+            if len(labels):
+                losses[name] = cross_entropy_sum(self._logits(name, states, candidates), labels)
         return losses
 
     def flops(self, batch: ColakeBatch) -> int:
@@ -147,23 +148,19 @@ class Colake(nn.Module):
 
     def _labelled(
         self, piece: GraphPiece, entities: Float[Tensor, "M D"]
-    ) -> tuple[Float[Tensor, "N D"], Int64[Tensor, " N"], Int64[Tensor, " N"]]:
-        """States, types and labels of the nodes that are predicted."""
-        place = torch.nonzero(piece.labels.flatten() != IGNORE).squeeze(1)
-        states = self.states(piece, entities).flatten(0, 1).index_select(0, place)
-        return states, piece.types.flatten()[place], piece.labels.flatten()[place]
+    ) -> list[tuple[Float[Tensor, "_ D"], Int64[Tensor, " _"]]]:
+        """States and labels of the words, entities and relations that are predicted."""
+        states, labels = self.states(piece, entities).flatten(0, 1), piece.labels.flatten()
+        return [(states.index_select(0, places), labels[places]) for places in piece.asked]
 
-    def _loss(
-        self, name: str, states: Float[Tensor, "N D"], labels: Int64[Tensor, " N"], candidates: Float[Tensor, "C D"]
-    ) -> Float[Tensor, ""]:
+    def _logits(
+        self, name: str, states: Float[Tensor, "N D"], candidates: Float[Tensor, "C D"]
+    ) -> Float[Tensor, "N C2"]:
         if name == "entity":
-            # The gold entities come first and ascend, so a label's class is its place among them.
-            gold = torch.unique(labels)
-            logits = self.entity_head(states, candidates)
-            return cross_entropy_sum(logits, torch.searchsorted(gold, labels))
+            return self.entity_head(states, candidates)
         if name == "relation":
-            return cross_entropy_sum(self.relation_head(states, self.relation.weight), labels)
-        return cross_entropy_sum(self.word_head(states, self.encoder.get_input_embeddings().weight), labels)
+            return self.relation_head(states, self.relation.weight)
+        return self.word_head(states, self.encoder.get_input_embeddings().weight)
 
 
 class ColakePredictor:

@@ -5,12 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.training.steps import step_of
 from training.config import ColakeConfig, Config, EncoderConfig, OptimConfig
 from training.data.batch import Ragged, offsets
 from training.data.collate import ENTITY, RELATION, WORD
-from training.data.graphs import IGNORE, ColakeBatch, Graph, TableSizes
+from training.data.graphs import IGNORE, ColakeBatch, Graph, TableSizes, places_by_type
 from training.data.special import SpecialTokens
 from training.encoders import encode_text
 from training.models.colake import Colake, ColakePredictor
@@ -54,8 +55,9 @@ def batch_of(*graphs, labels):
     for node, label in labels:
         piece.labels[0, node] = label
     gold = piece.labels[(piece.types == ENTITY) & (piece.labels != IGNORE)].unique()
+    piece = dataclasses.replace(piece, asked=places_by_type(piece.types, piece.labels != IGNORE))
     candidates, lengths = torch.cat([gold, torch.tensor([0, 7])]), torch.full((len(graphs),), piece.ids.shape[1])
-    return ColakeBatch(pieces=[piece], candidates=candidates, cut=0, lengths=lengths)
+    return ColakeBatch(pieces=[piece], candidates=candidates, gold=len(gold), cut=0, lengths=lengths)
 
 
 @pytest.mark.parametrize(("layers", "reaches"), [(1, False), (2, False), (3, True)])
@@ -141,7 +143,7 @@ def test_micro_batches_add_up_to_the_batch():
     first = batch_of(ONE_FACT, labels=[(1, 10), (2, 11), (6, 1)])
     second = batch_of(graph([12, 13]), labels=[(2, 13)])
     lengths = torch.cat([first.lengths, second.lengths])
-    together = ColakeBatch([*first.pieces, *second.pieces], first.candidates, 0, lengths)
+    together = ColakeBatch([*first.pieces, *second.pieces], first.candidates, first.gold, 0, lengths)
     gradients = []
     for batches in ([first, second], [together]):
         config, model = make()
@@ -176,3 +178,25 @@ def test_predictions_mask_the_asked_node_and_rank_the_whole_table():
     # The answer can't depend on the masked entity itself; the batch's other graphs change nothing.
     other = dataclasses.replace(graphs[1], anchors=np.array([1, 6], np.int32))
     assert torch.allclose(predictor.entity_logits([other], np.array([1])), entities[1:2], atol=1e-5)
+
+
+class Asked(TorchDispatchMode):
+    """Operations whose answer the CPU has to wait for, with a device that computes by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if name in ("nonzero", "_local_scalar_dense", "masked_select", "_unique2", "unique_dim", "item", "equal"):
+            self.names.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def test_losses_and_gradients_ask_the_device_nothing():
+    _, model = make()
+    batch = batch_of(ONE_FACT, labels=[(1, 10), (4, 3), (5, 5), (6, 2)])
+    with Asked() as asked:
+        sum(model.losses(batch).values()).backward()
+    assert asked.names == []
