@@ -118,7 +118,7 @@ class TrainConfig:
     keep: Positive = 2
     """Checkpoints kept."""
     flat_memory: bool = True
-    """On a CPU: memory does not grow by fragments of the heap, for 5 to 20 % of the time (the less the larger the
+    """On a CPU: memory does not grow by fragments of the heap, at the price of some time (the less the larger the
     model)."""
     async_save: bool = True
     """Train on while a copy of the checkpoint is written; the copy takes 12 bytes of the host's memory a parameter."""
@@ -212,7 +212,7 @@ class KeplerConfig:
     encode_tokens: Positive = 8_192
     """Padded tokens encoded at a time; descriptions of like length go together."""
     recompute: bool = False
-    """Encode each such piece again for its gradient: 1.2 times the work (MiniLM), the memory of one alone."""
+    """Encode each such piece again for its gradient: up to a third more work, the memory of one alone."""
     mask_share: Share = 0.15
     ke_weight: Weight = 1.0
     mlm_weight: Weight = 1.0

@@ -12,8 +12,8 @@ def keep_flat() -> None:
     """Have large blocks given back when they are freed, where the C library can be told so (glibc).
 
     The tensors of a step are never of the same sizes twice. By itself glibc takes ever larger blocks from its heap, and
-    the holes that they leave fit no later ones: CoLAKE's process grew by 25 % from step 20 to 150, and went on growing.
-    What is given back has to be got again, page by page: 8 % of CPU time for a tiny CoLAKE, 20 % for KEPLER.
+    the holes that they leave fit no later ones: a process goes on growing. What is given back has to be got again, page
+    by page, which costs time.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

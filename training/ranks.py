@@ -25,6 +25,8 @@ from training.watch import WAITS, Watch
 
 POLL = 0.2
 """Seconds between two looks for what the first rank makes."""
+WRITING = timedelta(days=1)
+"""How long ranks wait for one that writes its part of a checkpoint: it may have all of a large entity memory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,16 +114,16 @@ def joined(device: str, timeout: int) -> Iterator[Ranks]:
     # The store outlives a restart of the ranks, and still has the addresses of those that ended.
     store = distributed.PrefixStore(f"start-{_restarts()}", store)
     own = distributed.PrefixStore("wikiloom", store)
-    watch = Watch(own, rank, world)
+    watch, wait = Watch(own, rank, world), timedelta(seconds=timeout)
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo",
         store=distributed.PrefixStore("ranks", store),
         rank=rank,
         world_size=world,
-        timeout=timedelta(seconds=timeout),
+        timeout=wait,
     )
-    wait = timedelta(seconds=timeout)
-    control, reading, saving = (distributed.new_group(backend="gloo", timeout=wait) for _ in range(3))
+    control, reading = (distributed.new_group(backend="gloo", timeout=wait) for _ in range(2))
+    saving = distributed.new_group(backend="gloo", timeout=WRITING)
     watch.start()
     try:
         on_host = int(os.environ.get("LOCAL_WORLD_SIZE", world))
