@@ -25,7 +25,7 @@ from benchmarks.timing import save
 from schemas.dataset import Dataset
 from schemas.hashing import random_u64
 from schemas.packaged import packaged_model
-from training.config import load_config
+from training.config_file import load_config
 from training.metrics import read_metrics
 
 ROOT = Path(__file__).parent.parent

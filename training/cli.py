@@ -121,7 +121,7 @@ def run(command: str, arguments: list[str]) -> int:
 
 def _recipes(arguments: list[str]) -> int:
     config = parse(Recipes, "recipes", arguments)
-    from training.config import load_config, recipe_names, to_toml
+    from training.config_file import load_config, recipe_names, to_toml
 
     if config.name:
         print(to_toml(load_config(config.name)), end="")
@@ -134,7 +134,7 @@ def _recipes(arguments: list[str]) -> int:
 
 def _train(arguments: list[str]) -> int:
     config = parse(Train, "train", arguments)
-    from training.config import load_config
+    from training.config_file import load_config
 
     load_config(config.recipe, settings(config.set))  # a wrong recipe or key ends here, before torch is imported
     from training.train import train

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import DataError, UsageError, printable
-from training.config import FREE, read_config
+from training.config_file import FREE, read_config
 from training.metrics import read_metrics, table
 
 NO_DIFFERENCE = {*FREE, "seed", "settings.seed"}

@@ -16,7 +16,8 @@ from torch import nn
 from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
 from training.checkpoint import checkpoints, load_memory, load_model, read_state, refuse_pickles
-from training.config import Config, differences, load_config, read_config, to_toml, with_data
+from training.config import Config
+from training.config_file import differences, load_config, read_config, to_toml, with_data
 from training.data.special import load_tokenizer
 from training.models.colake import ColakePredictor
 from training.models.kepler import Kepler, KeplerScorer

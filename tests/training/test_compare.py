@@ -11,7 +11,7 @@ from schemas.errors import DataError, UsageError
 from tests.training.test_train import SMALL
 from training.cli import run as command
 from training.compare import Spread, compare, render, to_json
-from training.config import load_config, to_toml, with_data
+from training.config_file import load_config, to_toml, with_data
 from training.evaluation.run import evaluate
 from training.train import train
 

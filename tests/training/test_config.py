@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import DataError, UsageError
-from training.config import Config, differences, load_config, read_config, recipe_names, to_toml
+from training.config import Config
+from training.config_file import differences, load_config, read_config, recipe_names, to_toml
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -3,7 +3,8 @@
 import pytest
 
 from schemas.dataset import Dataset
-from training.config import OptimConfig, load_config
+from training.config import OptimConfig
+from training.config_file import load_config
 from training.optim import NO_DECAY, build_optimizer, learning_rate
 from training.systems import build_model, open_source
 

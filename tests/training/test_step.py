@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from schemas.dataset import Dataset
 from tests.conftest import ROOT
 from tests.training.steps import ALONE, step_of
-from training.config import load_config
+from training.config_file import load_config
 from training.data.stream import SOLE, Rank
 from training.encoders import build_encoder
 from training.speed import Meter

@@ -21,7 +21,7 @@ from tests.training.synthetic import World, make_dataset
 from training import step as one_step
 from training import train as loop
 from training.checkpoint import Checkpoints, checkpoints
-from training.config import read_config
+from training.config_file import read_config
 from training.metrics import read_metrics
 from training.runs import load_run
 from training.train import train

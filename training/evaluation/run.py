@@ -5,7 +5,7 @@ from typing import Any
 
 from schemas.errors import DataError
 from training.baselines import EMBEDDINGS, is_baseline, load_baseline
-from training.config import read_config
+from training.config_file import read_config
 from training.evaluation.tasks import find_task, open_examination
 from training.runs import load_run
 

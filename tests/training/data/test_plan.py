@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import DataError
 from schemas.hashing import random_u64
-from training.config import load_config
+from training.config_file import load_config
 from training.data.plan import Mix, Plan
 
 

@@ -8,7 +8,7 @@ import torch
 
 from schemas.dataset import Dataset
 from tests.training.steps import step_of
-from training.config import load_config
+from training.config_file import load_config
 from training.data.batch import Ragged, offsets
 from training.data.special import SpecialTokens
 from training.data.triples import descriptions

@@ -1,0 +1,201 @@
+"""Recipes and config.toml: TOML into frozen dataclasses, unknown keys refused; a run's config.toml is whole."""
+
+import contextlib
+import dataclasses
+import json
+import re
+import tomllib
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from schemas.errors import DataError, UsageError, nearest
+from training.config import Config
+
+RECIPES = Path(__file__).parent / "recipes"
+ALIASES = {"kepler-tiny": "kepler-wiki-tiny"}
+"""Other names of recipes."""
+
+
+FREE = (
+    "about",
+    "data.folder",
+    "data.threads",
+    "data.ahead",
+    "data.workers",
+    "data.on_corrupt",
+    "train.threads",
+    "train.flat_memory",
+    "train.async_save",
+    "train.parallel",
+    "train.rank_timeout",
+    "train.peak_tflops",
+    "memory.folder",
+)
+"""What a run may be resumed with another value of."""
+
+
+def recipe_names() -> list[str]:
+    """All recipes, aliases included."""
+    return sorted([path.stem for path in RECIPES.glob("*.toml")] + list(ALIASES))
+
+
+def load_config(recipe: str, settings: dict[str, str] | None = None) -> Config:
+    """A recipe by name, or a TOML file by path, with `--set` on top.
+
+    Raises UsageError for an unknown recipe, key or value.
+    """
+    path = Path(recipe) if recipe.endswith(".toml") else RECIPES / f"{ALIASES.get(recipe, recipe)}.toml"
+    if not path.is_file():
+        if recipe.endswith(".toml"):
+            raise UsageError(
+                f"{recipe}: there is no such file. Give a recipe's name (wikiloom recipes) or a TOML file."
+            )
+        raise UsageError(
+            f"There is no recipe {recipe!r}.{nearest(recipe, recipe_names())} wikiloom recipes lists them all."
+        )
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {str(error).splitlines()[0]}") from error
+    document.setdefault("recipe", path.stem)
+    _refuse_unknown(document, Config, "", str(path))
+    for key, value in (settings or {}).items():
+        _put(document, key, value)
+    return _check(document, str(path))
+
+
+def with_data(config: Config, folder: Path, digest: str) -> Config:
+    """The config of a run on this dataset."""
+    data = dataclasses.replace(config.data, folder=str(folder), digest=digest)
+    return dataclasses.replace(config, data=data)
+
+
+def to_toml(config: Config) -> str:
+    """The whole config as TOML; load_config reads it back."""
+    plain, tables = [], []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            lines = [f"{inner.name} = {_toml_value(getattr(value, inner.name))}" for inner in dataclasses.fields(value)]
+            tables.append("\n".join([f"[{field.name}]", *lines]))
+        else:
+            plain.append(f"{field.name} = {_toml_value(value)}")
+    return "\n\n".join(["\n".join(plain), *tables]) + "\n"
+
+
+def differences(ours: Config, theirs: Config) -> list[str]:
+    """`key: theirs, now ours` for every value that differs, but for what changes no batch."""
+    left, right = _flat(theirs), _flat(ours)
+    return [
+        f"{key} was {left[key]!r}, now {right[key]!r}" for key in left if left[key] != right[key] and key not in FREE
+    ]
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in dataclasses.asdict(config).items():
+        flat.update({f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {key: value})
+    return flat
+
+
+def _toml_value(value: str | int | float | bool) -> str:
+    # JSON's strings, integers, floats and booleans are TOML's as well, but for the DEL character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _refuse_unknown(document: dict[str, Any], kind: type, prefix: str, source: str) -> None:
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for key, value in document.items():
+        if key not in fields:
+            known = [prefix + name for name in fields]
+            raise UsageError(f"{source}: unknown key {prefix + key!r}.{nearest(prefix + key, known)}")
+        section = dataclasses.is_dataclass(fields[key].type)
+        if section != isinstance(value, dict):
+            raise UsageError(f"{source}: {prefix + key} should be {'a section' if section else 'a value'}.")
+        if section:
+            _refuse_unknown(value, typing.cast(type, fields[key].type), f"{prefix}{key}.", source)
+
+
+def _put(document: dict[str, Any], key: str, value: str) -> None:
+    """`--set key=value`: the key must exist; the value is typed by the field."""
+    known = list(_flat(Config(recipe="", system="colake")))
+    if key not in known:
+        raise UsageError(f"--set {key}={value}: there is no key {key!r}.{nearest(key, known)}")
+    section, _, name = key.rpartition(".")
+    kind = _field_type(section, name)
+    typed = _typed(kind, value)
+    if typed is None:
+        raise UsageError(f"--set {key}={value}: expected {_expected(kind)}")
+    (document.setdefault(section, {}) if section else document)[name] = typed
+
+
+def _field_type(section: str, name: str) -> Any:
+    kind: Any = Config
+    for part in [part for part in (section, name) if part]:
+        kind = next(field.type for field in dataclasses.fields(kind) if field.name == part)
+    return kind
+
+
+def _typed(kind: Any, value: str) -> Any:
+    """The value as the field's type; None where it is none."""
+    if kind is str:
+        return value
+    for read in (
+        lambda: TypeAdapter(kind).validate_strings(value),
+        lambda: TypeAdapter(kind).validate_python(int(value)),
+    ):
+        # A Literal of integers does not read strings.
+        with contextlib.suppress(ValidationError, ValueError):
+            return read()
+    return None
+
+
+def _expected(kind: Any) -> str:
+    if typing.get_origin(kind) is Literal:
+        return " or ".join(map(str, typing.get_args(kind)))
+    plain, *extras = typing.get_args(kind) or (kind,)
+    names = {int: "a whole number", float: "a number", bool: "true or false"}
+    bounds = [bound for extra in extras for bound in extra.metadata]
+    signs = {"ge": "at least", "gt": "above", "lt": "below"}
+    limits = [f"{sign} {getattr(b, name)}" for b in bounds for name, sign in signs.items() if hasattr(b, name)]
+    return " ".join([names[plain], " and ".join(limits)]).strip()
+
+
+def _check(document: dict[str, Any], source: str) -> Config:
+    try:
+        config = TypeAdapter(Config).validate_python(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{source}: {where} = {first['input']!r}: {first['msg']}") from None
+    _check_together(config)
+    return config
+
+
+def _check_together(config: Config) -> None:
+    """What one field alone can't tell."""
+    train, encoder = config.train, config.encoder
+    if not re.fullmatch(r"[\w.-]+", config.recipe):
+        raise UsageError(f"recipe {config.recipe!r}: letters, digits, dots and hyphens only; it names folders.")
+    if train.micro_batch and train.batch_size % train.micro_batch:
+        raise UsageError(
+            f"train.batch_size {train.batch_size} is no multiple of train.micro_batch {train.micro_batch}."
+        )
+    if encoder.name == "tiny" and encoder.hidden_size % encoder.heads:
+        raise UsageError(f"encoder.hidden_size {encoder.hidden_size} is no multiple of encoder.heads {encoder.heads}.")
+    if config.data.workers and config.data.on_corrupt == "quarantine":
+        raise UsageError('data.on_corrupt = "quarantine" needs data.workers = 0: the ranks agree on what to leave out.')
+
+
+def read_config(folder: Path) -> Config:
+    """RUN/config.toml; DataError where there is none or where it is damaged."""
+    path = folder / "config.toml"
+    if not path.is_file():
+        raise DataError(f"{folder} is not a run: it has no config.toml. Make one with wikiloom train.")
+    try:
+        return load_config(str(path))
+    except UsageError as error:
+        raise DataError(str(error)) from error
