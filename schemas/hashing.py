@@ -81,8 +81,8 @@ def row_order(graph_ids: Any) -> U64:
 
 
 def below(share: float) -> np.uint64:
-    """The threshold t such that P(random_u64 < t) = share, for 0 <= share < 1."""
-    return np.uint64(int(share * 2.0**64))
+    """The threshold t such that P(random_u64 < t) = share, for 0 <= share <= 1 (of 1 one number in 2^64 is short)."""
+    return np.uint64(min(int(share * 2.0**64), 2**64 - 1))
 
 
 def _rounds(c0: Word, c1: Word, c2: Word, c3: Word, k0: Word, k1: Word) -> tuple[Word, Word, Word, Word]:

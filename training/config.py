@@ -8,6 +8,7 @@ from pydantic import Field
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Chance = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -76,7 +77,7 @@ class TrainConfig:
 
     steps: Positive = 300
     batch_size: Positive = 32
-    """Samples per optimiser step: graphs for CoLAKE, triples for KEPLER."""
+    """Samples per optimiser step: graphs for CoLAKE, triples for KEPLER, texts for mlm-only."""
     micro_batch: Count = 0
     """Samples per forward pass, gradients accumulated exactly; 0 for the whole batch at once."""
     log_every: Positive = 10
@@ -141,8 +142,8 @@ class ColakeConfig:
 
     max_nodes: Positive = 256
     """Nodes of a graph; facts that would exceed it are left out, and counted in the log."""
-    drop_neighbours: Share = 0.5
-    """Chance that an anchor loses all its facts, drawn anew each epoch."""
+    drop_neighbours: Chance = 0.5
+    """Chance that an anchor loses all its facts, drawn anew each epoch; 1 for a model that never sees a fact."""
     mask_share: Share = 0.15
     mask_cap: Count = 15
     """At most so many masked nodes of each kind in a graph; 0 for no cap."""
@@ -189,11 +190,25 @@ class KeplerConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class MlmConfig:
+    """Masked language modelling alone, the control of the systems that have a graph."""
+
+    corpus: Literal["passages", "pages"] = "passages"
+    """passages: the texts of the word-knowledge graphs with their mentions, which CoLAKE reads; pages: whole, cut into
+    blocks, which KEPLER reads."""
+    block_length: Positive = 256
+    """Tokens of a text, specials included; a longer one is cut into several."""
+    encode_tokens: Positive = 8_192
+    """Padded tokens encoded at a time; texts of like length go together."""
+    mask_share: Share = 0.15
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """A whole run: recipe, --set and dataset together."""
 
     recipe: str
-    system: Literal["colake", "kepler"]
+    system: Literal["colake", "kepler", "mlm-only"]
     about: str = ""
     """One line for wikiloom recipes."""
     seed: Count = 0
@@ -204,3 +219,4 @@ class Config:
     colake: ColakeConfig = ColakeConfig()
     memory: MemoryConfig = MemoryConfig()
     kepler: KeplerConfig = KeplerConfig()
+    mlm: MlmConfig = MlmConfig()

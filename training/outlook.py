@@ -7,11 +7,13 @@ from torch import nn
 from training.config import Config
 from training.ranks import Ranks
 from training.speed import Clock, Meter, peak_memory
-from training.step import LABELS, advance, learner, part, train_step, validate, whole_batch
+from training.step import LABELS, Learner, advance, learner, part, train_step, validate, whole_batch
 from training.systems import System
 
 WARM, MEASURED = 5, 20
 """Steps of a dry run: the first ones take longer, and are not counted."""
+BACKWARD = 3
+"""A step takes so many times as long as its forward pass: the backward pass is two more."""
 LOOKED = 10_000
 """Samples among which the largest micro-batch is looked for."""
 
@@ -27,6 +29,16 @@ def outlook(config: Config, system: System, ranks: Ranks) -> list[str]:
         f"{config.train.steps:,} steps of {config.train.batch_size:,} samples ({epochs:.1f} epochs), "
         f"{world}{config.train.threads} threads on {ranks.device}",
     ]
+
+
+def estimate(learning: Learner, system: System) -> str:
+    """How long the run will take, in a line: from one forward pass, which is to be the second one at least."""
+    budget, clock = learning.config.train, Clock()
+    validate(learning, system.valid[-1:])
+    each = clock.read()
+    step = BACKWARD * each * system.micro_batches / learning.ranks.place.world
+    seconds = budget.steps * step + -(-budget.steps // budget.valid_every) * each * len(system.valid)
+    return f"about {_duration(seconds)}, guessed from one forward pass; --dry-run measures it"
 
 
 def rehearse(config: Config, system: System, ranks: Ranks, started: float) -> None:
@@ -86,4 +98,4 @@ def _saved_bytes(model: nn.Module) -> int:
 
 def _duration(seconds: float) -> str:
     minutes, hours = seconds / 60, seconds / 3600
-    return f"{seconds:.0f} s" if minutes < 10 else f"{minutes:.0f} min" if hours < 5 else f"{hours:.1f} h"
+    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if hours < 5 else f"{hours:.1f} h"

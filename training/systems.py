@@ -22,11 +22,12 @@ from training.data.negatives import alias_table, known_facts
 from training.data.special import SpecialTokens, load_tokenizer, special_tokens
 from training.data.splits import Sides, train_and_valid
 from training.data.stream import SOLE, Rank
-from training.data.text import TextBlocks, TextFeed
+from training.data.text import MlmFeed, Passages, TextBlocks, TextFeed
 from training.data.triples import TRIPLE, Descriptions, TripleFeed, descriptions
 from training.entity_memory import CPU, EntityMemory
 from training.models.colake import Colake
 from training.models.kepler import Kepler
+from training.models.mlm_only import MlmOnly
 
 
 class Batch(Protocol):
@@ -108,6 +109,8 @@ def build_model(
     """The model, initialised; the caller sets torch's seed. Its entity memory is on `device` from the beginning."""
     if config.system == "kepler":
         return Kepler(config, source.sizes.words, source.sizes.relations)
+    if config.system == "mlm-only":
+        return MlmOnly(config, source.sizes.words)
     model = Colake(config, source.sizes, device, rank, training=training)
     entities, relations = (
         source.tokens.read(name, None, ["name_ids"])["name_ids"] for name in ("entities", "relations")
@@ -120,8 +123,8 @@ def build_system(
     config: Config, source: Source, rank: Rank = SOLE, agree: Agree = alone, device: torch.device = CPU
 ) -> System:
     """The model and its batches; DataError where the dataset lacks what the system learns from."""
-    feeds = _colake_feeds if config.system == "colake" else _kepler_feeds
-    streams, build, sizes = feeds(config, source)
+    feeds = {"colake": _colake_feeds, "kepler": _kepler_feeds, "mlm-only": _mlm_feeds}
+    streams, build, sizes = feeds[config.system](config, source)
     train = {name: sides.train for name, sides in streams.items()}
     loader = Loader(train, sizes, config.data, seed=config.seed, rank=rank, agree=agree)
     _require_a_batch(loader)
@@ -187,6 +190,35 @@ def _kepler_feeds(config: Config, source: Source) -> Feeds:
         streams["text"], note=" ".join(filter(None, (note, streams["text"].note))) or None
     )
     return streams, build, {"triples": config.train.batch_size, "text": config.kepler.blocks}
+
+
+def _mlm_feeds(config: Config, source: Source) -> Feeds:
+    texts, key, note = _passages(source) if config.mlm.corpus == "passages" else _texts(source)
+    length = min(config.mlm.block_length, config.encoder.max_positions)
+    blocks = {split: TextBlocks(groups, key, length) for split, groups in texts.items()}
+
+    def feed(split: str) -> MlmFeed:
+        masked = TextFeed(source.special, source.sizes.words, config.mlm.mask_share, config.seed, f"text/{split}")
+        return MlmFeed(masked, config.mlm.encode_tokens)
+
+    feeds = {split: feed(split) for split in ("train", "valid")}
+
+    def build(split: str, step: int, pieces: list[Parts]) -> list[Any]:
+        return [feeds[split].batch(rows["text"]) for rows in pieces]
+
+    sides = _sides(config, source, "text", blocks)
+    sides = dataclasses.replace(sides, note=" ".join(filter(None, (note, sides.note))) or None)
+    return {"text": sides}, build, {"text": config.train.batch_size}
+
+
+def _passages(source: Source) -> tuple[dict[str, RowGroups], str, str | None]:
+    """The graphs' texts by split."""
+    splits = ("train", "valid")
+    return (
+        {s: Passages(ParquetGroups(source.tokens, "wk_graphs", s, Passages.columns)) for s in splits},
+        "graph_id",
+        None,
+    )
 
 
 def entity_descriptions(config: Config, source: Source) -> Descriptions:

@@ -19,7 +19,7 @@ from training.checkpoint import Checkpoints, checkpoints, load_memory, load_mode
 from training.config import Config
 from training.heap import keep_flat
 from training.metrics import MetricsLog, draw_curves, progress
-from training.outlook import outlook, rehearse
+from training.outlook import estimate, outlook, rehearse
 from training.ranks import Ranks, joined
 from training.runs import begin, choose_folder, open_config, open_tokens, require_free, resolved, resumed
 from training.speed import Clock, Meter
@@ -97,6 +97,7 @@ def _steps(config: Config, run: Path, system: System, ranks: Ranks, stopped: thr
     ):
         if not done:
             log(0, validate(learning, system.valid))
+            ranks.say(estimate(learning, system))
         while done < budget.steps and (seen := advance(learning, ready, meter, done, stop=stopped.is_set())):
             done += 1
             last = done == budget.steps

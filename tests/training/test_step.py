@@ -79,7 +79,7 @@ def test_a_step_without_any_label_leaves_the_gradients_at_zero(made_up):
     assert all(torch.equal(value, before[name]) for name, value in weights(system).items())
 
 
-@pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny"])
+@pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny", "mlm-only-tiny"])
 def test_micro_batches_without_rows_are_nothing_but_there(recipe, made_up):
     settings = {"train_batch_size": 4, "train_micro_batch": 1, "kepler_blocks": 1}
     alone, _ = opened(made_up, recipe, train_batch_size=4, kepler_blocks=1)
@@ -91,10 +91,10 @@ def test_micro_batches_without_rows_are_nothing_but_there(recipe, made_up):
         assert len(empty) >= 2
         assert all(alone.model.losses(batch) == {} and alone.model.flops(batch) == 0 for batch in empty)
         texts = sum(len(batch.lengths) for each in batches for batch in each)
-        assert recipe != "colake-tiny" or texts == 4
+        assert recipe == "kepler-tiny" or texts == 4
 
 
-@pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny"])
+@pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny", "mlm-only-tiny"])
 def test_16_bits_give_nearly_the_same_losses_and_keep_weights_of_32(recipe, made_up):
     losses = []
     for precision in ("fp32", "bf16"):

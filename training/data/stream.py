@@ -50,6 +50,10 @@ class Part:
         """Rows start to end."""
         return Part(self.columns.slice(start, end), self.epochs[start:end])
 
+    def take(self, rows: Int64[np.ndarray, " M"]) -> "Part":
+        """These rows, in this order."""
+        return Part(self.columns.take(rows), self.epochs[rows])
+
     def cut(self, pieces: int) -> "list[Part]":
         """As many stretches, of lengths that differ by at most one row."""
         edges = [len(self.epochs) * piece // pieces for piece in range(pieces + 1)]

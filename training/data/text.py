@@ -1,10 +1,11 @@
-"""Plain text for masked language modelling: pages cut into blocks of equal length, masked afresh each epoch."""
+"""Plain text for masked language modelling: pages or passages, cut into blocks, masked afresh each epoch."""
 
 import dataclasses
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Int64
+import torch
+from jaxtyping import Bool, Int64, Integer
 from torch import Tensor
 
 from schemas.hashing import below, random_u64
@@ -23,6 +24,66 @@ class TextBatch:
     ids: Int64[Tensor, "B S"]
     real: Bool[Tensor, "B S"]
     labels: Int64[Tensor, "B L"]
+
+
+@dataclasses.dataclass(frozen=True)
+class MlmBatch:
+    """A micro-batch of texts, the shortest first, in pieces."""
+
+    pieces: list[TextBatch]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Labels of the one loss term."""
+        return {"word": sum(int((piece.labels != IGNORE).sum()) for piece in self.pieces)}
+
+    @property
+    def lengths(self) -> Int64[Tensor, " B"]:
+        """Tokens of each text."""
+        none = torch.empty(0, dtype=torch.int64)
+        return torch.cat([none, *(piece.real.sum(dim=1) for piece in self.pieces)])
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Padded tokens."""
+        return {"padded_tokens": sum(piece.ids.numel() for piece in self.pieces)}
+
+
+class Passages:
+    """The texts of word-knowledge graphs, mentions written out: row groups of (graph_id, ids)."""
+
+    columns = ("graph_id", "units", "spans", "mention_ids")
+    """Of tokens/NAME/wk_graphs."""
+    schema = pa.schema([("graph_id", pa.int64()), ("ids", pa.list_(pa.int32()))])
+
+    def __init__(self, graphs: RowGroups) -> None:
+        self._graphs, self.sizes = graphs, graphs.sizes
+
+    def read(self, group: int) -> pa.Table:
+        """The texts of one row group of graphs."""
+        rows = self._graphs.read(group)
+        texts = written_out(*(ragged(rows[name]) for name in self.columns[1:]))
+        ids = pa.ListArray.from_arrays(texts.cu_seqlens.astype(np.int32), texts.values)
+        return pa.table([rows["graph_id"], ids], schema=self.schema)
+
+    def name(self, group: int) -> str:
+        """As the graphs' row group's."""
+        return self._graphs.name(group)
+
+
+def written_out(units: Ragged, spans: Ragged, mentions: Ragged) -> Ragged:
+    """Token ids of each text: `units` with each anchor's mark replaced by its own tokens, which are `mentions` one
+    anchor after the other; `spans` are their places in the text."""
+    marks = np.bincount(units.rows[units.values < 0], minlength=len(units.lengths))
+    cu_seqlens = offsets(units.lengths - marks + mentions.lengths)
+    starts, ends = (spans.values[side].astype(np.int64) for side in ("start", "end"))
+    own = np.repeat(cu_seqlens[spans.rows] + starts, ends - starts)
+    own += np.arange(len(own)) - np.repeat(np.cumsum(ends - starts) - (ends - starts), ends - starts)
+    is_mention = np.zeros(cu_seqlens[-1], dtype=bool)
+    is_mention[own] = True
+    values = np.empty(cu_seqlens[-1], dtype=np.int32)
+    values[own], values[~is_mention] = mentions.values, units.values[units.values >= 0]
+    return Ragged(values, cu_seqlens)
 
 
 class TextBlocks:
@@ -56,6 +117,31 @@ class TextBlocks:
 
     def _counts(self, rows: pa.Table) -> Int64[np.ndarray, " B"]:
         return -(-ragged(rows["ids"]).lengths // self._own)
+
+
+@dataclasses.dataclass(frozen=True)
+class MlmFeed:
+    """Texts -> micro-batches, padded in pieces of at most `tokens` (or of one text)."""
+
+    text: "TextFeed"
+    tokens: int
+
+    def batch(self, blocks: Part) -> MlmBatch:
+        """One micro-batch, the shortest texts first."""
+        lengths = blocks.columns.lists["ids"].lengths + 2
+        order = np.argsort(lengths, kind="stable")
+        cuts = self._cuts(lengths[order])
+        pieces = np.split(order, cuts) if len(order) else []
+        return MlmBatch([self.text.batch(blocks.take(rows)) for rows in pieces])
+
+    def _cuts(self, ascending: Integer[np.ndarray, " B"]) -> list[int]:
+        """Where a piece ends: before the text with which it would take more than `tokens`, padded."""
+        cuts, first = [], 0
+        for place, length in enumerate(ascending.tolist()):
+            if place > first and (place + 1 - first) * length > self.tokens:
+                cuts.append(place)
+                first = place
+        return cuts
 
 
 @dataclasses.dataclass(frozen=True)

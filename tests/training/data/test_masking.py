@@ -117,3 +117,9 @@ def test_half_of_the_anchors_lose_their_facts(made_up):
         kept += sum(int((piece.types == RELATION).sum()) for piece in half.pieces)
         total += sum(int((piece.types == RELATION).sum()) for piece in whole.pieces)
     assert abs(kept / total - 0.5) < 0.03
+
+
+def test_every_anchor_can_lose_its_facts(made_up):
+    batch = feed(made_up, drop_neighbours=1.0).batch(graphs(made_up, *range(60)), 0)
+    assert not any((piece.types == RELATION).any() for piece in batch.pieces)
+    assert batch.counts["relation"] == 0 < batch.counts["entity"]

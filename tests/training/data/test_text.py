@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.data.batch import columns
+from training.data.batch import columns, ragged
 from training.data.groups import MemoryGroups, SomeRows
 from training.data.special import SpecialTokens
 from training.data.stream import Part
-from training.data.text import TextBlocks, TextFeed
+from training.data.text import MlmFeed, TextBlocks, TextFeed, written_out
 
 SPECIAL = SpecialTokens(bos=0, pad=1, eos=2, unk=3, mask=4)
 
@@ -56,3 +56,44 @@ def test_a_block_is_masked_alike_in_any_batch_and_anew_each_epoch(epoch):
     whole, alone = masked(range(48), epoch), masked([17], epoch)
     assert (whole.ids[17] == alone.ids[0]).all() and (whole.labels[17] == alone.labels[0]).all()
     assert (whole.labels != masked(range(48), epoch + 1).labels).any()
+
+
+words = st.integers(0, 9_999)
+mentions = st.lists(words, max_size=3)
+
+
+@given(st.lists(st.lists(st.tuples(st.booleans(), words, mentions), max_size=8), min_size=1, max_size=5))
+def test_a_text_written_out_has_its_words_and_its_mentions_in_place(texts):
+    expected, units, spans, own = [], [], [], []
+    for text in texts:
+        ids, marked, places, anchors = [], [], [], []
+        for is_anchor, word, mention in text:
+            marked.append(-1 - len(places) if is_anchor else word)
+            if is_anchor:
+                places.append({"start": len(ids), "end": len(ids) + len(mention)})
+                anchors += mention
+            ids += mention if is_anchor else [word]
+        for rows, row in ((expected, ids), (units, marked), (spans, places), (own, anchors)):
+            rows.append(row)
+    span = pa.struct([("start", pa.int32()), ("end", pa.int32())])
+    found = written_out(
+        ragged(pa.array(units, pa.list_(pa.int32()))),
+        ragged(pa.array(spans, pa.list_(span))),
+        ragged(pa.array(own, pa.list_(pa.int32()))),
+    )
+    assert [
+        found.values[a:b].tolist() for a, b in zip(found.cu_seqlens, found.cu_seqlens[1:], strict=False)
+    ] == expected
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(10, 200))
+def test_a_batch_has_every_text_once_in_pieces_of_so_many_tokens(lengths, tokens):
+    blocks = TextBlocks(texts(lengths, rows_per_group=99), "page_id", 100)
+    rows = columns(blocks.read(0))
+    batch = MlmFeed(TextFeed(SPECIAL, 2_000, 0.15, 0, "t"), tokens).batch(Part(rows, np.zeros(len(lengths), np.int64)))
+    assert batch.lengths.tolist() == sorted(length + 2 for length in lengths)
+    assert all(len(piece.ids) == 1 or piece.ids.numel() <= tokens for piece in batch.pieces)
+    labelled = sum(int((piece.labels >= 0).sum()) for piece in batch.pieces)
+    assert batch.counts == {"word": labelled} and batch.sizes["padded_tokens"] == sum(
+        p.ids.numel() for p in batch.pieces
+    )
