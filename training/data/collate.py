@@ -64,6 +64,8 @@ class Graphs:
     """Place of each unit's node, -1 where the text was cut before it."""
     triple_nodes: Int64[np.ndarray, " T"]
     """Place of each triple's relation node, -1 where it was left out."""
+    tail_nodes: Int64[np.ndarray, " T"]
+    """Place of its tail's node, likewise."""
 
 
 def raw_graphs(rows: Columns) -> RawGraphs:
@@ -103,7 +105,9 @@ def build_graphs(
         edges=np.concatenate([joined.head_edges, joined.tail_edges]),
         unit_nodes=inline.unit_nodes,
         triple_nodes=joined.relation_nodes,
+        tail_nodes=np.full_like(joined.relation_nodes, -1),
     )
+    graphs.tail_nodes[joined.order] = joined.tail_nodes
     _write_inline(graphs, raw, inline, bos, eos)
     _write_joined(graphs, raw, inline, joined)
     return graphs

@@ -2,7 +2,8 @@
 
 An entity query masks one anchor and removes every fact that the entity takes part in, as head or as tail: the answer
 has to come from the words and the other entities. A relation query masks one relation node and leaves the rest of the
-graph as it is. The queries are the same for every system: those with the smallest hashes of (seed, graph, node).
+graph as it is. A tail query does so with the tail of one fact, where that is no anchor. The queries are the same for
+every system: those with the smallest hashes of (seed, graph, node).
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ from training.evaluation.masked_rules import TrainGraphs, read_train_graphs
 from training.evaluation.ranking import Ranks, expected_accuracy, rank_by_counting, rank_metrics
 
 SPLITS = ("train", "valid", "test")
-KINDS = ("entity", "relation")
+KINDS = ("entity", "relation", "tail")
 
 
 @runtime_checkable
@@ -37,6 +38,10 @@ class MaskedPredictor(Protocol):
 
     def relation_logits(self, graphs: Sequence[Graph], triple: Int64[np.ndarray, " B"]) -> Float[Tensor, "B R"]:
         """Scores of every relation at the relation node of one triple of each graph."""
+        ...
+
+    def tail_logits(self, graphs: Sequence[Graph], triple: Int64[np.ndarray, " B"]) -> Float[Tensor, "B E"]:
+        """Scores of every entity at the tail of one triple of each graph."""
         ...
 
 
@@ -57,10 +62,8 @@ class MaskedQuestions:
     """The graphs, and which of their nodes to mask: the same for every system."""
 
     graphs: list[Graph]
-    entity: Int64[np.ndarray, "N 2"]
-    """Columns graph, anchor."""
-    relation: Int64[np.ndarray, "M 2"]
-    """Columns graph, triple."""
+    queries: dict[str, Int64[np.ndarray, "_ 2"]]
+    """Of each kind: columns graph, and anchor (entity) or triple (relation, tail)."""
     train: TrainGraphs
     protocol: dict[str, Any]
 
@@ -71,13 +74,11 @@ class MaskedQuestions:
 
     def answers(self, kind: str) -> Int64[np.ndarray, " N"]:
         """The gold index of each query."""
-        if kind == "entity":
-            return np.array([self.graphs[g].anchors[k] for g, k in self.entity], dtype=np.int64)
-        return np.array([self.graphs[g].triples[k, 1] for g, k in self.relation], dtype=np.int64)
+        return _answers(self.graphs, kind, self.queries[kind])
 
     def masked(self, kind: str, rows: slice) -> tuple[list[Graph], Int64[np.ndarray, " B"]]:
         """(graphs, node) to ask about: the graphs of entity queries without the entity's own facts."""
-        queries = (self.entity if kind == "entity" else self.relation)[rows]
+        queries = self.queries[kind][rows]
         graphs = [self.graphs[g] for g in queries[:, 0]]
         if kind == "entity":
             graphs = [without_facts(graph, int(k)) for graph, k in zip(graphs, queries[:, 1], strict=True)]
@@ -95,46 +96,40 @@ def prepare(dataset: Dataset, split: str, settings: MaskedSettings, tokens: Data
     graphs = read_graphs(source, split) if tokens else _wordless_graphs(dataset, split)
     ids = source.read("wk_graphs", split, ["graph_id"])["graph_id"].to_numpy()
     train = read_train_graphs(dataset)
-    entity = _pairs([len(graph.anchors) for graph in graphs])
-    relation = _pairs([len(graph.triples) for graph in graphs])
-    if not len(entity):
+    possible = {
+        "entity": _pairs([len(graph.anchors) for graph in graphs]),
+        "relation": _pairs([len(graph.triples) for graph in graphs]),
+    }
+    possible["tail"] = np.array(
+        [(g, k) for g, k in possible["relation"] if graphs[g].triples[k, 2] not in graphs[g].anchors], dtype=np.int64
+    ).reshape(-1, 2)
+    if not len(possible["entity"]):
         pages = dataset.rows("pages", split)
         raise DataError(
             f"{dataset.folder} has no word-knowledge graph in split {split} ({pages} pages): there is nothing to mask. "
             "Try another --split, or build from more pages."
         )
-    answers = np.array([graphs[g].anchors[k] for g, k in entity], dtype=np.int64)
-    unseen = train.anchor_counts[answers] == 0
-    protocol = {
+    unseen = train.anchor_counts[_answers(graphs, "entity", possible["entity"])] == 0
+    asked = {**possible, "entity": possible["entity"][~unseen]} if settings.unseen == "skip" else possible
+    queries = {kind: _smallest(asked[kind], ids, kind, settings) for kind in KINDS}
+    protocol = _protocol(dataset, settings, possible, queries) | {
         "split": split,
         "graphs": len(graphs),
-        "entity_queries": {"possible": len(entity), "limit": settings.queries},
-        "relation_queries": {"possible": len(relation), "limit": settings.queries},
-        "candidates": {"entity": dataset.rows("entities"), "relation": dataset.rows("relations")},
-        "filtered": False,
-        "ties": "realistic; accuracy counts 1/n where n candidates share the best score",
-        "masking": "entity: one anchor, all facts of the entity removed; relation: one relation node, the rest shown",
         "unseen": {"policy": settings.unseen, "queries": int(unseen.sum())},
-        "seed": settings.seed,
     }
-    if settings.unseen == "skip":
-        entity = entity[~unseen]
-    entity = _smallest(entity, ids, "entity", settings)
-    relation = _smallest(relation, ids, "relation", settings)
-    protocol["entity_queries"]["asked"], protocol["relation_queries"]["asked"] = len(entity), len(relation)
-    return MaskedQuestions(graphs, entity, relation, train, protocol)
+    return MaskedQuestions(graphs, queries, train, protocol)
 
 
 def masked(predictor: MaskedPredictor, questions: MaskedQuestions) -> dict[str, Any]:
-    """The metrics: {"entity": {...}, "relation": {...}}, each with queries, accuracy, mr, mrr and hits@k.
+    """The metrics of each kind: queries, accuracy, mr, mrr and hits@k.
 
     "entity" has accuracy_seen beside: over the answers that are anchors of some train graph.
     """
-    ranks = {kind: _ranks(predictor, questions, kind) for kind in KINDS}
-    metrics = {kind: _metrics(ranks[kind]) for kind in KINDS}
+    found = {kind: ranks(predictor, questions, kind) for kind in KINDS}
+    metrics = {kind: _metrics(found[kind]) for kind in KINDS}
     seen = ~questions.unseen
     if seen.any():
-        metrics["entity"]["accuracy_seen"] = expected_accuracy(ranks["entity"].where(seen))
+        metrics["entity"]["accuracy_seen"] = expected_accuracy(found["entity"].where(seen))
     return metrics
 
 
@@ -145,15 +140,39 @@ def without_facts(graph: Graph, anchor: int) -> Graph:
     return dataclasses.replace(graph, triples=graph.triples[keep])
 
 
-def _ranks(predictor: MaskedPredictor, questions: MaskedQuestions, kind: str) -> Ranks:
+def _protocol(
+    dataset: Dataset, settings: MaskedSettings, possible: dict[str, np.ndarray], queries: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    asked = {
+        f"{kind}_queries": {"possible": len(possible[kind]), "limit": settings.queries, "asked": len(queries[kind])}
+        for kind in KINDS
+    }
+    return asked | {
+        "candidates": {kind: dataset.rows("relations" if kind == "relation" else "entities") for kind in KINDS},
+        "filtered": False,
+        "ties": "realistic; accuracy counts 1/n where n candidates share the best score",
+        "masking": "entity: one anchor, all facts of the entity removed; relation: one relation node, the rest shown; "
+        "tail: the tail of a fact, no anchor, the rest shown",
+        "seed": settings.seed,
+    }
+
+
+def ranks(predictor: MaskedPredictor, questions: MaskedQuestions, kind: str) -> Ranks:
+    """Of each query's answer among all entities, or all relations."""
     answers = torch.from_numpy(questions.answers(kind))
     size = max(1, ranking.SCORES_AT_ONCE // max(1, questions.protocol["candidates"][kind]))
     parts = []
     for start in range(0, len(answers), size):
         graphs, nodes = questions.masked(kind, slice(start, start + size))
-        scores = (predictor.entity_logits if kind == "entity" else predictor.relation_logits)(graphs, nodes)
+        scores = getattr(predictor, f"{kind}_logits")(graphs, nodes)
         parts.append(rank_by_counting(scores, answers[start : start + size]))
     return ranking.join(parts)
+
+
+def _answers(graphs: list[Graph], kind: str, queries: Int64[np.ndarray, "N 2"]) -> Int64[np.ndarray, " N"]:
+    if kind == "entity":
+        return np.array([graphs[g].anchors[k] for g, k in queries], dtype=np.int64)
+    return np.array([graphs[g].triples[k, 1 if kind == "relation" else 2] for g, k in queries], dtype=np.int64)
 
 
 def _metrics(ranks: Ranks) -> dict[str, Any]:

@@ -42,6 +42,8 @@ from training.entity_memory import CPU, open_memory
 from training.objectives import cross_entropy_sum
 
 PREDICT_BATCH = 32
+TAIL = 3
+"""An entity that is asked for as the tail of a triple."""
 NAMED_AT_ONCE = 65_536
 """Entity rows that are initialised together; another number draws others."""
 
@@ -178,6 +180,10 @@ class ColakePredictor:
         """Logits of every relation at the relation node of the given triple of each graph."""
         return self._logits(graphs, triple, RELATION)
 
+    def tail_logits(self, graphs: Sequence[Graph], triple: Int64[np.ndarray, " B"]) -> Float[Tensor, "B E"]:
+        """Logits of every entity at the tail of the given triple of each graph."""
+        return self._logits(graphs, triple, TAIL)
+
     def word_logits(self, graphs: Sequence[Graph], unit: Int64[np.ndarray, " B"]) -> Float[Tensor, "B V"]:
         """Logits of every token at the given unit of each graph."""
         return self._logits(graphs, unit, WORD)
@@ -194,7 +200,7 @@ class ColakePredictor:
 
     def _head(self, states: Float[Tensor, "N D"], kind: int) -> Float[Tensor, "N C"]:
         model = self.model
-        if kind == ENTITY:
+        if kind in (ENTITY, TAIL):
             return model.entity_head(states, model.memory.weight)[:, :-1]
         if kind == RELATION:
             return model.relation_head(states, model.relation.weight)[:, :-1]
@@ -219,14 +225,17 @@ class ColakePredictor:
                 f"A text of {int(raw.units.lengths.max())} tokens is cut at {self._max_units}, before the node that is "
                 "asked for. Ask about a shorter passage."
             )
-        ids = built.ids.copy()
-        ids[built.cu_seqlens[:-1] + nodes] = [self._special.mask, self._sizes.entities, self._sizes.relations][kind]
+        ids, entity = built.ids.copy(), self._sizes.entities
+        masks = {WORD: self._special.mask, ENTITY: entity, TAIL: entity, RELATION: self._sizes.relations}
+        ids[built.cu_seqlens[:-1] + nodes] = masks[kind]
         none, rows = np.full(len(ids), IGNORE), np.arange(len(graphs))
         return pad_graphs(built, ids, none, rows, self._special.pad), torch.from_numpy(nodes)
 
 
 def _asked(raw: RawGraphs, built: Graphs, which: Int64[np.ndarray, " B"], kind: int) -> Int64[np.ndarray, " B"]:
     """Place of the node that each question is about, -1 where it was cut."""
+    if kind == TAIL:
+        return built.tail_nodes[raw.tails.cu_seqlens[:-1] + which]
     if kind == RELATION:
         return built.triple_nodes[raw.tails.cu_seqlens[:-1] + which]
     if kind == WORD:

@@ -139,6 +139,11 @@ def test_any_batch_equals_the_obvious_builder(graphs, max_units, max_nodes, rand
             sorted(map(tuple, built.edges[built.edges[:, 0] == i, 1:].tolist())),
         )
         assert found == obvious(item, max_units, max_nodes, priority[starts[i] : starts[i + 1]])
+        for place, (_, _, tail) in zip(range(starts[i], starts[i + 1]), item.triples, strict=True):
+            relation, node = built.triple_nodes[place], built.tail_nodes[place]
+            assert (node < 0) == (relation < 0)
+            assert node < 0 or (built.ids[nodes][node], built.types[nodes][node]) == (tail, ENTITY)
+            assert node < 0 or (built.edges == (i, relation, node)).all(axis=1).any()
 
 
 def test_padding_in_any_order_keeps_each_graph_and_lets_pads_see_themselves_only():

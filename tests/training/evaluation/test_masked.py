@@ -60,16 +60,19 @@ def test_every_anchor_and_every_triple_is_asked_for(passages):
     assert questions.protocol["entity_queries"] == {"possible": 6, "limit": 2_000, "asked": 6}
     assert questions.answers("entity").tolist() == [index[name] for name in "abdebf"]
     assert questions.answers("relation").tolist() == [0, 0, 1, 1, 0, 1]
+    # ab: a r b has an anchor as its tail; a r c and b s c have not.
+    assert questions.answers("tail").tolist() == [index[name] for name in "cccbc"]
     assert questions.protocol["unseen"] == {"policy": "keep", "queries": 1}
 
 
 def test_a_limit_keeps_the_same_queries_whatever_else_there_is(passages):
     dataset, _ = passages
     few, more = (prepare(dataset, "train", MaskedSettings(queries=n)) for n in (3, 6))
-    assert len(few.entity) == 3
-    assert {tuple(row) for row in few.entity.tolist()} < {tuple(row) for row in more.entity.tolist()}
+    few, more = few.queries["entity"], more.queries["entity"]
+    assert len(few) == 3
+    assert {tuple(row) for row in few.tolist()} < {tuple(row) for row in more.tolist()}
     other = prepare(dataset, "train", MaskedSettings(queries=3, seed=1))
-    assert other.entity.tolist() != few.entity.tolist()
+    assert other.queries["entity"].tolist() != few.tolist()
 
 
 def test_unseen_answers_may_be_skipped(passages):
@@ -113,6 +116,8 @@ def test_metrics_count_ties_by_their_chance(passages):
         def entity_logits(self, graphs, anchor):
             return torch.zeros(len(graphs), len(index))
 
+        tail_logits = entity_logits
+
         def relation_logits(self, graphs, triple):
             return torch.zeros(len(graphs), 2)
 
@@ -128,6 +133,19 @@ def test_metrics_count_ties_by_their_chance(passages):
         "hits@3": 1.0,
         "hits@10": 1.0,
     }
+
+
+def test_tail_rules_back_off_from_head_and_relation_to_all(passages):
+    dataset, index = passages
+    questions = prepare(dataset, "test", MaskedSettings())
+    rule, c = Cooccurrence(questions.train), index["c"]
+    anchors = np.array([index["b"], index["f"]], dtype=np.int32)
+    known, relation_alone, head_alone = ([0, 1, c], [1, 1, c], [0, 0, c])
+    for triple, best in ((known, "c"), (relation_alone, "c"), (head_alone, "b")):
+        graph = Graph(-anchors, anchors, np.array([triple], dtype=np.int32))
+        assert rule.tail_logits([graph], np.array([0])).argmax() == index[best]
+    assert Majority(questions.train).tail_logits([graph], np.array([0])).argmax() == c
+    assert Frequency(questions.train).tail_logits([graph], np.array([0])).argmax() == c
 
 
 def test_rules_are_predictors(passages):

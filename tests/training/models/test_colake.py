@@ -175,6 +175,10 @@ def test_predictions_mask_the_asked_node_and_rank_the_whole_table():
     assert entities.shape == (40, 8)
     assert predictor.relation_logits(graphs, np.zeros(40, np.int64)).shape == (40, 4)
     assert predictor.word_logits(graphs, np.array([0, 1] * 20)).shape == (40, 20)
+    tails = predictor.tail_logits(graphs, np.zeros(40, np.int64))
+    assert tails.shape == (40, 8)
+    hidden = dataclasses.replace(ONE_FACT, triples=np.array([[0, 2, 7]], np.int32))
+    assert torch.allclose(predictor.tail_logits([hidden], np.array([0])), tails[:1], atol=1e-5)
     # The answer can't depend on the masked entity itself; the batch's other graphs change nothing.
     other = dataclasses.replace(graphs[1], anchors=np.array([1, 6], np.int32))
     assert torch.allclose(predictor.entity_logits([other], np.array([1])), entities[1:2], atol=1e-5)
