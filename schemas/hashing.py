@@ -85,6 +85,12 @@ def below(share: float) -> np.uint64:
     return np.uint64(min(int(share * 2.0**64), 2**64 - 1))
 
 
+def normal(words: U64) -> npt.NDArray[np.float64]:
+    """A normal deviate (mean 0, variance 1) for each 64 random bits, by Box and Muller; none is beyond 6.7."""
+    radius = np.sqrt(-2 * np.log(((words >> _SHIFT) + 0.5) * 2.0**-32))
+    return np.asarray(radius * np.cos((words & _LOW) * (2.0**-31 * np.pi)))
+
+
 def _rounds(c0: Word, c1: Word, c2: Word, c3: Word, k0: Word, k1: Word) -> tuple[Word, Word, Word, Word]:
     """Philox's ten rounds over 32-bit words, each in a 64-bit integer."""
     for _ in range(10):

@@ -144,18 +144,26 @@ class ColakeConfig:
     """Nodes of a graph; facts that would exceed it are left out, and counted in the log."""
     drop_neighbours: Chance = 0.5
     """Chance that an anchor loses all its facts, drawn anew each epoch; 1 for a model that never sees a fact."""
+    masking: Literal["paper", "code"] = "paper"
+    """paper: mask_share of the nodes of each kind, part of a node by chance, so that a list of any length has that
+    share on average; code: the same rounded, at least 1 and at most 15 of each kind, and every other anchor is
+    predicted as well, 80 % of them unchanged, 10 % masked, 10 % random."""
     mask_share: Share = 0.15
-    mask_cap: Count = 15
-    """At most so many masked nodes of each kind in a graph; 0 for no cap."""
-    label_all_anchors: bool = True
-    """Anchors outside the budget are predicted as well, 80 % unchanged, 10 % masked, 10 % random."""
     encode_graphs: Positive = 16
     """Graphs encoded at a time; those of like size go together."""
     negatives: Positive = 200
     """Drawn per distinct gold entity of a micro-batch, shared by all its predictions."""
+    logq: bool = False
+    """Correct the negatives' logits for the chance to be drawn, so that the sum over the candidates stands for the one
+    over all entities; neither the paper nor the code does."""
     word_weight: Weight = 1.0
     entity_weight: Weight = 1.0
     relation_weight: Weight = 1.0
+    initial_rows: Literal["names", "random"] = "names"
+    """What entities and relations begin as: the mean of their label and aliases, a name being the mean of its tokens'
+    embeddings; or random numbers of the same spread."""
+    compat: bool = False
+    """Positions as the released weights have them: from 0, where RoBERTa's own begin at 2."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

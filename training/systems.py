@@ -1,7 +1,7 @@
 """What each system is made of: its model, and its batches by step."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ from training.data.faults import Agree, alone
 from training.data.graphs import GraphFeed, TableSizes
 from training.data.groups import MemoryGroups, ParquetGroups, RowGroups
 from training.data.loader import Loader, Parts
+from training.data.names import NamedRows, named_rows, unnamed_rows
 from training.data.negatives import alias_table, known_facts
 from training.data.special import SpecialTokens, load_tokenizer, special_tokens
 from training.data.splits import Sides, train_and_valid
@@ -106,17 +107,24 @@ def open_source(dataset: Dataset, tokens: Dataset) -> Source:
 def build_model(
     config: Config, source: Source, device: torch.device = CPU, rank: Rank = SOLE, *, training: bool = True
 ) -> Any:
-    """The model, initialised; the caller sets torch's seed. Its entity memory is on `device` from the beginning."""
+    """The model; the caller sets torch's seed. Its entity memory is on `device` from the beginning. Rows of entities
+    and relations are given their first values for training alone: else all weights come from a checkpoint."""
     if config.system == "kepler":
         return Kepler(config, source.sizes.words, source.sizes.relations)
     if config.system == "mlm-only":
         return MlmOnly(config, source.sizes.words)
     model = Colake(config, source.sizes, device, rank, training=training)
-    entities, relations = (
-        source.tokens.read(name, None, ["name_ids"])["name_ids"] for name in ("entities", "relations")
-    )
-    model.initialise_from_names(ragged(entities), ragged(relations))
+    if training:
+        model.initialise(*_initial_rows(config, source))
     return model
+
+
+def _initial_rows(config: Config, source: Source) -> list[Iterator[NamedRows]]:
+    """What the rows of entities and of relations begin as."""
+    if config.colake.initial_rows == "random":
+        return [unnamed_rows(count + 1) for count in (source.sizes.entities, source.sizes.relations)]
+    tokenizer = load_tokenizer(source.tokens)
+    return [named_rows(source.dataset, table, tokenizer) for table in ("entities", "relations")]
 
 
 def build_system(

@@ -96,7 +96,8 @@ def _steps(config: Config, run: Path, system: System, ranks: Ranks, stopped: thr
         system.loader.batches(done, budget.steps, system.build) as ready,
     ):
         if not done:
-            log(0, validate(learning, system.valid))
+            weights = {f"weight/{name}": weight for name, weight in learning.model.weights.items()}
+            log(0, {**weights, **validate(learning, system.valid)})
             ranks.say(estimate(learning, system))
         while done < budget.steps and (seen := advance(learning, ready, meter, done, stop=stopped.is_set())):
             done += 1

@@ -36,7 +36,7 @@ def test_any_text_survives_toml(tmp_path_factory, text):
     [
         ("optim.lr", "1e-2", 0.01),
         ("train.steps", "7", 7),
-        ("colake.label_all_anchors", "false", False),
+        ("colake.logq", "true", True),
         ("kepler.norm", "2", 2),
         ("optim.schedule", "linear", "linear"),
         ("encoder.name", "3", "3"),
@@ -62,6 +62,7 @@ def test_set_is_typed_by_the_field(key, value, expected):
         ("colake-tiny", {"optim.lr": "nan"}, "expected a number above 0"),
         ("colake-tiny", {"optim.schedule": "cosine"}, "expected constant or linear or polynomial"),
         ("colake-tiny", {"kepler.in_batch": "maybe"}, "expected true or false"),
+        ("colake-tiny", {"colake.masking": "papers"}, "expected paper or code"),
         ("colake-tiny", {"data.on_corrupt": "skip"}, "expected fail or quarantine"),
         ("colake-tiny", {"data.on_corrupt": "quarantine", "data.workers": "1"}, "needs data.workers = 0"),
         ("colake-tiny", {"train.micro_batch": "5"}, "no multiple of train.micro_batch"),

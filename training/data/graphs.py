@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int32, Int64, Integer, UInt64
+from jaxtyping import Bool, Float, Int32, Int64, Integer, UInt64
 from torch import Tensor
 
 from schemas.dataset import Dataset
@@ -13,7 +13,7 @@ from schemas.hashing import below, joined, random_u64, random_words
 from training.config import ColakeConfig
 from training.data.batch import Ragged, columns, offsets, tensor
 from training.data.collate import COLUMNS, ENTITY, RELATION, WORD, Graphs, RawGraphs, build_graphs, raw_graphs
-from training.data.masking import budget, choose, corrupted, draw
+from training.data.masking import budget, choose, code_budget, corrupted, draw
 from training.data.negatives import AliasTable
 from training.data.special import SpecialTokens
 from training.data.stream import Part
@@ -71,8 +71,12 @@ class ColakeBatch:
     """Entities that the labelled ones are told from: the gold ones, ascending, then the negatives."""
     gold: int
     """How many of them are gold."""
-    cut: int
-    """Triples left out for the limit of nodes."""
+    log_chance: Float[Tensor, " C"] | None
+    """Of each candidate to be one, 0 for the gold ones; None without colake.logq."""
+    cut_units: int
+    """Words and anchors left out for the limit of nodes: the ends of longer texts."""
+    cut_facts: int
+    """Triples left out for that limit, or with their anchor."""
     lengths: Int64[Tensor, " B"]
     """Nodes of each graph."""
 
@@ -84,8 +88,9 @@ class ColakeBatch:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Padded nodes, and facts left out for the limit of nodes."""
-        return {"padded_nodes": sum(piece.ids.numel() for piece in self.pieces), "cut_facts": self.cut}
+        """Padded nodes, and what was left out for the limit of nodes."""
+        padded = sum(piece.ids.numel() for piece in self.pieces)
+        return {"padded_nodes": padded, "cut_units": self.cut_units, "cut_facts": self.cut_facts}
 
 
 def read_graphs(tokens: Dataset, split: str) -> list[Graph]:
@@ -182,7 +187,7 @@ class GraphFeed:
             max_nodes=self.config.max_nodes,
             priority=_drawn(self._keys("fit", kept, rows.epochs), kept.tails.rows, kept.tails.within),
         )
-        ids, labels = self._mask(graphs, self._keys("mask", kept, rows.epochs))
+        ids, labels = self._mask(graphs, kept, rows.epochs)
         gold = np.unique(labels[(graphs.types == ENTITY) & (labels != IGNORE)])
         candidates = np.concatenate([gold, self._negatives(gold, step)])
         order = np.argsort(np.diff(graphs.cu_seqlens), kind="stable")
@@ -192,7 +197,9 @@ class GraphFeed:
             pieces=[pad_graphs(graphs, ids, labels, share, self.special.pad) for share in shares],
             candidates=tensor(candidates),
             gold=len(gold),
-            cut=int((graphs.triple_nodes < 0).sum()),
+            log_chance=self._log_chance(candidates, len(gold)) if self.config.logq else None,
+            cut_units=int((graphs.unit_nodes < 0).sum()),
+            cut_facts=int((graphs.triple_nodes < 0).sum()),
             lengths=tensor(np.diff(graphs.cu_seqlens)),
         )
 
@@ -201,24 +208,38 @@ class GraphFeed:
         return random_u64(self.seed, f"{self.stream}/{purpose}", epochs, raw.graph_ids)
 
     def _mask(
-        self, graphs: Graphs, keys: UInt64[np.ndarray, " B"]
+        self, graphs: Graphs, raw: RawGraphs, epochs: Int64[np.ndarray, " B"]
     ) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"]]:
         """(ids as the model sees them, labels)."""
         segments = graphs.graph * 3 + graphs.types
-        budgets = budget(
-            np.bincount(segments, minlength=3 * len(graphs.inline)), self.config.mask_share, self.config.mask_cap
-        )
+        budgets = self._budgets(np.bincount(segments, minlength=3 * len(graphs.inline)), raw, epochs)
         candidates = (graphs.types != WORD) | ~np.isin(graphs.ids, self.special.never_masked)
-        draws = draw(keys[graphs.graph], graphs.local)
+        draws = draw(self._keys("mask", raw, epochs)[graphs.graph], graphs.local)
         chosen = choose(segments, budgets, candidates, draws.select)
         tables = np.array([self.sizes.words, self.sizes.entities, self.sizes.relations])[graphs.types]
         masks = np.array([self.special.mask, self.sizes.entities, self.sizes.relations])[graphs.types]
         shown = np.where(chosen, corrupted(graphs.ids, masks, tables, draws), graphs.ids)
-        if self.config.label_all_anchors:
+        if self.config.masking == "code":
             rest = graphs.is_anchor & ~chosen
             lightly = corrupted(graphs.ids, masks, tables, draws, masked=0.1, random=0.1)
             shown, chosen = np.where(rest, lightly, shown), chosen | rest
         return shown, np.where(chosen, graphs.ids, IGNORE)
+
+    def _budgets(
+        self, sizes: Int64[np.ndarray, " G"], raw: RawGraphs, epochs: Int64[np.ndarray, " B"]
+    ) -> Int64[np.ndarray, " G"]:
+        """How many words, entities and relations of each graph are predicted."""
+        if self.config.masking == "code":
+            return code_budget(sizes, self.config.mask_share)
+        graph, kind = np.divmod(np.arange(len(sizes)), 3)
+        return budget(sizes, self.config.mask_share, _drawn(self._keys("budget", raw, epochs), graph, kind))
+
+    def _log_chance(self, candidates: Int64[np.ndarray, " C"], gold: int) -> Float[Tensor, " C"]:
+        """Of each candidate to be one: of the negatives, to be drawn at least once."""
+        draws, chance = self.config.negatives * gold, self.negatives.chance[candidates[gold:]]
+        with np.errstate(divide="ignore"):  # an entity that is drawn each time
+            drawn = np.log(-np.expm1(draws * np.log1p(-chance)))
+        return tensor(np.concatenate([np.zeros(gold), drawn]).astype(np.float32))
 
     def _negatives(self, gold: Int64[np.ndarray, " G"], step: int) -> Int64[np.ndarray, " K"]:
         """Distinct entities by graph_count^0.75, none of them gold; k draws per gold."""

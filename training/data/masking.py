@@ -11,7 +11,12 @@ from jaxtyping import Bool, Int64, Integer, UInt64
 
 from schemas.hashing import below, joined, random_words
 
+CODE_CAP = 15
+"""Nodes of a kind that CoLAKE's code predicts at most."""
+
 _WORD = np.uint64(32)
+_SPARE = np.uint64(11)
+"""Bits of 64 that a float has no room for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +37,14 @@ def draw(keys: UInt64[np.ndarray, " N"], places: Int64[np.ndarray, " N"]) -> Dra
     return Draws(joined(low, high), action, random)
 
 
-def budget(sizes: Int64[np.ndarray, " G"], share: float, cap: int) -> Int64[np.ndarray, " G"]:
-    """How many of each segment's nodes are predicted: `share` of them, at least 1, at most `cap` (0 for no cap)."""
-    wanted = np.maximum(1, np.rint(share * sizes).astype(np.int64))
-    return np.minimum(wanted, cap) if cap else wanted
+def budget(sizes: Int64[np.ndarray, " G"], share: float, chance: UInt64[np.ndarray, " G"]) -> Int64[np.ndarray, " G"]:
+    """How many of each segment's nodes are predicted: `share` of them; 64 bits decide about the last, partial one."""
+    return np.floor(share * sizes + (chance >> _SPARE) * 2.0**-53).astype(np.int64)
+
+
+def code_budget(sizes: Int64[np.ndarray, " G"], share: float) -> Int64[np.ndarray, " G"]:
+    """The same as CoLAKE's code has it: rounded, at least 1 and at most 15."""
+    return np.clip(np.rint(share * sizes).astype(np.int64), 1, CODE_CAP)
 
 
 def choose(

@@ -17,6 +17,8 @@ class AliasTable:
     """Chance that a column gives itself."""
     alias: Int64[np.ndarray, " C"]
     """What it gives else."""
+    chance: Float64[np.ndarray, " C"]
+    """Of each id to be the one that is drawn."""
 
     def sample(self, words: UInt64[np.ndarray, " N"]) -> Int64[np.ndarray, " N"]:
         """One id per random 64-bit word: the high half picks the column, the low half its side."""
@@ -49,7 +51,7 @@ def alias_table(weights: Real[np.ndarray, " C"]) -> AliasTable:
         lacking[-1] = 0.0
         keep[large] = 1 - lacking
         alias[large[:-1]] = large[1:]
-    return AliasTable(keep, alias)
+    return AliasTable(keep, alias, scaled / len(scaled))
 
 
 @dataclasses.dataclass(frozen=True)

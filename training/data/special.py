@@ -42,9 +42,13 @@ def load_tokenizer(tokens: Dataset) -> Tokenizer:
     if not path.is_file():
         raise DataError(f"{path} is missing. Make the tokens again: wikiloom tokenize.")
     try:
-        return Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing more exact
         raise DataError(f"{path} is not a tokenizer ({str(error)[:200]}). Make the tokens again.") from error
+    # Models of sentences come with both.
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def special_tokens(tokenizer: Tokenizer) -> SpecialTokens:

@@ -2,8 +2,11 @@
 
 Differences from the authors' code:
 - relations are trained, as the paper says (the released code freezes their table);
-- positions are offset as RoBERTa's own, everywhere (the released code begins at 0, on RoBERTa's padding row);
+- positions are offset as RoBERTa's own, everywhere (the released code begins at 0, on RoBERTa's padding row, in
+  pre-training and fine-tuning, and at RoBERTa's own in probing; colake.compat begins at 0, everywhere);
 - neighbours are dropped and nodes masked anew each epoch, from counter-based hashes (there: once, on disk);
+- the paper's share of nodes is masked, without the code's caps and always-labelled anchors (colake.masking = "code");
+- rows begin as the mean over label and aliases, as the paper says (there: the first alias);
 - a term without labels is left out (there: NaN);
 - an entity row gets one update a step, from the sum of its gradients (there: one for each time it was looked up, in an
   asynchronous key-value store);
@@ -13,17 +16,17 @@ B graphs, S nodes of the largest, N labelled nodes, M entity nodes, C candidate 
 D hidden.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from schemas.errors import DataError
-from schemas.hashing import random_u64
+from schemas.hashing import normal, random_u64
 from training.config import Config
-from training.data.batch import Ragged
 from training.data.collate import ENTITY, RELATION, WORD, Graphs, RawGraphs, build_graphs
 from training.data.graphs import (
     IGNORE,
@@ -35,6 +38,7 @@ from training.data.graphs import (
     raw_from_graphs,
     visibility,
 )
+from training.data.names import NamedRows
 from training.data.special import SpecialTokens
 from training.data.stream import SOLE, Rank
 from training.encoders import TiedHead, build_encoder
@@ -44,8 +48,6 @@ from training.objectives import cross_entropy_sum
 PREDICT_BATCH = 32
 TAIL = 3
 """An entity that is asked for as the tail of a triple."""
-NAMED_AT_ONCE = 65_536
-"""Entity rows that are initialised together; another number draws others."""
 
 
 class Colake(nn.Module):
@@ -67,7 +69,7 @@ class Colake(nn.Module):
         built = build_encoder(config.encoder, sizes.words, token_types=3)
         hidden = built.encoder.config.hidden_size
         self.encoder = built.encoder
-        self.position_offset = built.position_offset
+        self.position_offset = 0 if config.colake.compat else built.position_offset
         self.memory = open_memory(config.memory, sizes.entities + 1, hidden, device, rank, training=training)
         self.relation = nn.Embedding(sizes.relations + 1, hidden)
         self.word_head = built.head
@@ -82,26 +84,24 @@ class Colake(nn.Module):
         self._seed = config.seed
 
     @torch.no_grad()
-    def initialise_from_names(self, entities: Ragged, relations: Ragged) -> None:
-        """Each entity and relation row becomes the mean of the word embeddings of its name's tokens."""
-        # The mask symbol, the last row, has no name.
-        entities, relations = (
-            Ragged(names.values, np.append(names.cu_seqlens, names.cu_seqlens[-1])) for names in (entities, relations)
-        )
-        for start in range(0, self.memory.rows, NAMED_AT_ONCE):
-            block = entities.slice(start, min(start + NAMED_AT_ONCE, self.memory.rows))
-            self.memory.fill(start, self._named("entities", start, block))
-        self.relation.weight.copy_(self._named("relations", 0, relations))
+    def initialise(self, entities: Iterable[NamedRows], relations: Iterable[NamedRows]) -> None:
+        """Each entity and relation row becomes the mean of its names, a name being the mean of its words' embeddings;
+        one without a name becomes random numbers of the same spread, by its number."""
+        for block in entities:
+            self.memory.fill(block.start, self._initial("entities", block))
+        for block in relations:
+            rows = self._initial("relations", block)
+            self.relation.weight[block.start : block.start + len(rows)] = rows
 
-    def _named(self, purpose: str, start: int, names: Ragged) -> Float[Tensor, "M D"]:
-        """The mean of the word embeddings of each name's tokens; where there are none, something of the same spread."""
-        words = self.encoder.get_input_embeddings().weight
-        generator = torch.Generator().manual_seed(int(random_u64(self._seed, f"rows/{purpose}", start) >> 1))
-        rows = torch.randn(len(names.lengths), words.shape[1], generator=generator) * words.std()
-        sums = torch.zeros_like(rows)
-        sums.index_add_(0, torch.from_numpy(names.rows), words[torch.from_numpy(names.values.astype(np.int64))])
-        lengths = torch.from_numpy(names.lengths)[:, None]
-        return torch.where(lengths > 0, sums / lengths.clamp(min=1), rows)
+    def _initial(self, purpose: str, block: NamedRows) -> Float[Tensor, "B D"]:
+        words, tokens = self.encoder.get_input_embeddings().weight, block.tokens
+        ids, starts, shares = map(torch.from_numpy, (tokens.values, tokens.cu_seqlens[:-1], block.shares))
+        rows = F.embedding_bag(ids, words, starts, mode="sum", per_sample_weights=shares.to(words))
+        unnamed = np.flatnonzero(tokens.lengths == 0)
+        places = (block.start + unnamed[:, None], np.arange(words.shape[1]))
+        random = normal(random_u64(self._seed, f"rows/{purpose}", *places))
+        rows[torch.from_numpy(unnamed)] = torch.from_numpy(random).to(words) * words.std()
+        return rows
 
     def states(self, piece: GraphPiece, entities: Float[Tensor, "M D"] | None = None) -> Float[Tensor, "B S D"]:
         """Last hidden states of all nodes; `entities` are the rows of the piece's entity nodes, where they are read."""
@@ -135,7 +135,10 @@ class Colake(nn.Module):
                 # The gold entities come first and ascend, so a label's class is its place among them.
                 labels = torch.searchsorted(batch.candidates[: batch.gold], labels)
             if len(labels):
-                losses[name] = cross_entropy_sum(self._logits(name, states, candidates), labels)
+                logits = self._logits(name, states, candidates)
+                if name == "entity" and batch.log_chance is not None:
+                    logits = logits - batch.log_chance
+                losses[name] = cross_entropy_sum(logits, labels)
         return losses
 
     def flops(self, batch: ColakeBatch) -> int:

@@ -2,26 +2,33 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.dataset import Dataset
-from schemas.hashing import hash_string
+from schemas.hashing import hash_string, random_u64
 from training.config import ColakeConfig
 from training.data.batch import columns
 from training.data.collate import COLUMNS, ENTITY, RELATION, WORD
 from training.data.graphs import IGNORE, GraphFeed, TableSizes
-from training.data.masking import budget, choose, corrupted, draw
+from training.data.masking import budget, choose, code_budget, corrupted, draw
 from training.data.negatives import alias_table
 from training.data.special import load_tokenizer, special_tokens
 from training.data.stream import Part
 
 
-@pytest.mark.parametrize(
-    ("size", "cap", "expected"), [(1, 15, 1), (3, 15, 1), (10, 15, 2), (100, 15, 15), (200, 15, 15), (200, 0, 30)]
-)
-def test_budgets_are_a_share_at_least_one_and_at_most_the_cap(size, cap, expected):
-    assert budget(np.array([size]), 0.15, cap).tolist() == [expected]
+@pytest.mark.parametrize("size", [0, 1, 3, 10, 100, 200])
+def test_budgets_are_the_papers_share_of_a_list_of_any_length_on_average(size):
+    count = 20_000
+    found = budget(np.full(count, size), 0.15, random_u64(0, "b", np.arange(count)))
+    assert np.isin(found, [np.floor(0.15 * size), np.ceil(0.15 * size)]).all()
+    assert abs(found.mean() - 0.15 * size) < 3.3 * 0.5 / np.sqrt(count)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(1, 1), (3, 1), (10, 2), (17, 3), (100, 15), (200, 15)])
+def test_the_codes_budgets_are_rounded_at_least_one_and_at_most_fifteen(size, expected):
+    assert code_budget(np.array([size]), 0.15).tolist() == [expected]
 
 
 @settings(deadline=None)
@@ -78,20 +85,42 @@ def flat(batch):
     )
 
 
-def test_every_anchor_is_labelled_and_special_tokens_never_are(made_up):
-    source = feed(made_up)
-    batch = source.batch(graphs(made_up, *range(40)), 0)
-    types, ids, labels = flat(batch)
-    special = [0, 1, 2, 3]
-    assert not np.isin(labels[types == WORD], special).any()
-    anchors = sum(len(piece.inline) for piece in batch.pieces)
-    assert (labels[types == ENTITY] != IGNORE).sum() >= anchors
-    masked = ids[(types == RELATION) & (labels != IGNORE)]
-    assert len(masked) and (masked <= 6).all()  # 6 is the relations' mask symbol
+@pytest.mark.parametrize("masking", ["paper", "code"])
+def test_special_tokens_are_never_predicted_and_each_kind_has_its_own_mask_symbol(made_up, masking):
+    source = feed(made_up, masking=masking)
+    types, ids, labels = flat(source.batch(graphs(made_up, *range(40)), 0))
+    assert not np.isin(labels[types == WORD], [0, 1, 2, 3]).any()
+    for kind, mask in ((WORD, 4), (ENTITY, source.sizes.entities), (RELATION, source.sizes.relations)):
+        shown = ids[(types == kind) & (labels != IGNORE)]
+        assert (shown == mask).any() and (shown <= (mask if kind else source.sizes.words)).all()
+
+
+def test_the_paper_predicts_its_share_of_the_nodes_of_each_kind(made_up):
+    source, found, nodes = feed(made_up), np.zeros(3), np.zeros(3)
+    for epoch in range(30):
+        types, ids, labels = flat(source.batch(graphs(made_up, *range(60), epoch=epoch), 0))
+        real = (types != WORD) | (ids != 1)  # pads are words
+        found += np.bincount(types[real & (labels != IGNORE)], minlength=3)
+        nodes += np.bincount(types[real], minlength=3)
+    assert np.allclose(found / nodes, 0.15, atol=0.01)
+
+
+def test_the_code_predicts_every_anchor_and_leaves_most_of_those_beyond_its_budget_as_they_are(made_up):
+    source, anchors, shown = feed(made_up, masking="code", drop_neighbours=0.9), 0, []
+    for epoch in range(30):
+        for piece in source.batch(graphs(made_up, *range(60), epoch=epoch), 0).pieces:
+            place = torch.arange(piece.ids.shape[1])
+            anchor = (piece.types == ENTITY) & (place < piece.inline[:, None])
+            assert (piece.labels[anchor] != IGNORE).all()
+            entities = (piece.types == ENTITY).sum(dim=1).numpy()
+            anchors += int(anchor.sum()) - int(code_budget(entities, 0.15).sum())
+            shown.append((piece.ids == piece.labels)[anchor])
+    # At most 10 % of the budget's nodes are as they were; of the anchors beyond it 80 %, and some random ones.
+    assert 0.78 * anchors < int(torch.cat(shown).sum()) < 0.95 * anchors
 
 
 def test_masks_and_dropped_facts_are_new_each_epoch_and_the_same_for_the_same_one(made_up):
-    source = feed(made_up, label_all_anchors=False)
+    source = feed(made_up)
     first, again, second = (source.batch(graphs(made_up, *range(20), epoch=epoch), 0) for epoch in (0, 0, 1))
     assert all(np.array_equal(a, b) for a, b in zip(flat(first), flat(again), strict=True))
     assert flat(first)[2].shape != flat(second)[2].shape or not np.array_equal(flat(first)[2], flat(second)[2])

@@ -12,6 +12,7 @@ from training.config import ColakeConfig, Config, EncoderConfig, OptimConfig
 from training.data.batch import Ragged, offsets
 from training.data.collate import ENTITY, RELATION, WORD
 from training.data.graphs import IGNORE, ColakeBatch, Graph, TableSizes, places_by_type
+from training.data.names import NamedRows, unnamed_rows
 from training.data.special import SpecialTokens
 from training.encoders import encode_text
 from training.models.colake import Colake, ColakePredictor
@@ -57,7 +58,7 @@ def batch_of(*graphs, labels):
     gold = piece.labels[(piece.types == ENTITY) & (piece.labels != IGNORE)].unique()
     piece = dataclasses.replace(piece, asked=places_by_type(piece.types, piece.labels != IGNORE))
     candidates, lengths = torch.cat([gold, torch.tensor([0, 7])]), torch.full((len(graphs),), piece.ids.shape[1])
-    return ColakeBatch(pieces=[piece], candidates=candidates, gold=len(gold), cut=0, lengths=lengths)
+    return ColakeBatch([piece], candidates, len(gold), log_chance=None, cut_units=0, cut_facts=0, lengths=lengths)
 
 
 @pytest.mark.parametrize(("layers", "reaches"), [(1, False), (2, False), (3, True)])
@@ -143,7 +144,7 @@ def test_micro_batches_add_up_to_the_batch():
     first = batch_of(ONE_FACT, labels=[(1, 10), (2, 11), (6, 1)])
     second = batch_of(graph([12, 13]), labels=[(2, 13)])
     lengths = torch.cat([first.lengths, second.lengths])
-    together = ColakeBatch([*first.pieces, *second.pieces], first.candidates, first.gold, 0, lengths)
+    together = dataclasses.replace(first, pieces=[*first.pieces, *second.pieces], lengths=lengths)
     gradients = []
     for batches in ([first, second], [together]):
         config, model = make()
@@ -157,13 +158,18 @@ def test_micro_batches_add_up_to_the_batch():
 
 def test_entities_and_relations_begin_as_the_mean_of_their_names_words():
     _, model = make()
-    names = Ragged(np.array([5, 6, 7]), offsets(np.array([2, 0, 1, 0, 0, 0, 0, 0])))
-    relations = Ragged(np.array([8, 9, 8, 9]), offsets(np.array([1, 1, 1, 1])))
-    model.initialise_from_names(names, relations)
-    words = model.encoder.get_input_embeddings().weight
-    assert torch.allclose(model.memory.weight[0], (words[5] + words[6]) / 2)
-    assert torch.allclose(model.memory.weight[2], words[7]) and torch.allclose(model.relation.weight[1], words[9])
-    assert torch.isfinite(model.memory.weight).all() and model.memory.weight[1].abs().sum() > 0
+    # Entity 0 has two names, of two tokens and of one; entity 1 none.
+    tokens, shares = Ragged(np.array([5, 6, 7, 9]), offsets(np.array([3, 0, 1]))), np.array([0.25, 0.25, 0.5, 1])
+    named, relations = NamedRows(0, tokens, shares.astype(np.float32)), unnamed_rows(SIZES.relations + 1)
+    model.initialise([named, *unnamed_rows(6, 3)], relations)
+    words, entities = model.encoder.get_input_embeddings().weight, model.memory.weight.clone()
+    assert torch.allclose(entities[0], ((words[5] + words[6]) / 2 + words[7]) / 2)
+    assert torch.allclose(entities[2], words[9])
+    random = torch.cat([entities[[1, 3, 4, 5, 6, 7, 8]], model.relation.weight])
+    assert len(random.unique(dim=0)) == 12 and 0.7 < random.std() / words.std() < 1.3
+    # Whatever the blocks are, a row begins as the same numbers.
+    model.initialise(unnamed_rows(9), [])
+    assert torch.equal(model.memory.weight[[1, 3, 8]], entities[[1, 3, 8]])
 
 
 def test_predictions_mask_the_asked_node_and_rank_the_whole_table():
