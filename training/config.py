@@ -164,6 +164,8 @@ class ColakeConfig:
     embeddings; or random numbers of the same spread."""
     compat: bool = False
     """Positions as the released weights have them: from 0, where RoBERTa's own begin at 2."""
+    flat: bool = False
+    """An ablation: all nodes are of one type, and their positions are their places in the order of nodes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

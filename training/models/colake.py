@@ -81,7 +81,7 @@ class Colake(nn.Module):
             "entity": config.colake.entity_weight,
             "relation": config.colake.relation_weight,
         }
-        self._seed = config.seed
+        self._seed, self._flat = config.seed, config.colake.flat
 
     @torch.no_grad()
     def initialise(self, entities: Iterable[NamedRows], relations: Iterable[NamedRows]) -> None:
@@ -110,9 +110,14 @@ class Colake(nn.Module):
         return self.encoder(
             inputs_embeds=self._embed(piece, entities),
             attention_mask=visibility(piece),
-            position_ids=piece.positions + self.position_offset,
-            token_type_ids=piece.types,
+            position_ids=self._positions(piece) + self.position_offset,
+            token_type_ids=torch.zeros_like(piece.types) if self._flat else piece.types,
         ).last_hidden_state
+
+    def _positions(self, piece: GraphPiece) -> Int64[Tensor, "B S"]:
+        if not self._flat:
+            return piece.positions
+        return torch.arange(piece.ids.shape[1], device=piece.ids.device).expand_as(piece.ids)
 
     def _embed(self, piece: GraphPiece, entities: Float[Tensor, "M D"]) -> Float[Tensor, "B S D"]:
         ids = piece.ids.flatten()

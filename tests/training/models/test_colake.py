@@ -190,6 +190,16 @@ def test_predictions_mask_the_asked_node_and_rank_the_whole_table():
     assert torch.allclose(predictor.entity_logits([other], np.array([1])), entities[1:2], atol=1e-5)
 
 
+def test_a_flat_graph_has_neither_types_nor_soft_positions():
+    swapped = []
+    for flat in (False, True):
+        _, model = make(flat=flat)
+        piece = batch_of(ONE_FACT, labels=[(1, 10)]).pieces[0]
+        same = dataclasses.replace(piece, types=piece.types.flip(1), positions=piece.positions.flip(1))
+        swapped.append(torch.equal(model.eval().states(piece), model.states(same)))
+    assert swapped == [False, True]
+
+
 class Asked(TorchDispatchMode):
     """Operations whose answer the CPU has to wait for, with a device that computes by itself."""
 
