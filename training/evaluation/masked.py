@@ -2,8 +2,9 @@
 
 An entity query masks one anchor and removes every fact that the entity takes part in, as head or as tail: the answer
 has to come from the words and the other entities. A relation query masks one relation node and leaves the rest of the
-graph as it is. A tail query does so with the tail of one fact, where that is no anchor. The queries are the same for
-every system: those with the smallest hashes of (seed, graph, node).
+graph as it is; those whose tail is an anchor too are reported apart as well. A tail query masks the tail of one fact,
+where that is no anchor, and leaves the rest. The queries are the same for every system: those with the smallest hashes
+of (seed, graph, node).
 """
 
 import dataclasses
@@ -26,6 +27,8 @@ from training.evaluation.ranking import Ranks, expected_accuracy, rank_by_counti
 
 SPLITS = ("train", "valid", "test")
 KINDS = ("entity", "relation", "tail")
+PARTS = (*KINDS, "relation_between_anchors")
+"""Of the metrics; the last one are the relation queries whose tail stands in the text as well."""
 
 
 @runtime_checkable
@@ -71,6 +74,12 @@ class MaskedQuestions:
     def unseen(self) -> np.ndarray:
         """Which entity queries have an answer that is an anchor of no train graph; bool (N,)."""
         return self.train.anchor_counts[self.answers("entity")] == 0
+
+    @property
+    def between_anchors(self) -> np.ndarray:
+        """Which relation queries are about two anchors; bool (M,)."""
+        queries = self.queries["relation"]
+        return np.array([self.graphs[g].triples[k, 2] in self.graphs[g].anchors for g, k in queries], dtype=bool)
 
     def answers(self, kind: str) -> Int64[np.ndarray, " N"]:
         """The gold index of each query."""
@@ -121,12 +130,13 @@ def prepare(dataset: Dataset, split: str, settings: MaskedSettings, tokens: Data
 
 
 def masked(predictor: MaskedPredictor, questions: MaskedQuestions) -> dict[str, Any]:
-    """The metrics of each kind: queries, accuracy, mr, mrr and hits@k.
+    """The metrics of each of PARTS: queries, accuracy, mr, mrr and hits@k.
 
     "entity" has accuracy_seen beside: over the answers that are anchors of some train graph.
     """
     found = {kind: ranks(predictor, questions, kind) for kind in KINDS}
-    metrics = {kind: _metrics(found[kind]) for kind in KINDS}
+    found["relation_between_anchors"] = found["relation"].where(questions.between_anchors)
+    metrics = {part: _metrics(found[part]) for part in PARTS}
     seen = ~questions.unseen
     if seen.any():
         metrics["entity"]["accuracy_seen"] = expected_accuracy(found["entity"].where(seen))

@@ -49,7 +49,7 @@ TASKS = {
             "frequency": lambda questions: masked_rules.Frequency(questions.train),
             "cooccurrence": lambda questions: masked_rules.Cooccurrence(questions.train),
         },
-        rows=dict.fromkeys(masked.KINDS, ("queries", "accuracy", "mrr", "hits@10")),
+        rows=dict.fromkeys(masked.PARTS, ("queries", "accuracy", "mrr", "hits@10")),
     ),
 }
 

@@ -148,6 +148,31 @@ def test_tail_rules_back_off_from_head_and_relation_to_all(passages):
     assert Frequency(questions.train).tail_logits([graph], np.array([0])).argmax() == c
 
 
+def test_a_relation_between_two_anchors_is_reported_apart(passages):
+    dataset, index = passages
+    questions = prepare(dataset, "test", MaskedSettings())
+    # Test passages are ab, de and bf: a r b is the one fact whose head and tail both stand in the text.
+    assert questions.between_anchors.sum() == 1 and questions.answers("relation")[questions.between_anchors] == [0]
+
+    class KnowsPairs:
+        """Right where the tail is an anchor, wrong elsewhere."""
+
+        def entity_logits(self, graphs, anchor):
+            return torch.zeros(len(graphs), len(index))
+
+        def relation_logits(self, graphs, triple):
+            chosen = [(graph, graph.triples[k]) for graph, k in zip(graphs, triple, strict=True)]
+            answers = torch.tensor([r if t in graph.anchors else 1 - r for graph, (_, r, t) in chosen])
+            return torch.nn.functional.one_hot(answers.long(), 2).float()
+
+        def tail_logits(self, graphs, triple):
+            return torch.zeros(len(graphs), len(index))
+
+    metrics = masked(KnowsPairs(), questions)
+    assert metrics["relation"]["accuracy"] == pytest.approx(1 / 6) and metrics["relation"]["queries"] == 6
+    assert metrics["relation_between_anchors"]["accuracy"] == 1 and metrics["relation_between_anchors"]["queries"] == 1
+
+
 def test_rules_are_predictors(passages):
     questions = prepare(passages[0], "test", MaskedSettings())
     assert all(isinstance(rule(questions.train), MaskedPredictor) for rule in (Majority, Frequency, Cooccurrence))
