@@ -48,9 +48,9 @@ class Evaluate:
     run: tyro.conf.Positional[Path]
     """The run's folder."""
     task: str
-    """link-prediction (KEPLER and baselines) or masked (CoLAKE)."""
+    """link-prediction (KEPLER and baselines), masked or linking (CoLAKE)."""
     data: Path | None = None
-    """The dataset's folder; by default the one that the run was trained on."""
+    """The dataset's folder; by default the one that the run was trained on. For linking that of the examples."""
     split: str = "test"
     """train, valid or test."""
     set: Settings = ()

@@ -210,7 +210,8 @@ def _about_text(run: Path, system: str, opened: Any, text: str, top: int) -> lis
     if len(graph.units) > longest:
         raise UsageError(f"--text has {len(graph.units)} tokens; the model reads {longest}. Give a shorter passage.")
     masks = np.flatnonzero(graph.units == opened.source.special.mask)
-    return [*_link_rows(opened.dataset, text, links), *_word_rows(opened, system, graph, masks, top)]
+    words = _word_rows(opened, system, graph, masks, top) if len(masks) else []
+    return [*_link_rows(opened.dataset, text, links), *words]
 
 
 def _links(run: Run, text: str, mask: str) -> list[Link]:
