@@ -30,6 +30,7 @@ COMMANDS = {
     "evaluate": ("training", "evaluate a run under the one protocol"),
     "compare": ("training", "runs side by side: mean and standard deviation over their seeds"),
     "predict": ("training", "ask a run: tails, heads, relations or masked words"),
+    "link": ("training", "the entities that texts name, by a dataset's links"),
     "baseline": ("training", "train and evaluate a baseline"),
     "demo": ("demo", "examples -> dataset -> CoLAKE and KEPLER -> evaluation -> report.html"),
 }

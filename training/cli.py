@@ -48,9 +48,9 @@ class Evaluate:
     run: tyro.conf.Positional[Path]
     """The run's folder."""
     task: str
-    """link-prediction (KEPLER and baselines) or masked (CoLAKE)."""
+    """link-prediction (KEPLER and baselines), masked or linking (CoLAKE)."""
     data: Path | None = None
-    """The dataset's folder; by default the one that the run was trained on."""
+    """The dataset's folder; by default the one that the run was trained on. For linking that of the examples."""
     split: str = "test"
     """train, valid or test."""
     set: Settings = ()
@@ -70,7 +70,7 @@ class Compare:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Predict:
     """Ask a run: tails of --head and --relation, heads of --relation and --tail, relations of --head and --tail, or the
-    masked words of --text."""
+    masked words of --text, and for a CoLAKE run the entities that it names."""
 
     run: tyro.conf.Positional[Path]
     """The run's folder."""
@@ -85,13 +85,30 @@ class Predict:
     tail_text: str | None = None
     """A description, for a tail that is not in the data."""
     text: str | None = None
-    """A text with <mask> in it."""
+    """A text, with <mask> in it where a word is asked for."""
     top: int = 10
     """Answers to print."""
     json: bool = False
     """Print JSON lines instead of a table."""
     data: Path | None = None
     """The dataset's folder, where it is no longer the one that the run's config.toml names."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Link:
+    """Find the entities that texts name: JSON lines {line, start, end, entity, score}, offsets in code points."""
+
+    dataset: tyro.conf.Positional[Path]
+    """The folder of a dataset built from Wikipedia: its links are the dictionary."""
+    text: Path
+    """A file with one text a line, in UTF-8; or a .jsonl file with {"text": ..., "mentions": [{"start", "end"}]} on
+    each line, whose mentions, where it has any, are linked in place of those that would be found."""
+    run: Path | None = None
+    """A CoLAKE run of this dataset, to choose between entities by the text around a mention as well."""
+    out: Path | None = None
+    """Write a Parquet file instead."""
+    set: Settings = ()
+    """KEY=VALUE: min_link, context or ner (a spaCy pipeline); may be given several times."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -189,6 +206,14 @@ def _predict(arguments: list[str]) -> int:
     return 0
 
 
+def _link(arguments: list[str]) -> int:
+    config = parse(Link, "link", arguments)
+    from training.link_files import link_file
+
+    print(link_file(config.dataset, config.text, config.run, config.out, settings(config.set)), file=sys.stderr)
+    return 0
+
+
 def _baseline(arguments: list[str]) -> int:
     config = parse(Baseline, "baseline", arguments)
     from training.baselines import NAMES, run_baseline
@@ -208,6 +233,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "evaluate": _evaluate,
     "compare": _compare,
     "predict": _predict,
+    "link": _link,
     "baseline": _baseline,
 }
 

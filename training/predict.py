@@ -3,30 +3,39 @@
 KEPLER and the embedding baselines rank every entity by the score they were trained with; for (head, ?, tail) every
 relation. CoLAKE reads a minimal word-knowledge graph: the names of the entities as words, the head (and, when it is
 given, the tail) as an anchor, one relation node between head and tail; the node that is asked for is masked.
+
+A text that CoLAKE fills masks in is a word-knowledge graph too: the entities that it names (training/linking.py, by the
+run's dataset and the run) are anchors in place of their mentions, with their train triples.
 """
 
 import dataclasses
+import itertools
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
+from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
 from training.baselines import EMBEDDINGS, BaselineRun, is_baseline, load_baseline
 from training.data.graphs import Graph
 from training.data.text import TextBatch
+from training.disambiguation import GraphContext
 from training.encoders import encode_text
 from training.evaluation.facts import SPLITS, Facts, read_facts
 from training.evaluation.names import Names, entity_names, plain, relation_names
+from training.linking import Link, LinkSettings, open_linker
 from training.models.kepler import KeplerScorer
 from training.objectives import distances
 from training.runs import Run, load_run
 from training.scoring import Scorer
+from training.weaving import Weaver
 
 MASK = "<mask>"
 RELATIONS_AT_ONCE = 64
@@ -64,7 +73,8 @@ def predict(
     """The best answers as rows {rank, entity | relation | word, label, score, known}, best first.
 
     `known` is the split that states the fact: train, valid, test or None. For `text` the rows have `mask`, which mask
-    of the text they are for, in place of `label` and `known`. Raises UsageError for a question that is not one, and
+    of the text they are for, in place of `label` and `known`; before them come the entities that the text names, where
+    the model reads them: {mention, entity, label, score}. Raises UsageError for a question that is not one, and
     for a name that is unknown or names several things; DataError for a run that can't answer it.
     """
     if top < 1:
@@ -75,7 +85,7 @@ def predict(
     opened: Any = load_baseline(run, data) if is_baseline(run) else load_run(run, data)
     system = opened.name if isinstance(opened, BaselineRun) else opened.config.system
     if text is not None:
-        return _words(run, system, opened, text, top)
+        return _about_text(run, system, opened, text, top)
     entities, relations = entity_names(opened.dataset), relation_names(opened.dataset)
     question = Question(
         head=entities.find(head) if head else None,
@@ -90,13 +100,14 @@ def predict(
 
 
 def render(rows: Sequence[dict[str, Any]], as_json: bool = False) -> str:
-    """The rows as JSON lines, or as an aligned table."""
+    """The rows as JSON lines, or as aligned tables, one for each kind of row."""
     from training.metrics import table
 
     if as_json:
         return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    columns = list(rows[0]) if rows else []
-    return table([columns, *([_cell(row[column]) for column in columns] for row in rows)]) if rows else "no answer"
+    kinds = itertools.groupby(rows, key=list)
+    tables = [table([columns, *([_cell(row[name]) for name in columns] for row in some)]) for columns, some in kinds]
+    return "\n\n".join(tables) or "no answer"
 
 
 def _require_question(head: str | None, relation: str | None, tail: str | None, text: str | None) -> None:
@@ -106,8 +117,6 @@ def _require_question(head: str | None, relation: str | None, tail: str | None, 
             "predict takes two of --head, --relation and --tail, or --text alone; "
             f"given: {', '.join([*given, *(['text'] if text is not None else [])]) or 'none'}."
         )
-    if text is not None and MASK not in text:
-        raise UsageError(f"--text has no {MASK}: put it where the word is missing.")
 
 
 def _answer(run: Path, system: str, opened: Any, question: Question) -> Float[Tensor, " N"]:
@@ -186,37 +195,75 @@ def _from_graph(run: Run, question: Question) -> Float[Tensor, " N"]:
     return run.model.entity_logits([graph], np.array([anchors.index(other)]))[0]
 
 
-def _words(run: Path, system: str, opened: Any, text: str, top: int) -> list[dict[str, Any]]:
-    """The best words for each mask of a text."""
+def _about_text(run: Path, system: str, opened: Any, text: str, top: int) -> list[dict[str, Any]]:
+    """The entities that a text names, where the system reads them, and the best words for each of its masks."""
     if not isinstance(opened, Run):
         raise DataError(f"{run} is a {system} run, which knows no text: use a CoLAKE or a KEPLER run.")
-    special, tokenizer = opened.source.special, opened.tokenizer
-    ids = tokenizer.encode(text.replace(MASK, tokenizer.id_to_token(special.mask)), add_special_tokens=False).ids
+    mask = opened.tokenizer.id_to_token(opened.source.special.mask)
+    text = text.replace(MASK, mask)
+    links = _links(opened, text, mask) if system == "colake" else []
+    if mask not in text and not links:
+        also = ", and none of its words is a known mention" if system == "colake" else ""
+        raise UsageError(f"--text has no {MASK}{also}: put it where the word is missing.")
+    graph = _graph(opened, text, links)
     longest = opened.config.encoder.max_positions - 2
-    if len(ids) > longest:
-        raise UsageError(f"--text has {len(ids)} tokens; the model reads {longest}. Give a shorter passage.")
-    masks = [place for place, token in enumerate(ids) if token == special.mask]
-    logits = _word_logits(opened, system, ids, masks)
+    if len(graph.units) > longest:
+        raise UsageError(f"--text has {len(graph.units)} tokens; the model reads {longest}. Give a shorter passage.")
+    masks = np.flatnonzero(graph.units == opened.source.special.mask)
+    words = _word_rows(opened, system, graph, masks, top) if len(masks) else []
+    return [*_link_rows(opened.dataset, text, links), *words]
+
+
+def _links(run: Run, text: str, mask: str) -> list[Link]:
+    """None where the dataset has no links to build a dictionary of; a mask is no mention of what it is called."""
+    if not run.dataset.rows("anchors"):
+        return []
+    masks = [match.span() for match in re.finditer(re.escape(mask), text)]
+    found = open_linker(run.dataset, LinkSettings(), GraphContext(run)).link(text)
+    return [link for link in found if not any(start < link.end and link.start < end for start, end in masks)]
+
+
+def _graph(run: Run, text: str, links: Sequence[Link]) -> Graph:
+    if links:
+        return Weaver.of(run.dataset, run.tokenizer).weave(text, links)
+    units = np.array(run.tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int32)
+    return Graph(units, np.empty(0, dtype=np.int32), np.empty((0, 3), dtype=np.int32))
+
+
+def _link_rows(dataset: Dataset, text: str, links: Sequence[Link]) -> list[dict[str, Any]]:
+    names = entity_names(dataset) if links else None
+    return [
+        {
+            "mention": plain(text[link.start : link.end]),
+            "entity": names.id(link.entity_index),
+            "label": names.label(link.entity_index),
+            "score": link.score,
+        }
+        for link in links
+    ]
+
+
+def _word_rows(
+    run: Run, system: str, graph: Graph, masks: Int64[np.ndarray, " M"], top: int
+) -> Iterator[dict[str, Any]]:
+    special, tokenizer = run.source.special, run.tokenizer
+    logits = _word_logits(run, system, graph, masks)
     logits[:, [*special.never_masked.tolist(), special.mask]] = -torch.inf
-    rows = []
     for number, scores in enumerate(logits.log_softmax(dim=1).exp(), start=1):
         best = scores.topk(min(top, len(scores)))
         for rank, (score, token) in enumerate(zip(*(part.tolist() for part in best), strict=True), start=1):
             word = tokenizer.decode([token]).strip() or tokenizer.id_to_token(token)
-            rows.append({"mask": number, "rank": rank, "word": plain(word), "score": score})
-    return rows
+            yield {"mask": number, "rank": rank, "word": plain(word), "score": score}
 
 
 @torch.no_grad()
-def _word_logits(run: Run, system: str, ids: list[int], masks: list[int]) -> Float[Tensor, "M V"]:
+def _word_logits(run: Run, system: str, graph: Graph, masks: Int64[np.ndarray, " M"]) -> Float[Tensor, "M V"]:
     if system == "colake":
-        empty = np.empty((0, 3), dtype=np.int32)
-        graph = Graph(np.array(ids, dtype=np.int32), np.empty(0, dtype=np.int32), empty)
-        return run.model.word_logits([graph] * len(masks), np.array(masks))
+        return run.model.word_logits([graph] * len(masks), masks)
     model, special = run.model, run.source.special
-    framed = torch.tensor([[special.bos, *ids, special.eos]], device=model.relation.weight.device)
+    framed = torch.tensor([[special.bos, *graph.units.tolist(), special.eos]], device=model.relation.weight.device)
     states = encode_text(model.encoder, framed, torch.ones_like(framed, dtype=torch.bool))[0]
-    return model.word_head(states[torch.tensor(masks) + 1], model.encoder.get_input_embeddings().weight)
+    return model.word_head(states[torch.from_numpy(masks) + 1], model.encoder.get_input_embeddings().weight)
 
 
 def _rows(

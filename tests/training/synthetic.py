@@ -60,6 +60,7 @@ def make_dataset(folder: Path, world: World | None = None, *, pages: bool = True
         "entities": _entities(world, train),
         "relations": _relations(world, train),
         "triples": _triples(world, fact_split),
+        "anchors": _anchors(world),
     }
     digest = _write(folder, TABLES, tables, {})
     _tokens(folder / "tokens" / "tiny", world, train, page_split if pages else [], digest)
@@ -108,6 +109,14 @@ def _triples(world: World, splits: list[str]) -> pa.Table:
         for (h, r, t), split in zip(world.facts, splits, strict=True)
     ]
     return _table(TABLES["triples"], rows)
+
+
+def _anchors(world: World) -> pa.Table:
+    """Every name leads to its entity; "town" to the cities, the first ones more often."""
+    cities = [index for index, name in enumerate(world.names) if name.startswith("city")]
+    rows = [{"surface": name, "entity_index": index, "count": 2} for index, name in enumerate(world.names)]
+    rows += [{"surface": "town", "entity_index": city, "count": len(cities) - k} for k, city in enumerate(cities)]
+    return _table(TABLES["anchors"], sorted(rows, key=lambda row: (row["surface"].encode(), row["entity_index"])))
 
 
 def _tokens(folder: Path, world: World, train: list, page_split: list[str], digest: str) -> None:

@@ -5,21 +5,11 @@ by segments; a row is in one segment, so the result does not depend on their num
 they can't be called from two threads, and can't be forked. U distinct ids, N gradients, E entities, D hidden.
 """
 
-from collections.abc import Callable
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as machine code, kept on disk where there is a place for it, else compiled anew in each process."""
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:
-        # Neither the folder of this file nor the user's own can be written to.
-        return njit(**options)(function)
+from training.compiled import compiled
 
 
 @compiled

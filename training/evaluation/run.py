@@ -6,10 +6,11 @@ from typing import Any
 from schemas.errors import DataError
 from training.baselines import EMBEDDINGS, is_baseline, load_baseline
 from training.config_file import read_config
-from training.evaluation.tasks import find_task, open_examination
-from training.runs import load_run
+from training.disambiguation import GraphContext
+from training.evaluation.tasks import Examination, find_task, open_examination
+from training.runs import Run, load_run
 
-TASKS_OF = {"kepler": ["link-prediction"], "colake": ["masked"]}
+TASKS_OF = {"kepler": ["link-prediction"], "colake": ["masked", "linking"]}
 """What each system can be asked."""
 
 
@@ -18,19 +19,27 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate a run (trained by us, or a baseline's) and return what RUN/results/TASK-SPLIT-DIGEST8.json holds.
 
+    `data` is the run's dataset, where it is no longer the one that its config.toml names; for linking, the examples.
     Raises UsageError for an unknown task, split or setting, DataError for a run or a dataset that can't be read, and
     for a task that the run's system has no answer for.
     """
-    find_task(task)
-    settings = settings or {}
+    settings = dict(settings or {})
+    if find_task(task).on_examples and data is not None:
+        settings, data = {"examples": str(data), **settings}, None
     if is_baseline(run):
         return _evaluate_baseline(run, task, data, split, settings)
     system = read_config(run).system
     _require_task(run, system, TASKS_OF[system], task)
     opened = load_run(run, data)
     examination = open_examination(task, opened.dataset, split, settings, opened.tokens)
-    asked = opened.scorer() if task == "link-prediction" else opened.model
-    return examination.examine(run, opened.config.recipe, asked)
+    return examination.examine(run, opened.config.recipe, _asked(opened, examination))
+
+
+def _asked(run: Run, examination: Examination) -> Any:
+    """What of a run answers a task."""
+    if examination.name == "linking":
+        return examination.questions.linker(GraphContext(run))
+    return run.scorer() if examination.name == "link-prediction" else run.model
 
 
 def _evaluate_baseline(run: Path, task: str, data: Path | None, split: str, settings: dict[str, str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from schemas.dataset import Dataset
 from schemas.errors import UsageError, nearest
-from training.evaluation import link_prediction, masked, masked_rules, rules
+from training.evaluation import link_prediction, linking, masked, masked_rules, rules
 from training.evaluation.settings import read_settings
 
 
@@ -27,6 +27,8 @@ class Task:
     """Plain rules by name: questions -> a system."""
     rows: dict[str, tuple[str, ...]]
     """What the table shows: (a part of the metrics) -> its columns."""
+    on_examples: bool = False
+    """Whether it is asked on another dataset: the questions' `examples`, the setting of that name."""
 
 
 TASKS = {
@@ -50,6 +52,14 @@ TASKS = {
             "cooccurrence": lambda questions: masked_rules.Cooccurrence(questions.train),
         },
         rows=dict.fromkeys(masked.PARTS, ("queries", "accuracy", "mrr", "hits@10")),
+    ),
+    "linking": Task(
+        settings=linking.LinkingSettings,
+        prepare=lambda dataset, split, settings, tokens: linking.prepare(dataset, split, settings),
+        ask=linking.linking,
+        rules={"prior": lambda questions: questions.linker()},
+        rows=dict.fromkeys(linking.PARTS, ("mentions", "accuracy", "precision", "recall", "f1")),
+        on_examples=True,
     ),
 }
 
@@ -126,11 +136,12 @@ def open_examination(
     """Prepare a task; UsageError for an unknown task, split or setting, DataError where there is nothing to ask."""
     task = find_task(name)
     chosen = read_settings(task.settings, settings, f"task {name}")
-    return Examination(name, dataset, split, task.prepare(dataset, split, chosen, tokens))
+    questions = task.prepare(dataset, split, chosen, tokens)
+    return Examination(name, questions.examples if task.on_examples else dataset, split, questions)
 
 
 def _title(column: str) -> str:
-    return column.upper() if column.startswith("m") else column
+    return column.upper() if column in ("mr", "mrr") else column
 
 
 def _cell(value: float | int | None) -> str:

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -184,6 +184,15 @@ class ColakePredictor:
         """Logits of every entity at the given anchor of each graph."""
         return self._logits(graphs, anchor, ENTITY)
 
+    @torch.no_grad()
+    def candidate_logits(
+        self, graphs: Sequence[Graph], anchor: Int64[np.ndarray, " B"], candidates: Sequence[Integer[np.ndarray, " _"]]
+    ) -> list[Float[Tensor, " _"]]:
+        """Logits of some entities, those of each graph its own, at the given anchor of each graph."""
+        states, wanted = self._states(graphs, anchor, ENTITY), np.concatenate(candidates).astype(np.int64)
+        rows = self.model.memory.gather(torch.from_numpy(wanted)).split([len(entities) for entities in candidates])
+        return [self.model.entity_head(state[None], table)[0] for state, table in zip(states, rows, strict=True)]
+
     def relation_logits(self, graphs: Sequence[Graph], triple: Int64[np.ndarray, " B"]) -> Float[Tensor, "B R"]:
         """Logits of every relation at the relation node of the given triple of each graph."""
         return self._logits(graphs, triple, RELATION)
@@ -198,13 +207,16 @@ class ColakePredictor:
 
     @torch.no_grad()
     def _logits(self, graphs: Sequence[Graph], which: Int64[np.ndarray, " B"], kind: int) -> Tensor:
+        return self._head(self._states(graphs, which, kind), kind) if len(graphs) else torch.empty(0, 0)
+
+    def _states(self, graphs: Sequence[Graph], which: Int64[np.ndarray, " B"], kind: int) -> Float[Tensor, "B D"]:
+        """The state of each graph's masked node."""
         pieces = []
         for start in range(0, len(graphs), PREDICT_BATCH):
             chunk = graphs[start : start + PREDICT_BATCH]
             piece, nodes = self._masked(chunk, which[start : start + PREDICT_BATCH], kind)
-            states = self.model.states(piece)[torch.arange(len(chunk)), nodes]
-            pieces.append(self._head(states, kind))
-        return torch.cat(pieces) if pieces else torch.empty(0, 0)
+            pieces.append(self.model.states(piece)[torch.arange(len(chunk)), nodes])
+        return torch.cat(pieces)
 
     def _head(self, states: Float[Tensor, "N D"], kind: int) -> Float[Tensor, "N C"]:
         model = self.model

@@ -11,6 +11,8 @@ from tests.training.evaluation.kg import write_kg
 from training.baselines import run_baseline
 from training.evaluation.names import entity_names, plain
 from training.evaluation.run import evaluate
+from training.linking import Link
+from training.models.colake import ColakePredictor
 from training.predict import predict, render
 from training.train import train
 
@@ -88,6 +90,31 @@ def test_words_come_for_each_mask(runs, run):
     assert not {row["word"] for row in rows} & {"<mask>", "<s>", "</s>", "<pad>", "<unk>"}
 
 
+def test_colake_shows_the_entities_of_a_text_and_reads_them_as_anchors(runs, made_up, monkeypatch):
+    head = next(row for row in Dataset(made_up).read("entities").to_pylist() if row["out_degree"])
+    seen = []
+    fills = ColakePredictor.word_logits
+    monkeypatch.setattr(ColakePredictor, "word_logits", lambda *given: (seen.extend(given[1]), fills(*given))[1])
+    rows = predict(runs / "colake-tiny", text=f"job0 is the <mask> of {head['label']} .", top=1)
+    job = next(row for row in Dataset(made_up).read("entities").to_pylist() if row["label"] == "job0")
+    assert [(row["mention"], row["entity"], row["label"]) for row in rows[:2]] == [
+        ("job0", job["entity"], "job0"),
+        (head["label"], head["entity"], head["label"]),
+    ]
+    assert [list(row) for row in rows[2:]] == [["mask", "rank", "word", "score"]]
+    assert [unit for unit in seen[0].units.tolist() if unit < 0] == [-1, -2]
+    assert seen[0].anchors.tolist() == [job["entity_index"], head["entity_index"]]
+    assert seen[0].triples[:, 0].tolist() == [1] * head["out_degree"]
+    assert render(rows).count("score") == 2
+
+
+def test_a_text_of_known_mentions_needs_no_mask_and_a_mask_is_no_mention(runs, monkeypatch):
+    assert [row["entity"] for row in predict(runs / "colake-tiny", text="city0")] == ["Q7"]
+    monkeypatch.setattr("training.linking.Linker.link", lambda linker, text: [Link(0, 5, 6), Link(7, 11, 0)])
+    rows = predict(runs / "colake-tiny", text="city0 <mask>", top=1)
+    assert [row.get("entity") for row in rows] == ["Q7", None]
+
+
 @pytest.mark.parametrize(
     ("run", "question", "error", "message"),
     [
@@ -96,7 +123,8 @@ def test_words_come_for_each_mask(runs, run):
         ("kepler-tiny", {"head": "a", "relation": "b", "tail": "c"}, UsageError, "given: head, relation, tail"),
         ("kepler-tiny", {"head": "city0", "text": "<mask>"}, UsageError, "--text alone"),
         ("kepler-tiny", {"head": "city0", "head_text": "x", "relation": "P1"}, UsageError, "give one"),
-        ("kepler-tiny", {"text": "no gap"}, UsageError, "has no <mask>"),
+        ("kepler-tiny", {"text": "no gap"}, UsageError, "has no <mask>:"),
+        ("colake-tiny", {"text": "no gap"}, UsageError, "has no <mask>, and none of its words is a known mention"),
         ("kepler-tiny", {"head": "city00", "relation": "P1"}, UsageError, "Did you mean city0"),
         ("kepler-tiny", {"head": "city0", "relation": "citizen off"}, UsageError, "Did you mean citizen of"),
         ("kepler-tiny", {"head": "city0", "relation": "P1", "top": 0}, UsageError, "at least 1, not 0"),
@@ -114,7 +142,9 @@ def test_wrong_questions_are_one_line_that_helps(runs, run, question, error, mes
 
 
 def test_the_system_decides_which_task_fits(runs):
-    with pytest.raises(DataError, match=r"colake run, which has no answer for link-prediction. It takes masked"):
+    with pytest.raises(
+        DataError, match=r"colake run, which has no answer for link-prediction. It takes masked or linking"
+    ):
         evaluate(runs / "colake-tiny", "link-prediction")
     with pytest.raises(DataError, match=r"kepler run, which has no answer for masked. It takes link-prediction"):
         evaluate(runs / "kepler-tiny", "masked")
