@@ -66,7 +66,7 @@ def link_file(
     """
     chosen = read_settings(LinkSettings, settings or {}, "link")
     dataset = Dataset(folder)
-    linker = open_linker(dataset, chosen, _open_context(run, dataset))
+    linker = open_linker(dataset, chosen, open_context(run, dataset))
     counts = {"texts": 0, "links": 0, "unknown": 0}
     rows = _rows(linker, dataset, _read_texts(texts), counts)
     if out is None:
@@ -78,7 +78,8 @@ def link_file(
     return f"{counts['texts']:,} texts, {counts['links']:,} links{unknown}" + (f": {out}" if out else "")
 
 
-def _open_context(run: Path | None, dataset: Dataset) -> Context | None:
+def open_context(run: Path | None, dataset: Dataset) -> Context | None:
+    """What a CoLAKE run of the dataset knows of a text; DataError where it is none, or of another dataset."""
     if run is None:
         return None
     from training.disambiguation import GraphContext

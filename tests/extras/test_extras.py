@@ -13,7 +13,8 @@ import pytest
 from pipelines.validate import validate
 from schemas.manifest import read_manifest
 from tests.conftest import DEMO_INPUTS, DEMO_SHARES, ROOT, digest, sample_inputs
-from tests.extras.environments import make_environment
+from tests.extras.environments import make_environment, run_python
+from tests.training.links import write_links
 from wikiloom import COMMANDS
 
 pytestmark = [pytest.mark.extras, pytest.mark.timeout(900)]
@@ -155,3 +156,49 @@ def test_spacy_splits_the_sentences_of_a_build(wheel, demo_dataset, tmp_path):
     made, usual = read_manifest(tmp_path / "d"), read_manifest(demo_dataset)
     assert made.rest["parameters"]["spacy"].startswith("3.")
     assert abs(made.tables["wk_graphs"].rows - usual.tables["wk_graphs"].rows) < 0.05 * usual.tables["wk_graphs"].rows
+
+
+SPACY_SCRIPT = """
+import json, sys, spacy
+dataset, folder = sys.argv[1:]
+def told(doc):
+    return [[span.text, span.start_char, span.kb_id_, span.label_] for span in doc.ents]
+text = "Paris Hilton left Paris for Parisian 東京, 東京."
+linker = spacy.blank("en")
+linker.add_pipe("wikiloom_linker", config={"dataset": dataset})
+named = spacy.blank("en")
+patterns = [{"label": "PERSON", "pattern": "Paris Hilton"}, {"label": "GPE", "pattern": "Troy"}]
+named.add_pipe("entity_ruler").add_patterns(patterns)
+named.to_disk(folder)
+named.add_pipe("wikiloom_linker", config={"dataset": dataset, "mentions": "ents"})
+both = spacy.load(folder)
+both.add_pipe("wikiloom_linker", config={"dataset": dataset})
+print(json.dumps({
+    "dictionary": told(linker(text)),
+    "ents": told(named("Paris Hilton of Troy")),
+    "both": told(both("Paris Hilton of Troy")),
+    "many": [told(doc) for doc in linker.pipe(["Paris", "no"])],
+    "torch": "torch" in sys.modules,
+}))
+"""
+
+
+def test_spacy_finds_the_linker_without_an_import_and_the_linker_takes_spacys_entities(wheel, tmp_path):
+    # Without torch, which only a run needs.
+    python = make_environment(tmp_path, [f"wikiloom[spacy] @ file://{wheel}", "jaxtyping", "marisa-trie", "numba"])
+    dataset = write_links(tmp_path / "d")
+    found = run_python(python, SPACY_SCRIPT, [dataset, tmp_path / "named"], tmp_path)
+    hilton = ["Paris Hilton", 0, "Q47899", "ENTITY"]
+    assert found["dictionary"][:2] == [hilton, ["Paris", 18, "Q90", "ENTITY"]]
+    assert [span[0] for span in found["dictionary"][2:]] == ["東京", "東京"]
+    assert found["ents"] == [["Paris Hilton", 0, "Q47899", "PERSON"], ["Troy", 16, "", "GPE"]]
+    assert found["both"] == [hilton, ["Troy", 16, "", "GPE"]]
+    assert found["many"] == [[["Paris", 0, "Q90", "ENTITY"]], []]
+    assert found["torch"] is False
+    script = (
+        "import json, sys; from pathlib import Path; from schemas.dataset import Dataset; "
+        "from training.linking import LinkSettings, open_linker; "
+        "linker = open_linker(Dataset(Path(sys.argv[1])), LinkSettings(ner=sys.argv[2])); "
+        "print(json.dumps([[link.start, link.end] for link in linker.link('Paris Hilton of Troy, Paris')]))"
+    )
+    assert run_python(python, script, [dataset, tmp_path / "named"], tmp_path) == [[0, 12]]
