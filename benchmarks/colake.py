@@ -30,6 +30,7 @@ from torch import Tensor
 from benchmarks.samples import sample_dumps
 from benchmarks.timing import save
 from schemas.dataset import Dataset
+from training.config_file import load_config
 from training.data.graphs import Graph
 from training.evaluation import bootstrap, masked
 from training.evaluation.masked_rules import Cooccurrence, Frequency, Majority, TrainGraphs
@@ -97,7 +98,8 @@ def built(folder: Path) -> Path:
     if not folder.is_dir():
         pages, facts = sample_dumps()
         command("build", "--wikipedia", pages, "--wikidata", facts, "--keep", "linked", *sets(PAGES), "--out", folder)
-        command("train-tokenizer", folder, "--out", folder.parent / "tiny")
+        size = load_config(RECIPE).data.vocab_size
+        command("train-tokenizer", folder, "--out", folder.parent / "tiny", "--vocab-size", size)
         command("tokenize", folder, "--tokenizer", folder.parent / "tiny", "--name", "tiny")
         keep_mentions(folder / "tokens")
     return folder

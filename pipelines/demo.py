@@ -57,7 +57,7 @@ def steps(dumps: dict[str, Path], data: Path, runs: Path) -> list[list[str]]:
     return [
         ["build", "--wikipedia", wikipedia, "--wikidata", wikidata, "--out", str(data), *shares],
         ["validate", str(data)],
-        ["train", "colake-tiny", "--data", str(data), "--out", str(runs / "colake")],
+        ["train", "colake-tiny", "--data", str(data), "--out", str(runs / "colake"), "--set", "train.steps=300"],
         ["train", "kepler-tiny", "--data", str(data), "--out", str(runs / "kepler")],
         *(["baseline", name, "--data", str(data), "--out", str(runs / name)] for name in BASELINES),
         *evaluate,
