@@ -48,7 +48,7 @@ class Evaluate:
     run: tyro.conf.Positional[Path]
     """The run's folder."""
     task: str
-    """link-prediction (KEPLER and baselines), masked or linking (CoLAKE)."""
+    """link-prediction (KEPLER and baselines), masked, linking or graph-completion (CoLAKE; the last: baselines too)."""
     data: Path | None = None
     """The dataset's folder; by default the one that the run was trained on. For linking that of the examples."""
     split: str = "test"

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
-from training.baselines import EMBEDDINGS, BaselineRun, is_baseline, load_baseline
+from training.baselines import LEARNED, BaselineRun, is_baseline, load_baseline
 from training.data.graphs import Graph
 from training.data.text import TextBatch
 from training.disambiguation import GraphContext
@@ -34,11 +34,9 @@ from training.linking import Link, LinkSettings, open_linker
 from training.models.kepler import KeplerScorer
 from training.objectives import distances
 from training.runs import Run, load_run
-from training.scoring import Scorer
 from training.weaving import Weaver
 
 MASK = "<mask>"
-RELATIONS_AT_ONCE = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,24 +126,23 @@ def _answer(run: Path, system: str, opened: Any, question: Question) -> Float[Te
         return _from_graph(opened, question)
     if system == "kepler":
         return _from_vectors(opened, question)
-    if system not in EMBEDDINGS:
+    if system not in LEARNED:
         raise DataError(f"{run} is the plain rule {system}, which is only evaluated. Ask a trained run.")
     if texts:
         raise DataError(
             f"{run} is a {system} run, which knows no text: use a KEPLER run for entities outside the data."
         )
-    return _from_scorer(opened.scorer(), question, opened.dataset.rows("relations"))
+    return _from_scorer(opened.scorer(), question)
 
 
-def _from_scorer(scorer: Scorer, question: Question, relations: int) -> Float[Tensor, " N"]:
+def _from_scorer(scorer: Any, question: Question) -> Float[Tensor, " N"]:
     parts = (question.head, question.relation, question.tail)
     head, relation, tail = (torch.tensor([-1 if part is None else part]) for part in parts)
     if question.asked == "tail":
         return scorer.tails(head, relation)[0]
     if question.asked == "head":
         return scorer.heads(relation, tail)[0]
-    chunks = torch.arange(relations).split(RELATIONS_AT_ONCE)
-    return torch.cat([scorer.tails(head.expand(len(chunk)), chunk)[:, question.tail] for chunk in chunks])
+    return scorer.relations(head, tail)[0]
 
 
 def _from_vectors(run: Run, question: Question) -> Float[Tensor, " N"]:

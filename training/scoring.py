@@ -24,3 +24,12 @@ class Scorer(Protocol):
     def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
         """Scores of every entity as the head of (relation, tail)."""
         ...
+
+
+@runtime_checkable
+class RelationScorer(Protocol):
+    """Anything that can answer (h, ?, t) of a pair alone: an embedding or a plain rule. R relations of the dataset."""
+
+    def relations(self, heads: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B R"]:
+        """Scores of every relation between head and tail."""
+        ...

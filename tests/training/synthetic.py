@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,15 @@ class World:
         return words
 
 
-def make_dataset(folder: Path, world: World | None = None, *, pages: bool = True, valid_pages: bool = True) -> Path:
-    """DATASET with tokens/tiny; one page and one graph per entity."""
+def make_dataset(
+    folder: Path,
+    world: World | None = None,
+    *,
+    pages: bool = True,
+    valid_pages: bool = True,
+    examples: Sequence[dict] = (),
+) -> Path:
+    """DATASET with tokens/tiny; one page and one graph per entity, and these examples."""
     world = world or World()
     splits = [["train"] * 8, ["valid"], ["test"]]
     kinds = [kind for group in splits for kind in group]
@@ -61,6 +69,7 @@ def make_dataset(folder: Path, world: World | None = None, *, pages: bool = True
         "relations": _relations(world, train),
         "triples": _triples(world, fact_split),
         "anchors": _anchors(world),
+        "examples": _table(TABLES["examples"], list(examples)),
     }
     digest = _write(folder, TABLES, tables, {})
     _tokens(folder / "tokens" / "tiny", world, train, page_split if pages else [], digest)

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import DataError
-from training.baselines import EMBEDDINGS, is_baseline, load_baseline
+from training.baselines import LEARNED, is_baseline, load_baseline
 from training.config_file import read_config
 from training.disambiguation import GraphContext
 from training.evaluation.tasks import Examination, find_task, open_examination
 from training.runs import Run, load_run
 
-TASKS_OF = {"kepler": ["link-prediction"], "colake": ["masked", "linking"]}
+TASKS_OF = {"kepler": ["link-prediction"], "colake": ["masked", "linking", "graph-completion"]}
 """What each system can be asked."""
 
 
@@ -46,7 +46,7 @@ def _evaluate_baseline(run: Path, task: str, data: Path | None, split: str, sett
     baseline = load_baseline(run, data)
     _require_task(run, baseline.name, baseline.tasks(), task)
     examination = open_examination(task, baseline.dataset, split, settings)
-    system = baseline.scorer() if baseline.name in EMBEDDINGS else examination.rule(baseline.name)
+    system = baseline.scorer() if baseline.name in LEARNED else examination.rule(baseline.name)
     return examination.examine(run, baseline.name, system)
 
 

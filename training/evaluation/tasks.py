@@ -10,7 +10,8 @@ from typing import Any
 
 from schemas.dataset import Dataset
 from schemas.errors import UsageError, nearest
-from training.evaluation import link_prediction, linking, masked, masked_rules, rules
+from training.evaluation import graph_completion, link_prediction, linking, masked, masked_rules, rules
+from training.evaluation.completion_rules import PairRule
 from training.evaluation.settings import read_settings
 
 
@@ -60,6 +61,19 @@ TASKS = {
         rules={"prior": lambda questions: questions.linker()},
         rows=dict.fromkeys(linking.PARTS, ("mentions", "accuracy", "precision", "recall", "f1")),
         on_examples=True,
+    ),
+    "graph-completion": Task(
+        settings=graph_completion.GraphCompletionSettings,
+        prepare=graph_completion.prepare,
+        ask=graph_completion.graph_completion,
+        rules={
+            "majority": lambda questions: PairRule(masked_rules.Majority(questions.train)),
+            "frequency": lambda questions: PairRule(masked_rules.Frequency(questions.train)),
+            "cooccurrence": lambda questions: PairRule(masked_rules.Cooccurrence(questions.train)),
+        },
+        rows=dict.fromkeys(
+            graph_completion.PARTS, ("samples", "macro_mrr", "mrr", "mr", "hits@1", "hits@3", "hits@10")
+        ),
     ),
 }
 

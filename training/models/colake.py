@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, Integer
+from jaxtyping import Bool, Float, Int64, Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -193,9 +193,17 @@ class ColakePredictor:
         rows = self.model.memory.gather(torch.from_numpy(wanted)).split([len(entities) for entities in candidates])
         return [self.model.entity_head(state[None], table)[0] for state, table in zip(states, rows, strict=True)]
 
-    def relation_logits(self, graphs: Sequence[Graph], triple: Int64[np.ndarray, " B"]) -> Float[Tensor, "B R"]:
-        """Logits of every relation at the relation node of the given triple of each graph."""
-        return self._logits(graphs, triple, RELATION)
+    def relation_logits(
+        self,
+        graphs: Sequence[Graph],
+        triple: Int64[np.ndarray, " B"],
+        hidden: Sequence[Bool[np.ndarray, " _"]] = (),
+    ) -> Float[Tensor, "B R"]:
+        """Logits of every relation at the relation node of the given triple of each graph.
+
+        `hidden` tells which anchors of each graph are masked as well.
+        """
+        return self._logits(graphs, triple, RELATION, hidden)
 
     def tail_logits(self, graphs: Sequence[Graph], triple: Int64[np.ndarray, " B"]) -> Float[Tensor, "B E"]:
         """Logits of every entity at the tail of the given triple of each graph."""
@@ -206,16 +214,28 @@ class ColakePredictor:
         return self._logits(graphs, unit, WORD)
 
     @torch.no_grad()
-    def _logits(self, graphs: Sequence[Graph], which: Int64[np.ndarray, " B"], kind: int) -> Tensor:
-        return self._head(self._states(graphs, which, kind), kind) if len(graphs) else torch.empty(0, 0)
+    def _logits(
+        self,
+        graphs: Sequence[Graph],
+        which: Int64[np.ndarray, " B"],
+        kind: int,
+        hidden: Sequence[Bool[np.ndarray, " _"]] = (),
+    ) -> Tensor:
+        return self._head(self._states(graphs, which, kind, hidden), kind) if len(graphs) else torch.empty(0, 0)
 
-    def _states(self, graphs: Sequence[Graph], which: Int64[np.ndarray, " B"], kind: int) -> Float[Tensor, "B D"]:
+    def _states(
+        self,
+        graphs: Sequence[Graph],
+        which: Int64[np.ndarray, " B"],
+        kind: int,
+        hidden: Sequence[Bool[np.ndarray, " _"]] = (),
+    ) -> Float[Tensor, "B D"]:
         """The state of each graph's masked node."""
         pieces = []
         for start in range(0, len(graphs), PREDICT_BATCH):
-            chunk = graphs[start : start + PREDICT_BATCH]
-            piece, nodes = self._masked(chunk, which[start : start + PREDICT_BATCH], kind)
-            pieces.append(self.model.states(piece)[torch.arange(len(chunk)), nodes])
+            rows = slice(start, start + PREDICT_BATCH)
+            piece, nodes = self._masked(graphs[rows], which[rows], kind, hidden[rows])
+            pieces.append(self.model.states(piece)[torch.arange(len(nodes)), nodes])
         return torch.cat(pieces)
 
     def _head(self, states: Float[Tensor, "N D"], kind: int) -> Float[Tensor, "N C"]:
@@ -227,9 +247,13 @@ class ColakePredictor:
         return model.word_head(states, model.encoder.get_input_embeddings().weight)
 
     def _masked(
-        self, graphs: Sequence[Graph], which: Int64[np.ndarray, " B"], kind: int
+        self,
+        graphs: Sequence[Graph],
+        which: Int64[np.ndarray, " B"],
+        kind: int,
+        hidden: Sequence[Bool[np.ndarray, " _"]] = (),
     ) -> tuple[GraphPiece, Int64[Tensor, " B"]]:
-        """The padded batch with one node of each graph masked, and that node's place."""
+        """The padded batch with one node of each graph, and the hidden anchors, masked; and that node's place."""
         raw = raw_from_graphs(graphs)
         built = build_graphs(
             raw,
@@ -248,6 +272,8 @@ class ColakePredictor:
         ids, entity = built.ids.copy(), self._sizes.entities
         masks = {WORD: self._special.mask, ENTITY: entity, TAIL: entity, RELATION: self._sizes.relations}
         ids[built.cu_seqlens[:-1] + nodes] = masks[kind]
+        if len(hidden):
+            ids[_hidden_nodes(raw, built, np.concatenate(hidden))] = entity
         none, rows = np.full(len(ids), IGNORE), np.arange(len(graphs))
         return pad_graphs(built, ids, none, rows, self._special.pad), torch.from_numpy(nodes)
 
@@ -262,3 +288,11 @@ def _asked(raw: RawGraphs, built: Graphs, which: Int64[np.ndarray, " B"], kind: 
         return built.unit_nodes[raw.units.cu_seqlens[:-1] + which]
     marks = np.flatnonzero(raw.units.values == -1 - which[raw.units.rows])
     return built.unit_nodes[marks]
+
+
+def _hidden_nodes(raw: RawGraphs, built: Graphs, hidden: Bool[np.ndarray, " A"]) -> Int64[np.ndarray, " H"]:
+    """Nodes of the hidden anchors, among all nodes; those that were cut are none."""
+    marks = np.flatnonzero((raw.units.values < 0) & (built.unit_nodes >= 0))
+    graphs = raw.units.rows[marks]
+    chosen = hidden[raw.anchors.cu_seqlens[graphs] - 1 - raw.units.values[marks]]
+    return built.cu_seqlens[graphs[chosen]] + built.unit_nodes[marks[chosen]]

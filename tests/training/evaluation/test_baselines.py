@@ -10,17 +10,8 @@ import torch
 
 from schemas.errors import DataError, UsageError
 from tests.training.evaluation.kg import read_real, write_kg
-from training.baselines import (
-    EMBEDDINGS,
-    NAMES,
-    EmbeddingSettings,
-    PykeenScorer,
-    find_baseline,
-    is_baseline,
-    load_baseline,
-    run_baseline,
-    train_embedding,
-)
+from training.baselines import NAMES, find_baseline, is_baseline, load_baseline, run_baseline
+from training.embeddings import EMBEDDINGS, EmbeddingSettings, PykeenScorer, train_embedding
 from training.evaluation.facts import read_facts
 from training.evaluation.link_prediction import LinkPredictionSettings, link_prediction, prepare
 from training.evaluation.run import evaluate
@@ -103,8 +94,8 @@ def test_defaults_grow_with_the_data():
     [
         ("transee", None, {}, "Did you mean transe"),
         ("transe", "link-predicton", {}, "Did you mean link-prediction"),
-        ("transe", "masked", {}, "no answer for masked, only for link-prediction"),
-        ("majority", "link-prediction", {}, "no answer for link-prediction, only for masked"),
+        ("transe", "masked", {}, "no answer for masked, only for link-prediction and graph-completion"),
+        ("majority", "link-prediction", {}, "no answer for link-prediction, only for masked and graph-completion"),
         ("transe", None, {"epoch": "3"}, "Did you mean epochs"),
         ("transe", None, {"epochs": "many"}, "epochs=many"),
         ("frequency", None, {"lr": "3"}, "no setting 'lr'"),

@@ -138,7 +138,7 @@ def test_metrics_equal_pykeen_evaluator(seed, tmp_path, monkeypatch):
     from pykeen.models import DistMult
     from pykeen.triples import CoreTriplesFactory
 
-    from training.baselines import PykeenScorer
+    from training.embeddings import PykeenScorer
 
     facts = random_facts(seed)
     parts = {name: torch.from_numpy(triples) for name, triples in facts.splits.items()}

@@ -220,3 +220,18 @@ def test_losses_and_gradients_ask_the_device_nothing():
     with Asked() as asked:
         sum(model.losses(batch).values()).backward()
     assert asked.names == []
+
+
+def test_a_hidden_anchor_shows_nothing_of_its_entity():
+    _, model = make()
+    predictor = ColakePredictor(model, SPECIAL, SIZES, 30)
+    between = [graph([10, -1, 11, -2], [entity, 5], [(0, 2, 5)]) for entity in (3, 6)]
+    for hidden, same in (((True, False), True), ((False, True), False), ((False, False), False)):
+        flags = [np.array(hidden)] * 2
+        first, second = predictor.relation_logits(between, np.zeros(2, np.int64), flags)
+        assert torch.equal(first, second) == same
+    tail = [graph([10, -1, 11, -2], [3, entity], [(0, 2, entity)]) for entity in (5, 6)]
+    first, second = predictor.relation_logits(tail, np.zeros(2, np.int64), [np.array([False, True])] * 2)
+    assert torch.equal(first, second)
+    plain = predictor.relation_logits(between, np.zeros(2, np.int64))
+    assert torch.equal(plain, predictor.relation_logits(between, np.zeros(2, np.int64), [np.zeros(2, bool)] * 2))

@@ -1,0 +1,216 @@
+"""Word-knowledge-graph completion on FewRel's val_wiki, fold by fold: CoLAKE beside embeddings, DKRL and plain rules.
+
+    python -m benchmarks.completion [--folds 0,1,2] [--work FOLDER] [--split test]
+
+Ten folds by a hash of the fact. The knowledge graph is CoDEx-M, the Wikipedia sample's triples and FewRel's facts; a
+fold's own are excluded from it and from the train graphs, which are the other folds' sentences. Every system ranks the
+relations of the same samples. What a fold's system has ranked is kept in the work folder and not done again; the table,
+over the folds that are done, is written to results/completion.json. Needs WIKILOOM_DATA.
+"""
+
+import argparse
+import dataclasses
+import json
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.completion_data import FOLDS, fold_dataset, shared_datasets, wikiloom
+from benchmarks.timing import save
+from schemas.dataset import Dataset
+from training.baselines import LEARNED
+from training.evaluation import bootstrap
+from training.evaluation.graph_completion import (
+    METRICS,
+    PARTS,
+    CompletionQuestions,
+    GraphCompletionSettings,
+    metric_values,
+    prepare,
+    sample_ranks,
+)
+from training.evaluation.settings import read_settings
+from training.evaluation.tasks import TASKS
+from training.runs import load_run
+
+COLAKE = {
+    "train.steps": "900",
+    "train.valid_every": "300",
+    "train.save_every": "900",
+    "train.threads": "1",
+    "encoder.layers": "3",
+    "colake.encode_graphs": "16",
+}
+"""What differs from colake-tiny; chosen on the valid part of fold 0."""
+NO_TRIPLES = {"colake.drop_neighbours": "1.0"}
+SETTINGS = {
+    **{name: {"epochs": "10"} for name in ("transe", "distmult", "complex", "rotate")},
+    "dkrl": {"epochs": "3"},
+}
+RULES = TASKS["graph-completion"].rules
+SYSTEMS = ("colake", "colake-no-triples", *SETTINGS, *RULES)
+RESAMPLES = 1_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """A fold's folder and dataset."""
+
+    folder: Path
+    dataset: Dataset
+    split: str
+
+    def questions(self, unseen_input: str = "mask", *, words: bool = False) -> CompletionQuestions:
+        """Its samples, with words for what reads them."""
+        settings = read_settings(GraphCompletionSettings, {"unseen_input": unseen_input}, "graph-completion")
+        return prepare(self.dataset, self.split, settings, self.dataset.tokens("tiny") if words else None)
+
+
+def main() -> int:
+    """Run and print; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folds", default=",".join(map(str, range(FOLDS))), help="numbers with commas; all by default")
+    parser.add_argument("--work", type=Path, default=Path("runs/completion"), help="where folds are kept")
+    parser.add_argument("--split", choices=("valid", "test"), default="test", help="valid: to choose settings by")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    shared = shared_datasets(chosen.work)
+    for number in map(int, chosen.folds.split(",")):
+        folder = chosen.work / f"fold-{number}"
+        fold = Fold(folder, Dataset(fold_dataset(number, folder, shared)), chosen.split)
+        for system in SYSTEMS:
+            ask_once(fold, system)
+    figures = table(sorted(chosen.work.glob(f"fold-*/{chosen.split}")))
+    show(figures)
+    if chosen.split == "test":
+        print(save("completion", figures))
+    return 0
+
+
+def ask_once(fold: Fold, system: str) -> None:
+    """Rank the fold's samples by a system, unless that is done; colake also with the names of unseen entities."""
+    path = fold.folder / fold.split / f"{system}.json"
+    if path.is_file():
+        return
+    began = cpu_seconds()
+    questions, ranks = ranked(fold, system)
+    document: dict[str, Any] = {
+        "cpu_seconds": round(cpu_seconds() - began, 1),
+        "protocol": questions.protocol,
+        "samples": [sample.example_id for sample in questions.samples],
+        "relations": [sample.example_id.split("/")[1] for sample in questions.samples],
+        "inductive": questions.inductive.tolist(),
+        "ranks": ranks,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    print(f"{path}: {document['cpu_seconds']:.0f} CPU seconds", flush=True)
+
+
+def ranked(fold: Fold, system: str) -> tuple[CompletionQuestions, dict[str, list[float]]]:
+    """The questions, and the ranks by what was asked: the system's name, or that with `, names`."""
+    if system in SETTINGS:
+        kind, questions = LEARNED[system], fold.questions()
+        settings = kind.resolve(read_settings(kind.settings, SETTINGS[system], system), questions.facts)
+        model = kind.train(settings, fold.dataset, questions.facts)
+        scorer = kind.scorer(model, settings, fold.dataset, questions.facts)
+        return questions, {system: ranks_of(scorer, questions)}
+    if system in RULES:
+        questions = fold.questions()
+        return questions, {system: ranks_of(RULES[system](questions), questions)}
+    run = fold.folder / system
+    changes = COLAKE | (NO_TRIPLES if system != "colake" else {})
+    words = [f"--set={key}={value}" for key, value in changes.items()]
+    resume = ["--resume"] if (run / "config.toml").is_file() else []
+    wikiloom("train", "colake-tiny", "--data", fold.dataset.folder, "--out", run, *words, *resume)
+    model, questions = load_run(run, fold.dataset.folder).model, fold.questions(words=True)
+    named = fold.questions("name", words=True)
+    return questions, {system: ranks_of(model, questions), f"{system}, names": ranks_of(model, named)}
+
+
+def ranks_of(system: Any, questions: CompletionQuestions) -> list[float]:
+    """Realistic ranks of the samples."""
+    return sample_ranks(system, questions).by("realistic").tolist()
+
+
+def cpu_seconds() -> float:
+    """Of this process and its children that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def table(folders: Sequence[Path]) -> dict[str, Any]:
+    """The metrics of every system over the samples of all folds that are done, and CoLAKE's distance from each."""
+    done = [folder for folder in folders if all((folder / f"{system}.json").is_file() for system in SYSTEMS)]
+    read = {
+        system: [json.loads((folder / f"{system}.json").read_text(encoding="utf-8")) for folder in done]
+        for system in SYSTEMS
+    }
+    first = read["colake"]
+    relations = np.unique([name for one in first for name in one["relations"]], return_inverse=True)[1]
+    inductive = np.array([flag for one in first for flag in one["inductive"]], dtype=bool)
+    values = {}
+    for documents in read.values():
+        for name in documents[0]["ranks"] if documents else ():
+            ranks = [rank for one in documents for rank in one["ranks"][name]]
+            values[name] = metric_values(torch.tensor(ranks, dtype=torch.float64))
+    return {
+        "folds": [int(folder.parent.name.removeprefix("fold-")) for folder in done],
+        "cpu_seconds": {name: [one["cpu_seconds"] for one in documents] for name, documents in read.items()},
+        "samples": [{**one["protocol"]["samples"], "left_out": one["protocol"]["left_out"]} for one in first],
+        "protocol": first[0]["protocol"] if first else {},
+        "settings": {"colake": COLAKE, "colake-no-triples": NO_TRIPLES, **SETTINGS},
+        **{
+            part: _part({name: own[chosen] for name, own in values.items()}, relations[chosen])
+            for part, chosen in zip(PARTS, (~inductive, inductive), strict=True)
+        },
+    }
+
+
+def _part(values: dict[str, np.ndarray], relations: np.ndarray) -> dict[str, Any]:
+    """Of one part: each system's metrics with intervals, and those of CoLAKE less the system's, sample by sample."""
+    names = [*METRICS, *(f"macro_{name}" for name in METRICS)]
+    rows = {}
+    for system, own in values.items():
+        less = values["colake"] - own
+        statistics = {"interval": own, "colake_less_this": less}
+        ends = {
+            key: bootstrap.interval(bootstrap.resampled(each, relations, seed=0, resamples=RESAMPLES)).reshape(2, -1).T
+            for key, each in statistics.items()
+        }
+        means = {key: bootstrap.means(each, relations).ravel() for key, each in statistics.items()}
+        rows[system] = {
+            name: {
+                "value": round(float(means["interval"][place]), 4),
+                "interval": ends["interval"][place].round(4).tolist(),
+                "colake_less_this": round(float(means["colake_less_this"][place]), 4),
+                "its_interval": ends["colake_less_this"][place].round(4).tolist(),
+            }
+            for place, name in enumerate(names)
+        }
+    return rows
+
+
+def show(figures: dict[str, Any]) -> None:
+    """The table on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = ("macro_mrr", "mrr", "hits@1", "hits@3", "hits@10", "mr")
+    for part in PARTS:
+        table = Table("system", *shown, "colake less this, macro_mrr", title=f"{part}, folds {figures['folds']}")
+        for system, row in figures[part].items():
+            less = row["macro_mrr"]
+            distance = "{:+.3f} [{:+.3f}, {:+.3f}]".format(less["colake_less_this"], *less["its_interval"])
+            table.add_row(system, *(f"{row[name]['value']:.3f}" for name in shown), distance)
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

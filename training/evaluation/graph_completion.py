@@ -1,0 +1,269 @@
+"""Word-knowledge-graph completion (Sun et al., COLING 2020, section 4.4): which relation a text states of two entities.
+
+A sample is an example with a head and a tail mention and their relation, which is ranked among all relations of the
+dataset. CoLAKE reads the words with both entities as anchors and one masked relation node between them; systems that
+read no text score the pair. Two parts are reported apart: transductive (head, tail and relation seen in training, the
+fact not known) and inductive (one of the two entities unseen). An unseen entity's own node is masked, and it is
+represented by its neighbours: its facts in the dataset with it as the head, those of the sample's own pair left out.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float64, Int64
+from pydantic import Field
+from torch import Tensor
+
+from schemas.dataset import Dataset
+from schemas.errors import DataError, UsageError, nearest
+from schemas.hashing import hash_string, random_u64
+from training.data.graphs import Graph
+from training.data.special import load_tokenizer
+from training.evaluation import bootstrap, ranking
+from training.evaluation.completion_samples import Sample, Seen, anchored, partition, read_samples, triples_of
+from training.evaluation.facts import SPLITS, Facts, Groups, read_facts
+from training.evaluation.masked_rules import TrainGraphs, read_train_graphs
+from training.evaluation.ranking import HITS, Ranks, rank_by_counting
+from training.scoring import RelationScorer
+
+PARTS = ("transductive", "inductive")
+METRICS = ("mr", "mrr", *(f"hits@{k}" for k in HITS))
+
+
+@runtime_checkable
+class GraphReader(Protocol):
+    """What reads a word-knowledge graph: CoLAKE."""
+
+    def relation_logits(
+        self,
+        graphs: Sequence[Graph],
+        triple: Int64[np.ndarray, " B"],
+        hidden: Sequence[Bool[np.ndarray, " A"]] = (),
+    ) -> Float[Tensor, "B R"]:
+        """Scores of every relation at the relation node of one triple of each graph; `hidden` anchors are masked."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class GraphCompletionSettings:
+    """What `--set` can change."""
+
+    unseen_input: Literal["mask", "name"] = "mask"
+    """What stands at an unseen entity's node: the mask symbol, or the entity's own row, which is made of its name."""
+    both_unseen: Literal["skip", "keep"] = "skip"
+    """Whether samples of which both entities are unseen belong to the inductive part."""
+    neighbours: Annotated[int, Field(ge=0, le=1_000)] = 15
+    """Facts that represent an unseen entity, at most: those with the smallest hashes."""
+    max_units: Annotated[int, Field(ge=8)] = 254
+    """Samples with more words and anchors than this are left out."""
+    resamples: Annotated[int, Field(ge=1)] = 1_000
+    """Of the bootstrap."""
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class CompletionQuestions:
+    """The samples and their graphs, the same for every system. N samples."""
+
+    facts: Facts
+    train: TrainGraphs
+    samples: list[Sample]
+    graphs: list[Graph]
+    """The first triple is the one that is asked for."""
+    hidden: list[Bool[np.ndarray, " A"]]
+    """Which anchors of each graph show the mask symbol."""
+    inductive: Bool[np.ndarray, " N"]
+    settings: GraphCompletionSettings
+    protocol: dict[str, Any]
+
+    @property
+    def triples(self) -> Int64[np.ndarray, "N 3"]:
+        """Head, relation and tail of each sample."""
+        return triples_of(self.samples)
+
+    def known(self, rows: slice) -> tuple[Int64[Tensor, " M"], Int64[Tensor, " M"]]:
+        """(row, relation) of everything that the dataset or a sample says of the pairs: the filter."""
+        said = np.unique(np.concatenate([self.facts.triples(*SPLITS), self.triples]), axis=0)
+        which, found = Groups(_pairs(said, self.facts)).find(_pairs(self.triples[rows], self.facts))
+        return torch.from_numpy(which), torch.from_numpy(said[found, 1])
+
+
+def prepare(
+    dataset: Dataset, split: str, settings: GraphCompletionSettings, tokens: Dataset | None = None
+) -> CompletionQuestions:
+    """Read the split's samples and lay out their graphs (without words where there are no `tokens`: for systems that
+    read none); DataError where no sample is left."""
+    if split not in SPLITS:
+        raise UsageError(
+            f"graph-completion has no split {split!r}, only {', '.join(SPLITS)}.{nearest(split, [*SPLITS])}"
+        )
+    facts, train = read_facts(dataset), read_train_graphs(dataset)
+    samples, left_out = read_samples(dataset, split)
+    read = len(samples) + left_out.total()
+    unseen = partition(samples, Seen.of(facts, train))
+    units = _units(samples, tokens)
+    long = np.array([len(one) > settings.max_units for one in units], dtype=bool)
+    most = 2 if settings.both_unseen == "keep" else 1
+    kept = (unseen >= 0) & (unseen <= most) & ~long
+    reasons = {"known_in_train": -2, "relation_unseen": -1, "both_unseen": 2}
+    left_out.update({name: int((unseen == code).sum()) for name, code in reasons.items() if not 0 <= code <= most})
+    left_out["too_long"] = int((long & (unseen >= 0) & (unseen <= most)).sum())
+    chosen = np.flatnonzero(kept)
+    if not len(chosen):
+        raise DataError(
+            f"{dataset.folder} has no sample for graph-completion in the {read} examples of split {split} (left out: "
+            f"{_said(left_out)}). It takes examples with a head, a tail and a relation of the graph: wikiloom weave."
+        )
+    laid = _Layout(facts, Seen.of(facts, train), settings)
+    graphs = [laid.graph(samples[place], units[place]) for place in chosen]
+    hidden = [laid.hidden(samples[place]) for place in chosen]
+    without = sum(len(graph.triples) == 1 for graph, at in zip(graphs, unseen[chosen], strict=True) if at)
+    counts = {"transductive": int((unseen[chosen] == 0).sum()), "inductive": int((unseen[chosen] > 0).sum())}
+    return CompletionQuestions(
+        facts=facts,
+        train=dataclasses.replace(train, facts=facts.splits["train"]),
+        samples=[samples[place] for place in chosen],
+        graphs=graphs,
+        hidden=hidden,
+        inductive=unseen[chosen] > 0,
+        settings=settings,
+        protocol=_protocol(split, settings, facts, read, counts, left_out, without),
+    )
+
+
+def sample_ranks(system: GraphReader | RelationScorer, questions: CompletionQuestions) -> Ranks:
+    """The rank of each sample's relation."""
+    triples, parts = questions.triples, []
+    size = max(1, ranking.SCORES_AT_ONCE // max(1, questions.facts.relations))
+    for start in range(0, len(triples), size):
+        rows = slice(start, start + size)
+        if isinstance(system, RelationScorer):
+            heads, gold, tails = torch.from_numpy(triples[rows].copy()).unbind(dim=1)
+            scores = system.relations(heads, tails)
+        else:
+            graphs, gold = questions.graphs[rows], torch.from_numpy(triples[rows, 1].copy())
+            scores = system.relation_logits(graphs, np.zeros(len(graphs), dtype=np.int64), questions.hidden[rows])
+        parts.append(rank_by_counting(scores, gold, questions.known(rows)))
+    return ranking.join(parts)
+
+
+def graph_completion(system: GraphReader | RelationScorer, questions: CompletionQuestions) -> dict[str, Any]:
+    """The metrics: {"transductive": {...}, "inductive": {...}}, each with samples, relations, the metrics over samples,
+    macro_* (means of the relations' means), and intervals."""
+    values = metric_values(sample_ranks(system, questions).by("realistic"))
+    relations = questions.triples[:, 1]
+    return {
+        part: _metrics(values[chosen], relations[chosen], questions.settings)
+        for part, chosen in zip(PARTS, (~questions.inductive, questions.inductive), strict=True)
+    }
+
+
+def metric_values(ranks: Float64[Tensor, " N"]) -> Float64[np.ndarray, "N K"]:
+    """METRICS of each sample alone."""
+    columns = [ranks, ranks.reciprocal(), *((ranks <= k).double() for k in HITS)]
+    return torch.stack(columns, dim=1).numpy()
+
+
+def _metrics(
+    values: Float64[np.ndarray, "N K"], relations: Int64[np.ndarray, " N"], settings: GraphCompletionSettings
+) -> dict[str, Any]:
+    if not len(values):
+        return {"samples": 0}
+    names = [*METRICS, *(f"macro_{name}" for name in METRICS)]
+    drawn = bootstrap.resampled(values, relations, seed=settings.seed, resamples=settings.resamples)
+    ends = bootstrap.interval(drawn).reshape(2, -1).T.tolist()
+    return {
+        "samples": len(values),
+        "relations": len(np.unique(relations)),
+        **dict(zip(names, bootstrap.means(values, relations).ravel().tolist(), strict=True)),
+        "intervals": dict(zip(names, ends, strict=True)),
+    }
+
+
+class _Layout:
+    """Samples as word-knowledge graphs."""
+
+    def __init__(self, facts: Facts, seen: Seen, settings: GraphCompletionSettings) -> None:
+        self._seen, self._settings = seen, settings
+        self._triples = facts.triples(*SPLITS)
+        self._by_head = Groups(self._triples[:, 0])
+
+    def graph(self, sample: Sample, units: list[int]) -> Graph:
+        """Both anchors, the triple that is asked for, and the neighbours of an unseen anchor."""
+        anchors = self._anchors(sample)
+        triples = [(anchors.index(sample.head), sample.relation, sample.tail)]
+        for anchor in np.flatnonzero(~self._seen.entities[anchors]).tolist():
+            triples += [(anchor, relation, tail) for _, relation, tail in self._neighbours(sample, anchors, anchor)]
+        return Graph(
+            np.array(units, dtype=np.int32), np.array(anchors, dtype=np.int32), np.array(triples, dtype=np.int32)
+        )
+
+    def hidden(self, sample: Sample) -> Bool[np.ndarray, " A"]:
+        """Which of the anchors are masked."""
+        unseen = ~self._seen.entities[self._anchors(sample)]
+        return unseen if self._settings.unseen_input == "mask" else np.zeros_like(unseen)
+
+    @staticmethod
+    def _anchors(sample: Sample) -> list[int]:
+        """Head and tail in text order."""
+        head_first = sample.spans[0] < sample.spans[1]
+        return [sample.head, sample.tail] if head_first else [sample.tail, sample.head]
+
+    def _neighbours(self, sample: Sample, anchors: list[int], anchor: int) -> list[list[int]]:
+        _, rows = self._by_head.find(np.array([anchors[anchor]]))
+        found = self._triples[rows]
+        found = found[found[:, 2] != anchors[1 - anchor]]
+        key = hash_string(sample.example_id)
+        hashes = random_u64(self._settings.seed, "graph-completion/neighbours", key, found[:, 1], found[:, 2])
+        return found[np.argsort(hashes, kind="stable")[: self._settings.neighbours]].tolist()
+
+
+def _units(samples: Sequence[Sample], tokens: Dataset | None) -> list[list[int]]:
+    if tokens is None:
+        return [[-1, -2]] * len(samples)
+    texts, spans = [sample.text for sample in samples], [sample.spans for sample in samples]
+    return anchored(texts, spans, load_tokenizer(tokens))
+
+
+def _pairs(triples: Int64[np.ndarray, "N 3"], facts: Facts) -> Int64[np.ndarray, " N"]:
+    return triples[:, 0] * facts.entities + triples[:, 2]
+
+
+def _said(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()) if count) or "none"
+
+
+def _protocol(
+    split: str,
+    settings: GraphCompletionSettings,
+    facts: Facts,
+    read: int,
+    counts: dict[str, int],
+    left_out: Counter[str],
+    without: int,
+) -> dict[str, Any]:
+    return {
+        "split": split,
+        "examples": read,
+        "samples": counts,
+        "left_out": {name: count for name, count in sorted(left_out.items()) if count},
+        "candidates": facts.relations,
+        "filtered": "other relations that a fact of any split, or a sample, states of the pair",
+        "ties": "realistic",
+        "seen": "in a train triple, or a node of a train graph",
+        "unseen": {
+            "input": settings.unseen_input,
+            "both_unseen": settings.both_unseen,
+            "neighbours": settings.neighbours,
+            "samples_without_neighbours": without,
+        },
+        "macro": "mean over the relations of a part of the mean over their samples",
+        "intervals": f"95 % percentile bootstrap over samples, {settings.resamples} resamples; a relation that a "
+        "resample lacks is left out of its macro mean",
+        "max_units": settings.max_units,
+        "seed": settings.seed,
+    }

@@ -1,0 +1,196 @@
+"""DKRL (Xie et al., AAAI 2016): an entity has a vector of its own and one that a CNN reads from its description.
+
+E(h, r, t) is the sum of ||h + r - t|| over both kinds of head and both kinds of tail, so the two meet in one space; an
+entity that no train triple has is represented by its description alone.
+
+Differences from the paper:
+- Adam in place of SGD, and words are learnt from nothing (there: by word2vec on Wikipedia);
+- the entities that corrupt a batch's triples are drawn once for the batch, so that few descriptions are encoded;
+- an entity without a description has its name for one.
+
+B triples, K drawn entities, U descriptions, T tokens of the longest, D dimensions, E entities, R relations.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from schemas.errors import DataError
+from schemas.hashing import random_u64
+from training.data.text import TextBatch
+from training.data.triples import Descriptions
+from training.evaluation.facts import Facts
+from training.metrics import progress
+from training.objectives import distances
+
+POOL = 4
+"""Places that the first pooling makes one of."""
+_HALF = np.uint64(32)
+
+
+@dataclasses.dataclass(frozen=True)
+class DkrlSettings:
+    """What `--set` can change."""
+
+    dim: Annotated[int, Field(ge=1)] = 100
+    epochs: Annotated[int, Field(ge=1)] = 20
+    batch: Annotated[int, Field(ge=1)] = 1_024
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.003
+    margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    norm: Literal[1, 2] = 1
+    negatives: Annotated[int, Field(ge=1)] = 4
+    """Corrupted heads, tails and relations of a triple, as many of each."""
+    drawn: Annotated[int, Field(ge=1)] = 256
+    """Entities drawn for a batch, which its corrupted triples share."""
+    max_length: Annotated[int, Field(ge=4)] = 64
+    """Tokens of a description."""
+    tokens: str = "tiny"
+    """The token ids to read: the dataset's tokens/NAME."""
+    seed: int = 0
+
+
+class Dkrl(nn.Module):
+    """Entities, relations, and the CNN over words: convolution, max pooling, convolution, mean pooling."""
+
+    def __init__(self, settings: DkrlSettings, words: int, entities: int, relations: int) -> None:
+        super().__init__()
+        dim = settings.dim
+        self.norm = settings.norm
+        self.word = nn.Embedding(words, dim)
+        self.entity = nn.Embedding(entities, dim)
+        self.relation = nn.Embedding(relations, dim)
+        self.first, self.second = nn.Conv1d(dim, dim, 2), nn.Conv1d(dim, dim, 1)
+        for table in (self.entity, self.relation):
+            nn.init.xavier_uniform_(table.weight)
+        nn.init.normal_(self.word.weight, std=dim**-0.5)
+
+    def describe(self, texts: TextBatch) -> Float[Tensor, "U D"]:
+        """The vectors of some descriptions."""
+        longest = int(texts.real.sum(dim=1).max())
+        real = texts.real[:, None, :longest].float()
+        words = F.pad(self.word(texts.ids[:, :longest]).transpose(1, 2) * real, (0, 1))
+        found = self.first(words).tanh().masked_fill(real == 0, -1.0)
+        pooled, kept = (F.max_pool1d(each, POOL, ceil_mode=True) for each in (found, real))
+        read = self.second(pooled).tanh() * kept
+        return read.sum(dim=2) / kept.sum(dim=2).clamp(min=1)
+
+    def energy(
+        self, heads: Float[Tensor, "B 2 D"], relations: Float[Tensor, "*B D"], tails: Float[Tensor, "B 2 D"]
+    ) -> Float[Tensor, "..."]:
+        """The sum over own and described vectors of head and tail; the lower, the more plausible."""
+        gaps = heads[:, :, None] + relations[..., None, None, :] - tails[:, None]
+        return torch.linalg.vector_norm(gaps, ord=self.norm, dim=-1).sum(dim=(-1, -2))
+
+
+@dataclasses.dataclass(frozen=True)
+class Corrupted:
+    """A batch of triples with what corrupts them. `entities` are distinct, heads, tails and drawn are rows of it."""
+
+    entities: Int64[np.ndarray, " U"]
+    heads: Int64[Tensor, " B"]
+    tails: Int64[Tensor, " B"]
+    relations: Int64[Tensor, " B"]
+    others: list[Int64[Tensor, " B"]]
+    """Rows of entities, one array for each negative: as head, then as tail."""
+    wrong: list[Int64[Tensor, " B"]]
+    """Relations, one array for each negative."""
+
+
+def batches(triples: Int64[np.ndarray, "N 3"], facts: Facts, settings: DkrlSettings, epoch: int) -> Iterator[Corrupted]:
+    """The epoch's batches: order and corruptions are hashes of (seed, epoch, row)."""
+    order = np.argsort(random_u64(settings.seed, "dkrl/order", epoch, np.arange(len(triples))), kind="stable")
+    for start in range(0, len(order), settings.batch):
+        rows = order[start : start + settings.batch]
+        drawn = _below(settings, "entities", facts.entities, epoch, start, np.arange(settings.drawn))
+        picks = np.arange(2 * settings.negatives)[:, None]
+        others = drawn[_below(settings, "picks", settings.drawn, epoch, rows, picks)]
+        wrong = _below(settings, "relations", facts.relations, epoch, rows, np.arange(settings.negatives)[:, None])
+        heads, relations, tails = triples[rows].T
+        entities, places = np.unique(np.concatenate([heads, tails, others.ravel()]), return_inverse=True)
+        at = [torch.from_numpy(part) for part in np.split(places, len(places) // len(rows))]
+        yield Corrupted(
+            entities, at[0], at[1], torch.from_numpy(relations.copy()), at[2:], list(torch.from_numpy(wrong).unbind())
+        )
+
+
+def train_dkrl(settings: DkrlSettings, facts: Facts, texts: Descriptions, words: int) -> Dkrl:
+    """Train on the train triples; the same weights for equal settings and threads."""
+    triples = facts.splits["train"]
+    if not len(triples):
+        raise DataError("The dataset has no train triples to learn from. Build it with a larger --keep.")
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        model = Dkrl(settings, words, facts.entities, facts.relations)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr)
+    with progress(settings.epochs, 0, len(triples)) as report:
+        for epoch in range(settings.epochs):
+            total = 0.0
+            for group in optimizer.param_groups:
+                group["lr"] = settings.lr * (1 - epoch / settings.epochs)
+            for batch in batches(triples, facts, settings, epoch):
+                loss = margin_loss(model, batch, texts, settings.margin)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += loss.item() * len(batch.heads)
+            report(epoch + 1, total / len(triples))
+    return model.eval()
+
+
+def margin_loss(model: Dkrl, batch: Corrupted, texts: Descriptions, margin: float) -> Float[Tensor, ""]:
+    """Mean over triples and corruptions of max(0, margin + E(true) - E(corrupted))."""
+    order = texts.by_length(batch.entities)
+    described = torch.cat([model.describe(piece) for piece in texts.pieces(order)])
+    described = described[torch.from_numpy(np.argsort(np.searchsorted(batch.entities, order)))]
+    vectors = torch.stack([model.entity(torch.from_numpy(batch.entities)), described], dim=1)
+    heads, tails, relations = vectors[batch.heads], vectors[batch.tails], model.relation(batch.relations)
+    true, half = model.energy(heads, relations, tails), len(batch.others) // 2
+    corrupted = [
+        *(model.energy(vectors[rows], relations, tails) for rows in batch.others[:half]),
+        *(model.energy(heads, relations, vectors[rows]) for rows in batch.others[half:]),
+        *(model.energy(heads, model.relation(wrong), tails) for wrong in batch.wrong),
+    ]
+    return F.relu(margin + true - torch.stack(corrupted)).mean()
+
+
+class DkrlScorer:
+    """A trained DKRL behind training.scoring's Scorer and RelationScorer."""
+
+    def __init__(self, model: Dkrl, texts: Descriptions, facts: Facts) -> None:
+        seen = np.zeros(facts.entities, dtype=bool)
+        seen[facts.splits["train"][:, [0, 2]]] = True
+        self._relation, self._norm = model.relation.weight.detach(), model.norm
+        with torch.no_grad():
+            read = [model.describe(piece) for piece in texts.pieces(np.arange(len(seen)))]
+            described = torch.cat([torch.empty(0, model.word.embedding_dim), *read])
+            own = torch.where(torch.from_numpy(seen)[:, None], model.entity.weight, described)
+        self._vectors = (own, described)
+
+    def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
+        """Minus the energy of every entity as the tail."""
+        return -self._sum([own[heads] + self._relation[relations] for own in self._vectors])
+
+    def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
+        """Minus the energy of every entity as the head."""
+        return -self._sum([own[tails] - self._relation[relations] for own in self._vectors])
+
+    def relations(self, heads: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B R"]:
+        """Minus the energy of every relation."""
+        gaps = [tail[tails] - head[heads] for head in self._vectors for tail in self._vectors]
+        return -sum(distances(gap, self._relation, self._norm) for gap in gaps)
+
+    def _sum(self, wanted: list[Float[Tensor, "B D"]]) -> Float[Tensor, "B E"]:
+        return sum(distances(each, own, self._norm) for each in wanted for own in self._vectors)  # type: ignore[return-value]
+
+
+def _below(settings: DkrlSettings, purpose: str, size: int, *ids: object) -> Int64[np.ndarray, "..."]:
+    """Uniform integers below `size`."""
+    words = random_u64(settings.seed, f"dkrl/{purpose}", *ids)
+    return ((words >> _HALF) * np.uint64(size) >> _HALF).astype(np.int64)
