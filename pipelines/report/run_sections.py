@@ -16,8 +16,8 @@ from schemas.errors import DataError
 
 LEADING = ("accuracy", "mrr")
 """What a system is judged by, beside the plain rules: the first that all have."""
-LOWER_IS_BETTER = ("mr", "loss", "perplexity")
-COUNTS = ("queries", "triples", "count", "examples")
+LOWER_IS_BETTER = ("mr", "macro_mr", "loss", "perplexity")
+COUNTS = ("queries", "triples", "count", "examples", "samples", "relations")
 PRIVATE = ("data.folder", "init")
 """Keys of a config that only say where something lay on somebody's disk."""
 ROWS = 60

@@ -18,6 +18,8 @@ from training.evaluation.facts import Facts
 from training.evaluation.masked_rules import TrainGraphs
 
 COLUMNS = ["example_id", "text", "mentions", "relation"]
+KNOWN, NO_RELATION = -2, -1
+"""A sample whose fact is known, and one whose relation is unseen: in the place of its number of unseen entities."""
 Span = tuple[int, int]
 
 
@@ -81,10 +83,10 @@ def read_samples(dataset: Dataset, split: str) -> tuple[list[Sample], Counter[st
 
 
 def partition(samples: Sequence[Sample], seen: Seen) -> Int64[np.ndarray, " N"]:
-    """How many of a sample's two entities are unseen; -1 where its relation is unseen, -2 where its fact is known."""
+    """How many of a sample's two entities are unseen, or KNOWN, or NO_RELATION."""
     triples = triples_of(samples)
     unseen = (~seen.entities[triples[:, [0, 2]]]).sum(axis=1)
-    return np.where(seen.knows(triples), -2, np.where(seen.relations[triples[:, 1]], unseen, -1))
+    return np.where(seen.knows(triples), KNOWN, np.where(seen.relations[triples[:, 1]], unseen, NO_RELATION))
 
 
 def triples_of(samples: Sequence[Sample]) -> Int64[np.ndarray, "N 3"]:

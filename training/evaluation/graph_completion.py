@@ -24,7 +24,16 @@ from schemas.hashing import hash_string, random_u64
 from training.data.graphs import Graph
 from training.data.special import load_tokenizer
 from training.evaluation import bootstrap, ranking
-from training.evaluation.completion_samples import Sample, Seen, anchored, partition, read_samples, triples_of
+from training.evaluation.completion_samples import (
+    KNOWN,
+    NO_RELATION,
+    Sample,
+    Seen,
+    anchored,
+    partition,
+    read_samples,
+    triples_of,
+)
 from training.evaluation.facts import SPLITS, Facts, Groups, read_facts
 from training.evaluation.masked_rules import TrainGraphs, read_train_graphs
 from training.evaluation.ranking import HITS, Ranks, rank_by_counting
@@ -102,36 +111,32 @@ def prepare(
             f"graph-completion has no split {split!r}, only {', '.join(SPLITS)}.{nearest(split, [*SPLITS])}"
         )
     facts, train = read_facts(dataset), read_train_graphs(dataset)
+    seen = Seen.of(facts, train)
     samples, left_out = read_samples(dataset, split)
-    read = len(samples) + left_out.total()
-    unseen = partition(samples, Seen.of(facts, train))
-    units = _units(samples, tokens)
-    long = np.array([len(one) > settings.max_units for one in units], dtype=bool)
-    most = 2 if settings.both_unseen == "keep" else 1
-    kept = (unseen >= 0) & (unseen <= most) & ~long
-    reasons = {"known_in_train": -2, "relation_unseen": -1, "both_unseen": 2}
-    left_out.update({name: int((unseen == code).sum()) for name, code in reasons.items() if not 0 <= code <= most})
-    left_out["too_long"] = int((long & (unseen >= 0) & (unseen <= most)).sum())
-    chosen = np.flatnonzero(kept)
+    read, unseen, units = len(samples) + left_out.total(), partition(samples, seen), _units(samples, tokens)
+    chosen = _asked(unseen, units, left_out, settings)
     if not len(chosen):
         raise DataError(
             f"{dataset.folder} has no sample for graph-completion in the {read} examples of split {split} (left out: "
             f"{_said(left_out)}). It takes examples with a head, a tail and a relation of the graph: wikiloom weave."
         )
-    laid = _Layout(facts, Seen.of(facts, train), settings)
-    graphs = [laid.graph(samples[place], units[place]) for place in chosen]
-    hidden = [laid.hidden(samples[place]) for place in chosen]
-    without = sum(len(graph.triples) == 1 for graph, at in zip(graphs, unseen[chosen], strict=True) if at)
-    counts = {"transductive": int((unseen[chosen] == 0).sum()), "inductive": int((unseen[chosen] > 0).sum())}
+    layout = _Layout(facts, seen, settings)
+    graphs = [layout.graph(samples[place], units[place]) for place in chosen]
+    inductive = unseen[chosen] > 0
+    counts = {
+        "transductive": int((~inductive).sum()),
+        "inductive": int(inductive.sum()),
+        "without_neighbours": sum(len(graph.triples) == 1 for graph, own in zip(graphs, inductive, strict=True) if own),
+    }
     return CompletionQuestions(
         facts=facts,
         train=dataclasses.replace(train, facts=facts.splits["train"]),
         samples=[samples[place] for place in chosen],
         graphs=graphs,
-        hidden=hidden,
-        inductive=unseen[chosen] > 0,
+        hidden=[layout.hidden(samples[place]) for place in chosen],
+        inductive=inductive,
         settings=settings,
-        protocol=_protocol(split, settings, facts, read, counts, left_out, without),
+        protocol=_protocol(split, settings, facts, {"examples": read, "samples": counts}, left_out),
     )
 
 
@@ -152,14 +157,19 @@ def sample_ranks(system: GraphReader | RelationScorer, questions: CompletionQues
 
 
 def graph_completion(system: GraphReader | RelationScorer, questions: CompletionQuestions) -> dict[str, Any]:
-    """The metrics: {"transductive": {...}, "inductive": {...}}, each with samples, relations, the metrics over samples,
-    macro_* (means of the relations' means), and intervals."""
+    """The metrics: {"transductive": {...}, "inductive": {...}, "intervals": {...}}.
+
+    Each part has samples, relations, the metrics over its samples, and as macro_* the means over its relations of
+    their samples' means; "intervals" has low and high of each.
+    """
     values = metric_values(sample_ranks(system, questions).by("realistic"))
     relations = questions.triples[:, 1]
-    return {
-        part: _metrics(values[chosen], relations[chosen], questions.settings)
-        for part, chosen in zip(PARTS, (~questions.inductive, questions.inductive), strict=True)
-    }
+    parts: dict[str, Any] = {part: {"samples": 0} for part in PARTS}
+    intervals = {}
+    for part, chosen in zip(PARTS, (~questions.inductive, questions.inductive), strict=True):
+        if chosen.any():
+            parts[part], intervals[part] = _metrics(values[chosen], relations[chosen], questions.settings)
+    return parts | {"intervals": intervals}
 
 
 def metric_values(ranks: Float64[Tensor, " N"]) -> Float64[np.ndarray, "N K"]:
@@ -170,18 +180,32 @@ def metric_values(ranks: Float64[Tensor, " N"]) -> Float64[np.ndarray, "N K"]:
 
 def _metrics(
     values: Float64[np.ndarray, "N K"], relations: Int64[np.ndarray, " N"], settings: GraphCompletionSettings
-) -> dict[str, Any]:
-    if not len(values):
-        return {"samples": 0}
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(metrics, their intervals) of one part."""
     names = [*METRICS, *(f"macro_{name}" for name in METRICS)]
     drawn = bootstrap.resampled(values, relations, seed=settings.seed, resamples=settings.resamples)
-    ends = bootstrap.interval(drawn).reshape(2, -1).T.tolist()
-    return {
-        "samples": len(values),
-        "relations": len(np.unique(relations)),
-        **dict(zip(names, bootstrap.means(values, relations).ravel().tolist(), strict=True)),
-        "intervals": dict(zip(names, ends, strict=True)),
-    }
+    low, high = bootstrap.interval(drawn).reshape(2, -1).tolist()
+    counts = {"samples": len(values), "relations": len(np.unique(relations))}
+    found = dict(zip(names, bootstrap.means(values, relations).ravel().tolist(), strict=True))
+    ends = {name: {"low": low[place], "high": high[place]} for place, name in enumerate(names)}
+    return counts | found, ends
+
+
+def _asked(
+    unseen: Int64[np.ndarray, " N"],
+    units: Sequence[Sequence[int]],
+    left_out: Counter[str],
+    settings: GraphCompletionSettings,
+) -> Int64[np.ndarray, " K"]:
+    """Places of the samples that are asked; the others are counted in `left_out` by reason."""
+    most = 2 if settings.both_unseen == "keep" else 1
+    fits = (unseen >= 0) & (unseen <= most)
+    long = np.array([len(one) > settings.max_units for one in units], dtype=bool)
+    left_out["known_in_train"] += int((unseen == KNOWN).sum())
+    left_out["relation_unseen"] += int((unseen == NO_RELATION).sum())
+    left_out["both_unseen"] += int((unseen > most).sum())
+    left_out["too_long"] += int((fits & long).sum())
+    return np.flatnonzero(fits & ~long)
 
 
 class _Layout:
@@ -241,15 +265,12 @@ def _protocol(
     split: str,
     settings: GraphCompletionSettings,
     facts: Facts,
-    read: int,
-    counts: dict[str, int],
+    counts: dict[str, Any],
     left_out: Counter[str],
-    without: int,
 ) -> dict[str, Any]:
     return {
         "split": split,
-        "examples": read,
-        "samples": counts,
+        **counts,
         "left_out": {name: count for name, count in sorted(left_out.items()) if count},
         "candidates": facts.relations,
         "filtered": "other relations that a fact of any split, or a sample, states of the pair",
@@ -259,7 +280,6 @@ def _protocol(
             "input": settings.unseen_input,
             "both_unseen": settings.both_unseen,
             "neighbours": settings.neighbours,
-            "samples_without_neighbours": without,
         },
         "macro": "mean over the relations of a part of the mean over their samples",
         "intervals": f"95 % percentile bootstrap over samples, {settings.resamples} resamples; a relation that a "

@@ -20,6 +20,7 @@ from training.evaluation import bootstrap
 from training.evaluation.completion_samples import Sample, anchored
 from training.evaluation.graph_completion import (
     METRICS,
+    PARTS,
     GraphCompletionSettings,
     graph_completion,
     prepare,
@@ -99,7 +100,8 @@ def test_samples_are_parted_as_counting_by_hand_parts_them(tmp_path):
         assert {fact for fact, flag in zip(asked, flags, strict=True) if flag} == parts[part]
     protocol = questions.protocol
     assert protocol["left_out"] == dict(left_out)
-    assert protocol["examples"] == len(pairs) == sum(protocol["samples"].values()) + left_out.total()
+    assert protocol["examples"] == len(pairs) == sum(map(len, parts.values())) + left_out.total()
+    assert {part: protocol["samples"][part] for part in parts} == {part: len(own) for part, own in parts.items()}
 
 
 def test_a_node_of_a_train_graph_is_seen_too(tmp_path):
@@ -184,8 +186,8 @@ def test_metrics_equal_a_slow_oracle(tmp_path):
             every = [value for values in by_relation.values() for value in values]
             assert found[part][name] == pytest.approx(np.mean(every))
             assert found[part][f"macro_{name}"] == pytest.approx(np.mean([np.mean(v) for v in by_relation.values()]))
-            low, high = found[part]["intervals"][f"macro_{name}"]
-            assert low <= high
+            ends = found["intervals"][part][f"macro_{name}"]
+            assert ends["low"] <= ends["high"]
 
 
 def test_a_resample_is_a_draw_with_replacement_and_lacks_no_count():
@@ -264,7 +266,7 @@ def test_a_trained_colake_reads_the_samples(tmp_path):
     settings = {"train.steps": "2", "train.batch_size": "8", "encoder.hidden_size": "16", "encoder.heads": "2"}
     train("colake-tiny", data, tmp_path / "run", resume=False, dry_run=False, settings=settings)
     result = evaluate(tmp_path / "run", "graph-completion", settings={"resamples": "3"})
-    assert sum(part["samples"] for part in result["metrics"].values()) == 1
+    assert sum(result["metrics"][part]["samples"] for part in PARTS) == 1
     assert result["baselines"].keys() == {"majority", "frequency", "cooccurrence"}
     sample = prepare(Dataset(data), "test", GraphCompletionSettings(), Dataset(data).tokens("tiny"))
     assert isinstance(sample.samples[0], Sample) and (sample.graphs[0].units < 0).sum() == 2
