@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from benchmarks.completion import SYSTEMS, table
+from benchmarks.completion_data import FOLDS, fold_of, split_of
 from benchmarks.loader import SHUFFLES
 from benchmarks.scale import RISKS
 from pipelines.config import Build
@@ -157,3 +159,41 @@ def test_a_benchmark_also_starts_as_a_file(name):
     words = [sys.executable, ROOT / "benchmarks" / name, "--help"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and "usage:" in done.stdout, done.stderr
+
+
+def test_each_fact_is_tested_by_one_fold_and_elsewhere_in_train_or_valid():
+    facts = [(f"Q{n}", f"P{n % 7}", f"Q{n + 1}") for n in range(3_000)]
+    splits = [[split_of(fact, fold) for fold in range(FOLDS)] for fact in facts]
+    assert all(own.count("test") == 1 and own[fold_of(fact)] == "test" for fact, own in zip(facts, splits, strict=True))
+    others = [split for own in splits for split in own if split != "test"]
+    assert 0.03 < others.count("valid") / len(others) < 0.07 and set(others) == {"train", "valid"}
+
+
+def test_completion_pools_the_folds_that_are_done_and_pairs_the_samples(tmp_path):
+    ranks = {fold: {"colake": [1, 2, 4], "transe": [2, 2, 1]} for fold in (0, 1)}
+    for fold, system in [(fold, system) for fold in (0, 1, 2) for system in SYSTEMS if fold < 2 or system == "colake"]:
+        document = {
+            "cpu_seconds": 1.0,
+            "protocol": {"samples": {"transductive": 2, "inductive": 1}, "left_out": {}},
+            "samples": [f"{fold}/{n}" for n in range(3)],
+            "relations": ["P1", "P2" if fold else "P1", "P1"],
+            "inductive": [False, False, True],
+            "ranks": {system: ranks.get(fold, {}).get(system, [8, 8, 8])},
+        }
+        path = tmp_path / f"fold-{fold}" / "test" / f"{system}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document), encoding="utf-8")
+    figures = table(sorted(tmp_path.glob("fold-*/test")))
+    assert figures["folds"] == [0, 1]
+    row = figures["transductive"]["transe"]["macro_mrr"]
+    assert figures["transductive"]["colake"]["mrr"]["value"] == 0.75
+    assert figures["transductive"]["colake"]["macro_mrr"]["value"] == round((5 / 6 + 1 / 2) / 2, 4)
+    assert row["value"] == 0.5 and row["colake_less_this"] == round(1 / 6, 4)
+    low, high = row["its_interval"]
+    assert low <= row["colake_less_this"] <= high
+    assert figures["inductive"]["transe"]["mrr"]["colake_less_this"] == -0.75
+    (tmp_path / "fold-1" / "test" / "transe.json").write_text(
+        json.dumps({**document, "samples": ["another"]}), encoding="utf-8"
+    )
+    with pytest.raises(SystemExit, match="transe was asked other samples"):
+        table(sorted(tmp_path.glob("fold-*/test")))
