@@ -49,6 +49,7 @@ COLAKE = {
     "encoder.layers": "3",
     "colake.encode_graphs": "16",
     "colake.masking": "code",
+    "memory.lr_scale": "1.0",
 }
 """What differs from colake-tiny; chosen on the valid part of fold 0. Most graphs have one fact, and masking = code asks
 for at least one."""

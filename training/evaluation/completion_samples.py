@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow.compute as pc
 from jaxtyping import Bool, Int64
-from tokenizers import Tokenizer
 
 from schemas.dataset import Dataset
 from training.evaluation.facts import Facts
@@ -93,34 +92,6 @@ def triples_of(samples: Sequence[Sample]) -> Int64[np.ndarray, "N 3"]:
     """Head, relation and tail of each."""
     rows = [(sample.head, sample.relation, sample.tail) for sample in samples]
     return np.array(rows, dtype=np.int64).reshape(-1, 3)
-
-
-def anchored(texts: Sequence[str], spans: Sequence[Sequence[Span]], tokenizer: Tokenizer) -> list[list[int]]:
-    """Token ids of each text, with -1 - k in the place of its k-th mention in text order.
-
-    A token belongs to the mention that it begins in, and so does the space before a mention: as in the graphs that a
-    model is trained on, but for tokens that reach over a mention's end, which are not cut there.
-    """
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    # What looks like a special token in a text is a text.
-    tokenizer.encode_special_tokens = True
-    units = []
-    batch = tokenizer.encode_batch(list(texts), add_special_tokens=False)
-    for text, pair, encoded in zip(texts, spans, batch, strict=True):
-        ends = 0
-        places: list[tuple[int, int]] = []
-        inside = np.zeros(len(text) + 1, dtype=bool)
-        for number, (start, end) in enumerate(sorted(pair)):
-            first = start - (start > ends and text[start - 1] == " ")
-            places.append((first, -1 - number))
-            inside[first:end] = True
-            ends = end
-        words = [
-            (start, token) for token, (start, _) in zip(encoded.ids, encoded.offsets, strict=True) if not inside[start]
-        ]
-        units.append([unit for _, unit in sorted([*places, *words], key=lambda placed: placed[0])])
-    return units
 
 
 def _sample(row: dict, places: dict[str | None, int | None], relations: dict[str, int]) -> Sample | str:

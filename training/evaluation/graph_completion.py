@@ -29,7 +29,6 @@ from training.evaluation.completion_samples import (
     NO_RELATION,
     Sample,
     Seen,
-    anchored,
     partition,
     read_samples,
     triples_of,
@@ -38,6 +37,7 @@ from training.evaluation.facts import SPLITS, Facts, Groups, read_facts
 from training.evaluation.masked_rules import TrainGraphs, read_train_graphs
 from training.evaluation.ranking import HITS, Ranks, rank_by_counting
 from training.scoring import RelationScorer
+from training.weaving import MentionTokenizer
 
 PARTS = ("transductive", "inductive")
 METRICS = ("mr", "mrr", *(f"hits@{k}" for k in HITS))
@@ -249,8 +249,8 @@ class _Layout:
 def _units(samples: Sequence[Sample], tokens: Dataset | None) -> list[list[int]]:
     if tokens is None:
         return [[-1, -2]] * len(samples)
-    texts, spans = [sample.text for sample in samples], [sample.spans for sample in samples]
-    return anchored(texts, spans, load_tokenizer(tokens))
+    tokenizer = MentionTokenizer(load_tokenizer(tokens))
+    return [tokenizer.units(sample.text, sorted(sample.spans)) for sample in samples]
 
 
 def _pairs(triples: Int64[np.ndarray, "N 3"], facts: Facts) -> Int64[np.ndarray, " N"]:

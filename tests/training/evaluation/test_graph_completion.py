@@ -8,8 +8,6 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from pipelines.tokenizer import Encoder
-from pipelines.transforms.splice import Mentions, splice
 from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
 from schemas.hashing import random_u64
@@ -17,7 +15,7 @@ from tests.training.evaluation.kg import write_kg
 from tests.training.synthetic import make_dataset
 from training.baselines import run_baseline
 from training.evaluation import bootstrap
-from training.evaluation.completion_samples import Sample, anchored
+from training.evaluation.completion_samples import Sample
 from training.evaluation.graph_completion import (
     METRICS,
     PARTS,
@@ -231,17 +229,18 @@ def tokens_of(folder, words):
     return empty
 
 
-def test_words_and_anchors_are_those_that_a_graph_of_the_dataset_has(tmp_path):
-    tokens = tokens_of(tmp_path / "t", words=["the", "city", "of", "lies", "in"])
-    path = tokens.folder / "tokenizer.json"
-    texts = ["the city of york lies in england.", "york", "york, england lies in", "in the lands york lies england"]
-    places = [[(t.find(word), t.find(word) + len(word)) for word in ("york", "england") if word in t] for t in texts]
-    rows = np.array([n for n, spans in enumerate(places) for _ in spans])
-    starts, ends = np.array([span for spans in places for span in spans]).T
-    made = splice(texts, Mentions(rows, starts, ends), Encoder("t", path.read_bytes()))
-    expected = np.split(made.units, np.cumsum(made.unit_lengths)[:-1])
-    found = anchored(texts, [tuple(spans) for spans in places], Tokenizer.from_file(str(path)))
-    assert found == [units.tolist() for units in expected]
+def test_the_words_are_those_of_the_text_without_its_mentions(tmp_path):
+    tokens = tokens_of(tmp_path / "tokens", words=["a", "meets", "c", "there"])
+    text = "there c meets a"
+    rows = [stated(0, "a", "s", "c"), example(1, text, (14, 15, "a"), (6, 7, "c"), "s")]
+    ids = {
+        name: Tokenizer.from_file(str(tokens.folder / "tokenizer.json")).token_to_id(f"▁{name}")
+        for name in text.split()
+    }
+    forwards, backwards = prepare(dataset_of(tmp_path, rows), "test", GraphCompletionSettings(), tokens).graphs
+    assert forwards.units.tolist() == [-1, ids["meets"], -2] and forwards.triples[0, 0] == 0
+    assert backwards.units.tolist() == [ids["there"], -1, ids["meets"], -2] and backwards.triples[0, 0] == 1
+    assert forwards.anchors.tolist() == backwards.anchors.tolist()[::-1]
 
 
 def test_a_rule_and_an_embedding_answer_by_the_command_that_lists_them(tmp_path):
