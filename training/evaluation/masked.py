@@ -27,8 +27,8 @@ from training.evaluation.ranking import Ranks, expected_accuracy, rank_by_counti
 
 SPLITS = ("train", "valid", "test")
 KINDS = ("entity", "relation", "tail")
-PARTS = (*KINDS, "relation_between_anchors")
-"""Of the metrics; the last one are the relation queries whose tail stands in the text as well."""
+PARTS = (*KINDS, "between_anchors")
+"""Of the metrics; the last one are those relation queries whose tail is an anchor, as the head is."""
 
 
 @runtime_checkable
@@ -135,7 +135,7 @@ def masked(predictor: MaskedPredictor, questions: MaskedQuestions) -> dict[str, 
     "entity" has accuracy_seen beside: over the answers that are anchors of some train graph.
     """
     found = {kind: ranks(predictor, questions, kind) for kind in KINDS}
-    found["relation_between_anchors"] = found["relation"].where(questions.between_anchors)
+    found["between_anchors"] = found["relation"].where(questions.between_anchors)
     metrics = {part: _metrics(found[part]) for part in PARTS}
     seen = ~questions.unseen
     if seen.any():

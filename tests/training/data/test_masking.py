@@ -1,5 +1,7 @@
 """Masking: budgets to the letter, rates as the papers say, and nothing from a global generator."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -97,17 +99,17 @@ def test_special_tokens_are_never_predicted_and_each_kind_has_its_own_mask_symbo
 
 def test_the_paper_predicts_its_share_of_the_nodes_of_each_kind(made_up):
     source, found, nodes = feed(made_up), np.zeros(3), np.zeros(3)
-    for epoch in range(30):
+    for epoch in range(8):
         types, ids, labels = flat(source.batch(graphs(made_up, *range(60), epoch=epoch), 0))
         real = (types != WORD) | (ids != 1)  # pads are words
         found += np.bincount(types[real & (labels != IGNORE)], minlength=3)
         nodes += np.bincount(types[real], minlength=3)
-    assert np.allclose(found / nodes, 0.15, atol=0.01)
+    assert np.allclose(found / nodes, 0.15, atol=0.02)
 
 
 def test_the_code_predicts_every_anchor_and_leaves_most_of_those_beyond_its_budget_as_they_are(made_up):
     source, anchors, shown = feed(made_up, masking="code", drop_neighbours=0.9), 0, []
-    for epoch in range(30):
+    for epoch in range(8):
         for piece in source.batch(graphs(made_up, *range(60), epoch=epoch), 0).pieces:
             place = torch.arange(piece.ids.shape[1])
             anchor = (piece.types == ENTITY) & (place < piece.inline[:, None])
@@ -135,6 +137,23 @@ def test_a_graph_is_masked_alike_in_any_batch(made_up):
         and (piece.labels == alone.pieces[0].labels).all()
         for piece in among.pieces
     )
+
+
+def test_what_is_cut_for_the_limit_of_nodes_is_counted(made_up):
+    rows = graphs(made_up, *range(20))
+    whole = feed(made_up, drop_neighbours=0.0).batch(rows, 0)
+    source = dataclasses.replace(feed(made_up, drop_neighbours=0.0, max_nodes=12), max_units=10)
+    cut = source.batch(rows, 0)
+    assert whole.sizes["cut_units"] == whole.sizes["cut_facts"] == 0 and cut.lengths.max() <= 12
+
+    def facts(batch):
+        return sum(int((piece.types == RELATION).sum()) for piece in batch.pieces)
+
+    units = rows.columns.lists["units"].lengths
+    assert cut.sizes["cut_units"] == np.maximum(units - 10, 0).sum() > 0
+    assert cut.sizes["cut_facts"] == facts(whole) - facts(cut) > 0
+    inline = [sum(int(piece.inline.sum()) for piece in batch.pieces) for batch in (whole, cut)]
+    assert cut.sizes["cut_units"] == inline[0] - inline[1]
 
 
 def test_half_of_the_anchors_lose_their_facts(made_up):

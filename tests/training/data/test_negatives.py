@@ -1,10 +1,13 @@
 """Negatives: the distributions asked for, never a gold one, never a known fact."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from schemas.dataset import Dataset
 from schemas.hashing import random_u64
 from tests.training.data.test_masking import chi_square, feed, graphs
 from training.data.negatives import REDRAWS, alias_table, corrupt_tails, known_facts
@@ -44,6 +47,37 @@ def test_candidates_are_the_gold_entities_then_distinct_others_per_gold(made_up)
         assert len(np.unique(candidates)) == len(candidates) <= 4 * len(gold)
     same = graphs(made_up, *range(16))
     assert not np.array_equal(source.batch(same, 0).candidates, source.batch(same, 1).candidates)
+
+
+def test_a_batchs_negatives_follow_graph_count_to_the_three_quarters(made_up):
+    counts = Dataset(made_up).read("entities")["graph_count"].to_numpy() ** 2  # so that they differ
+    source = dataclasses.replace(feed(made_up, negatives=1), negatives=alias_table(counts**0.75))
+    gold, steps = np.array([3]), 6_000
+    drawn = [source._negatives(gold, step) for step in range(steps)]
+    observed = np.bincount(np.concatenate(drawn), minlength=len(counts))
+    assert observed[gold] == 0
+    expected = steps * counts**0.75 / (counts**0.75).sum()
+    missed, others = expected[gold], np.delete(np.arange(len(counts)), gold)
+    # Beside the others, the draws that gave the gold one and were left out.
+    cells = np.append(observed[others], steps - observed.sum()), np.append(expected[others], missed)
+    freedom = len(counts) - 1
+    assert chi_square(*cells) < freedom + 3.1 * np.sqrt(2 * freedom)  # p = 0.001
+
+
+def test_the_chance_of_a_negative_is_that_of_being_drawn_at_least_once(made_up):
+    source = dataclasses.replace(feed(made_up, negatives=3, logq=True), seed=0)
+    counts = Dataset(made_up).read("entities")["graph_count"].to_numpy()
+    source = dataclasses.replace(source, negatives=alias_table(counts**0.75))
+    gold, steps = np.array([3, 5]), 1_500
+    drawn = [source._negatives(gold, step) for step in range(steps)]
+    share = np.bincount(np.concatenate(drawn), minlength=len(counts)) / steps
+    candidates = np.concatenate([gold, np.delete(np.arange(len(counts)), gold)])
+    chance = np.exp(source._log_chance(candidates, 2).numpy())
+    assert chance[:2].tolist() == [1, 1]
+    assert np.abs(share[candidates[2:]] - chance[2:]).max() < 4 * 0.5 / np.sqrt(steps)
+    batch = source.batch(graphs(made_up, *range(16)), 0)
+    assert batch.log_chance.shape == batch.candidates.shape and (batch.log_chance[: batch.gold] == 0).all()
+    assert (batch.log_chance[batch.gold :] < 0).all()
 
 
 def test_a_gold_entitys_negatives_depend_on_the_step_and_not_on_how_the_batch_is_cut(made_up):

@@ -170,7 +170,7 @@ def test_a_relation_between_two_anchors_is_reported_apart(passages):
 
     metrics = masked(KnowsPairs(), questions)
     assert metrics["relation"]["accuracy"] == pytest.approx(1 / 6) and metrics["relation"]["queries"] == 6
-    assert metrics["relation_between_anchors"]["accuracy"] == 1 and metrics["relation_between_anchors"]["queries"] == 1
+    assert metrics["between_anchors"]["accuracy"] == 1 and metrics["between_anchors"]["queries"] == 1
 
 
 def test_rules_are_predictors(passages):

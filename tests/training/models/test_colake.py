@@ -1,17 +1,20 @@
 """CoLAKE: who sees whom, where words stand, and what is trained."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from schemas.dataset import Dataset
+from tests.training.data.test_masking import feed, graphs
 from tests.training.steps import step_of
 from training.config import ColakeConfig, Config, EncoderConfig, OptimConfig
 from training.data.batch import Ragged, offsets
 from training.data.collate import ENTITY, RELATION, WORD
-from training.data.graphs import IGNORE, ColakeBatch, Graph, TableSizes, places_by_type
+from training.data.graphs import IGNORE, ColakeBatch, Graph, TableSizes, places_by_type, read_graphs
 from training.data.names import NamedRows, unnamed_rows
 from training.data.special import SpecialTokens
 from training.encoders import encode_text
@@ -103,6 +106,32 @@ def test_text_alone_stands_at_the_same_positions_as_in_the_encoders_own_path():
     assert torch.allclose(ours, plain, atol=1e-6)
 
 
+def positions_seen(model, ask):
+    """What the encoder is given for positions while `ask` runs."""
+    seen = []
+    hook = model.encoder.register_forward_pre_hook(
+        lambda _module, _positional, given: seen.append(given["position_ids"]), with_kwargs=True
+    )
+    with torch.no_grad():
+        ask()
+    hook.remove()
+    return torch.cat(seen)
+
+
+@pytest.mark.parametrize(("compat", "first"), [(False, 2), (True, 0)])
+def test_a_graph_stands_at_the_same_positions_in_pretraining_and_probing(made_up, compat, first):
+    source = feed(made_up, drop_neighbours=0.0, compat=compat)
+    tokens = Dataset(made_up).tokens("tiny")
+    encoder = EncoderConfig(hidden_size=16, heads=2, intermediate_size=32, max_positions=256)
+    model = Colake(Config(recipe="r", system="colake", encoder=encoder, colake=source.config), source.sizes)
+    predictor = ColakePredictor(model, source.special, source.sizes, 254)
+    for number, own in enumerate(read_graphs(tokens, "train")[:10]):
+        trained = positions_seen(model, lambda n=number: model.losses(source.batch(graphs(made_up, n), 0)))
+        probed = positions_seen(model, lambda g=own: predictor.word_logits([g], np.array([0])))
+        assert torch.equal(trained, probed) and trained[0, 0] == first
+        assert trained.shape[1] > len(own.units) + 2 or not len(own.triples)
+
+
 def test_one_step_moves_all_three_tables_also_the_relations():
     config, model = make()
     batch = batch_of(ONE_FACT, labels=[(1, 10), (4, 3), (6, 2)])
@@ -137,6 +166,25 @@ def test_the_loss_is_the_cross_entropy_by_hand():
     assert batch.candidates.tolist() == candidates
     logits = model.entity_head(states[[4, 5]], model.memory.weight[candidates]).log_softmax(-1)
     assert torch.isclose(losses["entity"], -logits[0, 0] - logits[1, 1])
+
+
+def test_corrected_negatives_stand_for_all_entities():
+    """The sum over the candidates, on average over what is drawn, is that over the whole table."""
+    _, model = make()
+    batch = batch_of(ONE_FACT, labels=[(4, 3)])
+    state = model.states(batch.pieces[0])[0, 4]
+    scores = model.entity_head(state[None], model.memory.weight)[0].detach().double()
+    chance = torch.tensor([0.9, 0.2, 0.5, 1.0, 0.3, 0.6, 0.1, 0.8, 0.0]).double()  # entity 8 is the mask symbol
+    whole = torch.cat([scores[:3], scores[4:8]]).logsumexp(0).exp() + scores[3].exp()
+    others, expected = [0, 1, 2, 4, 5, 6, 7], 0.0
+    for drawn in itertools.product([0, 1], repeat=len(others)):
+        negatives = [entity for entity, is_drawn in zip(others, drawn, strict=True) if is_drawn]
+        candidates = torch.tensor([3, *negatives])
+        corrected = dataclasses.replace(batch, candidates=candidates, log_chance=chance[candidates].log().float())
+        loss = model.losses(corrected)["entity"].detach().double()
+        likely = torch.where(torch.tensor(drawn).bool(), chance[others], 1 - chance[others]).prod()
+        expected += likely * (loss + scores[3]).exp()
+    assert torch.isclose(expected, whole, rtol=1e-5)
 
 
 def test_micro_batches_add_up_to_the_batch():
