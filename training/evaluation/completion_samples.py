@@ -59,11 +59,11 @@ class Seen:
         return np.isin(_keys(triples, len(self.entities), len(self.relations)), self.facts)
 
 
-def read_samples(dataset: Dataset, split: str) -> tuple[list[Sample], Counter[str]]:
-    """The split's examples that state a fact of two entities; those left out are counted by reason."""
+def read_samples(dataset: Dataset, examples: Dataset, split: str) -> tuple[list[Sample], Counter[str]]:
+    """The split's examples that state a fact of two entities of `dataset`; those left out are counted by reason."""
     entities = dataset.read("entities", columns=["entity"])["entity"]
     relations = dataset.read("relations", columns=["relation"])["relation"]
-    rows = dataset.read("examples", split, COLUMNS)
+    rows = examples.read("examples", split, COLUMNS)
     mentioned = pc.list_flatten(rows["mentions"]).combine_chunks()
     if len(rows):
         names = mentioned.field("entity").unique()

@@ -61,6 +61,8 @@ class GraphReader(Protocol):
 class GraphCompletionSettings:
     """What `--set` can change."""
 
+    examples: str = ""
+    """Folder of another dataset that has the examples, told by QIDs; evaluate has --data for it."""
     unseen_input: Literal["mask", "name"] = "mask"
     """What stands at an unseen entity's node: the mask symbol, or the entity's own row, which is made of its name."""
     both_unseen: Literal["skip", "keep"] = "skip"
@@ -78,6 +80,7 @@ class GraphCompletionSettings:
 class CompletionQuestions:
     """The samples and their graphs, the same for every system. N samples."""
 
+    examples: Dataset
     facts: Facts
     train: TrainGraphs
     samples: list[Sample]
@@ -112,23 +115,23 @@ def prepare(
         )
     facts, train = read_facts(dataset), read_train_graphs(dataset)
     seen = Seen.of(facts, train)
-    samples, left_out = read_samples(dataset, split)
+    examples = Dataset(settings.examples) if settings.examples else dataset
+    samples, left_out = read_samples(dataset, examples, split)
     read, unseen, units = len(samples) + left_out.total(), partition(samples, seen), _units(samples, tokens)
     chosen = _asked(unseen, units, left_out, settings)
     if not len(chosen):
         raise DataError(
-            f"{dataset.folder} has no sample for graph-completion in the {read} examples of split {split} (left out: "
+            f"{examples.folder} has no sample for graph-completion in the {read} examples of split {split} (left out: "
             f"{_said(left_out)}). It takes examples with a head, a tail and a relation of the graph: wikiloom weave."
         )
     layout = _Layout(facts, seen, settings)
     graphs = [layout.graph(samples[place], units[place]) for place in chosen]
     inductive = unseen[chosen] > 0
-    counts = {
-        "transductive": int((~inductive).sum()),
-        "inductive": int(inductive.sum()),
-        "without_neighbours": sum(len(graph.triples) == 1 for graph, own in zip(graphs, inductive, strict=True) if own),
-    }
+    alone = [len(graph.triples) == 1 for graph, own in zip(graphs, inductive, strict=True) if own]
+    counts = {"transductive": int((~inductive).sum()), "inductive": len(alone), "without_neighbours": sum(alone)}
+    asked = {"split": split, "graph": dataset.digest, "examples": read, "samples": counts}
     return CompletionQuestions(
+        examples=examples,
         facts=facts,
         train=dataclasses.replace(train, facts=facts.splits["train"]),
         samples=[samples[place] for place in chosen],
@@ -136,7 +139,7 @@ def prepare(
         hidden=[layout.hidden(samples[place]) for place in chosen],
         inductive=inductive,
         settings=settings,
-        protocol=_protocol(split, settings, facts, {"examples": read, "samples": counts}, left_out),
+        protocol=_protocol(settings, facts, asked, left_out),
     )
 
 
@@ -262,15 +265,10 @@ def _said(counts: Counter[str]) -> str:
 
 
 def _protocol(
-    split: str,
-    settings: GraphCompletionSettings,
-    facts: Facts,
-    counts: dict[str, Any],
-    left_out: Counter[str],
+    settings: GraphCompletionSettings, facts: Facts, asked: dict[str, Any], left_out: Counter[str]
 ) -> dict[str, Any]:
     return {
-        "split": split,
-        **counts,
+        **asked,
         "left_out": {name: count for name, count in sorted(left_out.items()) if count},
         "candidates": facts.relations,
         "filtered": "other relations that a fact of any split, or a sample, states of the pair",

@@ -29,7 +29,7 @@ class Task:
     rows: dict[str, tuple[str, ...]]
     """What the table shows: (a part of the metrics) -> its columns."""
     on_examples: bool = False
-    """Whether it is asked on another dataset: the questions' `examples`, the setting of that name."""
+    """Whether it may be asked on another dataset: the questions' `examples`, the setting of that name."""
 
 
 TASKS = {
@@ -74,6 +74,7 @@ TASKS = {
         rows=dict.fromkeys(
             graph_completion.PARTS, ("samples", "macro_mrr", "mrr", "mr", "hits@1", "hits@3", "hits@10")
         ),
+        on_examples=True,
     ),
 }
 

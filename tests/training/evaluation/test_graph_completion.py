@@ -259,6 +259,18 @@ def test_a_rule_and_an_embedding_answer_by_the_command_that_lists_them(tmp_path)
     assert again["metrics"]["inductive"]["macro_mrr"] > 0
 
 
+def test_examples_of_another_dataset_are_told_by_their_ids(tmp_path):
+    here = dataset_of(tmp_path / "here", [stated(0, "a", "s", "c")])
+    order = {"train": [("a", "s", "d"), ("d", "s", "c"), ("c", "q", "z")], "valid": [], "test": []}
+    rows = [stated(1, "d", "s", "c"), stated(2, "n", "t", "a"), stated(3, "z", "s", "a"), stated(4, "a", "q", "c")]
+    there = write_kg(tmp_path / "there", order, examples=rows)
+    questions = prepare(here, "test", GraphCompletionSettings(examples=str(there.folder)))
+    names = here.read("entities")["entity"].to_pylist()
+    assert [(names[h], names[t]) for h, _, t in questions.triples] == [("d", "c"), ("n", "a")]
+    assert questions.protocol["left_out"] == {"entity_not_in_graph": 1, "relation_not_in_graph": 1}
+    assert questions.examples.digest == there.digest != questions.protocol["graph"] == here.digest
+
+
 def test_a_trained_colake_reads_the_samples(tmp_path):
     rows = [example(0, "person0 is born in city3", (0, 7, "Q31"), (19, 24, "Q10"), "P2")]
     data = make_dataset(tmp_path / "data", examples=rows)
