@@ -50,7 +50,8 @@ class Evaluate:
     task: str
     """link-prediction (KEPLER and baselines), masked, linking or graph-completion (CoLAKE; the last: baselines too)."""
     data: Path | None = None
-    """The dataset's folder; by default the one that the run was trained on. For linking and graph-completion that of the examples."""
+    """The dataset's folder; by default the one that the run was trained on. For linking and graph-completion that of
+    the examples."""
     split: str = "test"
     """train, valid or test."""
     set: Settings = ()

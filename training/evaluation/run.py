@@ -19,7 +19,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate a run (trained by us, or a baseline's) and return what RUN/results/TASK-SPLIT-DIGEST8.json holds.
 
-    `data` is the run's dataset, where it is no longer the one that its config.toml names; for linking, the examples.
+    `data` is the run's dataset, where it is no longer the one that its config.toml names; for linking and
+    graph-completion, the examples.
     Raises UsageError for an unknown task, split or setting, DataError for a run or a dataset that can't be read, and
     for a task that the run's system has no answer for.
     """
