@@ -92,22 +92,23 @@ class Original:
         model.roberta.forward = _as_before(model.roberta.forward)
         return model
 
-    def batch(self, batch: ColakeBatch, negatives: int) -> dict[str, Tensor]:
-        """The graphs of a batch of ours as their collate function pads them, with negatives that it draws itself."""
+    def batch(self, batch: ColakeBatch, negatives: int, chance: Tensor) -> dict[str, Tensor]:
+        """The graphs of a batch of ours as their collate function pads them, with negatives that it draws itself: so
+        many for each gold entity, by the chance of each of ours (and of the mask symbol, the last one)."""
         maker = self._dataset.GraphOTFDataSet.__new__(self._dataset.GraphOTFDataSet)
         maker.k_negative_samples = negatives
-        maker.nega_samp_weight = torch.ones(self._entities)
-        maker.nega_samp_weight[:SPECIAL] = 0
+        maker.nega_samp_weight = chance.roll(SPECIAL)
         samples = [sample for piece in batch.pieces for sample in self._samples(piece)]
         return maker.collate_fn(samples)[0]  # type: ignore[no-any-return]
 
     @torch.no_grad()
-    def outputs(self, batch: dict[str, Tensor]) -> tuple[dict[str, float], dict[str, list[list[float]]]]:
-        """(the mean loss of each term, its logits at the labelled nodes in the order of our relations)."""
+    def outputs(self, model: Any, batch: dict[str, Tensor]) -> tuple[dict[str, float], dict[str, list[list[float]]]]:
+        """What their model says without dropout: (the mean loss of each term, its logits at the labelled nodes, those
+        of relations in our order)."""
         losses, logits = [], []
-        model = self.model().eval()
-        for name in HEADS.values():
-            getattr(model, name).register_forward_hook(lambda _module, _inputs, found: logits.append(found))
+        model.eval()
+        heads = [getattr(model, name) for name in HEADS.values()]
+        hooks = [head.register_forward_hook(lambda _head, _inputs, found: logits.append(found)) for head in heads]
 
         class Recorded(nn.CrossEntropyLoss):
             def forward(self, *inputs: Tensor) -> Tensor:
@@ -116,6 +117,8 @@ class Original:
 
         with patch.object(self.modules, "CrossEntropyLoss", Recorded):
             model(**batch)
+        for hook in hooks:
+            hook.remove()
         found = {}
         for kind, name, rows in zip(TERMS, ("word", "entity", "relation"), logits, strict=True):
             asked = rows[batch[TERMS[kind]] >= 0]
@@ -127,6 +130,10 @@ class Original:
         if kind == WORD:
             return ours
         return (ours + SPECIAL) % (self._entities if kind == ENTITY else self._relations)
+
+    def ours(self, theirs: Tensor, kind: int) -> Tensor:
+        """Their ids of entities or relations as ours."""
+        return (theirs - SPECIAL) % (self._entities if kind == ENTITY else self._relations)
 
     def _samples(self, piece: GraphPiece) -> Iterator[dict[str, Any]]:
         """The graphs of a piece as their files have them, already masked."""

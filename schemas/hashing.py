@@ -86,7 +86,7 @@ def below(share: float) -> np.uint64:
 
 
 def normal(words: U64) -> npt.NDArray[np.float64]:
-    """A normal deviate (mean 0, variance 1) for each 64 random bits, by Box and Muller; none is beyond 6.7."""
+    """A normal deviate (mean 0, variance 1) for each 64 random bits, by Box and Muller; none is beyond 6.8."""
     radius = np.sqrt(-2 * np.log(((words >> _SHIFT) + 0.5) * 2.0**-32))
     return np.asarray(radius * np.cos((words & _LOW) * (2.0**-31 * np.pi)))
 

@@ -154,7 +154,7 @@ def test_loader_md_shows_how_settings_mix_as_it_was_measured():
         assert f"| {' | '.join([f'{batch:,}', str(lanes), f'{window:,}', *found])} |" in page
 
 
-@pytest.mark.parametrize("name", ["build.py", "finetune_memory.py", "scale.py", "tokenize.py"])
+@pytest.mark.parametrize("name", ["build.py", "colake_step.py", "finetune_memory.py", "scale.py", "tokenize.py"])
 def test_a_benchmark_also_starts_as_a_file(name):
     words = [sys.executable, ROOT / "benchmarks" / name, "--help"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)

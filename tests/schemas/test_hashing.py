@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.hashing import below, hash_string, hash_strings, joined, philox4x32, random_u64, random_words
+from schemas.hashing import below, hash_string, hash_strings, joined, normal, philox4x32, random_u64, random_words
 
 VECTORS = [
     ([0] * 4, [0] * 2, [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
@@ -61,3 +61,12 @@ def test_what_a_group_shares_may_be_hashed_once(first, second):
 def test_below_keeps_its_share():
     draws = random_u64(0, "share", np.arange(200_000))
     assert abs((draws < below(0.1)).mean() - 0.1) < 0.003
+
+
+def test_normal_deviates_are_normal():
+    count = 100_000
+    found = normal(random_u64(0, "normal", np.arange(count)))
+    assert abs(found.mean()) < 4 / np.sqrt(count) and abs(found.var() - 1) < 4 * np.sqrt(2 / count)
+    for bound, share in ((-1.0, 0.158655), (0.5, 0.691462), (2.0, 0.977250)):
+        assert abs((found < bound).mean() - share) < 4 * 0.5 / np.sqrt(count)
+    assert np.abs(normal(np.array([0, 2**64 - 1], dtype=np.uint64))).max() < 6.8

@@ -7,7 +7,7 @@ Differences from the authors' code:
 - neighbours are dropped and nodes masked anew each epoch, from counter-based hashes (there: once, on disk);
 - the paper's share of nodes is masked, without the code's caps and always-labelled anchors (colake.masking = "code");
 - rows begin as the mean over label and aliases, as the paper says (there: the first alias);
-- a term without labels is left out (there: NaN);
+- words are ranked at labelled nodes only (there: at all of them); a term without labels is left out (there: NaN);
 - an entity row gets one update a step, from the sum of its gradients (there: one for each time it was looked up, in an
   asynchronous key-value store);
 - one mask symbol per table, as its last row; no <unk> or <pad> rows for entities and relations.

@@ -16,9 +16,10 @@ from training.data.batch import Ragged, offsets
 from training.data.collate import ENTITY, RELATION, WORD
 from training.data.graphs import IGNORE, ColakeBatch, Graph, TableSizes, places_by_type, read_graphs
 from training.data.names import NamedRows, unnamed_rows
-from training.data.special import SpecialTokens
+from training.data.special import SpecialTokens, load_tokenizer
 from training.encoders import encode_text
 from training.models.colake import Colake, ColakePredictor
+from training.systems import build_model, open_source
 
 SIZES = TableSizes(words=20, entities=8, relations=4)
 SPECIAL = SpecialTokens(bos=0, pad=1, eos=2, unk=3, mask=4)
@@ -218,6 +219,23 @@ def test_entities_and_relations_begin_as_the_mean_of_their_names_words():
     # Whatever the blocks are, a row begins as the same numbers.
     model.initialise(unnamed_rows(9), [])
     assert torch.equal(model.memory.weight[[1, 3, 8]], entities[[1, 3, 8]])
+
+
+@pytest.mark.parametrize("rows", ["names", "random"])
+def test_a_dataset_gives_rows_their_first_values_where_training_begins(made_up, rows):
+    dataset = Dataset(made_up)
+    source = open_source(dataset, dataset.tokens("tiny"))
+    encoder = EncoderConfig(hidden_size=16, heads=2, intermediate_size=32, max_positions=32)
+    config = Config(recipe="r", system="colake", encoder=encoder, colake=ColakeConfig(initial_rows=rows))
+    model = build_model(config, source)
+    words, vocabulary = model.encoder.get_input_embeddings().weight, load_tokenizer(source.tokens).get_vocab()
+    labels = dataset.read("entities")["label"].to_pylist()
+    named = words[[vocabulary[label] for label in labels]]
+    assert torch.allclose(model.memory.weight[:-1], named, atol=1e-6) == (rows == "names")
+    of = dataset.read("relations")["label"].to_pylist().index("country of city")
+    mean = words[[vocabulary[word] for word in ("country", "of", "city")]].mean(dim=0)
+    assert torch.allclose(model.relation.weight[of], mean, atol=1e-6) == (rows == "names")
+    assert len(model.memory.weight.unique(dim=0)) == len(labels) + 1
 
 
 def test_predictions_mask_the_asked_node_and_rank_the_whole_table():

@@ -31,11 +31,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         original = Original(parser.parse_args().original, case.make_model(folder))
     torch.manual_seed(0)
-    batch = original.batch(case.make_batch(), NEGATIVES)
-    losses, logits = original.outputs(batch)
-    chosen = batch["ent_index"][0].tolist()
-    ours = {int(original.ids(torch.tensor(number), ENTITY)): number for number in range(case.SIZES.entities + 1)}
-    candidates = [ours[number] for number in chosen]
+    alike = torch.ones(case.SIZES.entities + 1)
+    alike[-3:] = 0  # the authors' <unk> and <pad>, and the mask symbol
+    batch = original.batch(case.make_batch(), NEGATIVES, alike)
+    losses, logits = original.outputs(original.model(), batch)
+    candidates = original.ours(batch["ent_index"][0], ENTITY).tolist()
     rounded = {name: [[round(value, DIGITS) for value in row] for row in rows] for name, rows in logits.items()}
     text = json.dumps({"candidates": candidates, "losses": losses, "logits": rounded})
     # A line for each node.
