@@ -37,6 +37,8 @@ class Show:
     """A graph_id of wk_graphs; wikiloom describe shows some."""
     svg: Path | None = None
     """Also draw it into this file."""
+    tokens: str | None = None
+    """A name under tokens/: also show the graph's nodes as a model reads them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -167,7 +169,7 @@ def _show(arguments: list[str]) -> int:
     config = parse(Show, "show", arguments)
     from pipelines.show import show_graph
 
-    show_graph(config.data, config.graph, config.svg)
+    show_graph(config.data, config.graph, config.svg, config.tokens)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""wikiloom show: one word-knowledge graph, on the terminal and as a drawing."""
+"""wikiloom show: one word-knowledge graph, on the terminal and as a drawing; its nodes as a model reads them."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,7 +8,9 @@ from pipelines.lookup import any_graph_id, find_graph, find_page
 from pipelines.records import write_text
 from pipelines.report import terminal
 from pipelines.report.drawing import draw_graph, on_paper
+from pipelines.report.nodes import RELATION, WORD, Node, graph_nodes, ranges
 from pipelines.report.summary import Names, entity_names, relation_labels
+from pipelines.tokenizer import Encoder, read_tokenizer
 from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
 
@@ -17,10 +19,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-def show_graph(folder: Path, asked: str, svg: Path | None = None) -> None:
-    """Print the graph with this id; with `svg` write its drawing as well.
+def show_graph(folder: Path, asked: str, svg: Path | None = None, tokens: str | None = None) -> None:
+    """Print the graph with this id; with `tokens`, a name under tokens/, its nodes; with `svg` write its drawing.
 
-    Raises UsageError where `asked` is no id, DataError where no graph has it or the file can't be written.
+    Raises UsageError where `asked` is no id, DataError where no graph has it, or no tokens, or for a file that fails.
     """
     dataset = Dataset(folder)
     row = _find(dataset, asked)
@@ -30,6 +32,8 @@ def show_graph(folder: Path, asked: str, svg: Path | None = None) -> None:
     console = terminal.console()
     for part in graph_parts(row, names, relations, find_page(dataset, row["page_id"])):
         console.print(part)
+    if tokens is not None:
+        console.print(node_table(dataset.tokens(tokens), row["graph_id"], names, relations))
     if svg is not None:
         write_text(svg, on_paper(draw_graph(row, names.labels, relations)), "--svg")
         console.print(terminal.plain(f"wrote {svg}"))
@@ -74,6 +78,23 @@ def graph_parts(
     ]
     if facts:
         yield terminal.table("", ["anchor", "relation", "tail"], facts)
+
+
+def node_table(tokens: Dataset, graph_id: int, names: Names, relations: Mapping[int, str]) -> "Table":
+    """The graph's nodes in the model's order, each with its type, its soft position and the nodes that it sees."""
+    row = find_graph(tokens, graph_id)
+    if row is None:
+        raise DataError(f"{tokens.folder} has no graph {graph_id}. Make the tokens again: wikiloom tokenize.")
+    encoder = Encoder(str(tokens.folder), read_tokenizer(str(tokens.folder)).data)
+
+    def label(node: Node) -> str:
+        if node.kind == WORD:
+            return encoder.token(node.id)
+        return relations.get(node.id, f"relation {node.id}") if node.kind == RELATION else _name(names, node.id)
+
+    nodes = graph_nodes(row, encoder.special["bos"], encoder.special["eos"])
+    rows = [(number, node.kind, label(node), node.position, ranges(node.sees)) for number, node in enumerate(nodes)]
+    return terminal.table("", ["node", "type", "is", "position", "sees"], rows)
 
 
 def _name(names: Names, index: int) -> str:

@@ -105,6 +105,10 @@ class Encoder:
         flat = np.fromiter(itertools.chain.from_iterable(pairs), np.int64)
         return Encoded(self._without_reserved(ids), lengths, flat.reshape(-1, 2))
 
+    def token(self, number: int) -> str:
+        """The token of an id; "" for an id that has none."""
+        return self._tokenizer.id_to_token(number) or ""
+
     def counting_anew(self) -> "Encoder":
         """The same tokenizer with counts of its own: several threads of a worker may share one."""
         other = copy.copy(self)

@@ -10,11 +10,11 @@ import functools
 import itertools
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Int32, UInt8, UInt32
+from jaxtyping import Int32, Int64, UInt8, UInt32
 
 from training.compiled import compiled
 
@@ -44,16 +44,22 @@ class Detector:
             self._make_room(self._used + more)
             self._used += int(enter(points, starts, kinds(), self._slots))
 
+    @property
+    def nbytes(self) -> int:
+        """Of the table."""
+        return self._slots.nbytes
+
     def forget(self, surfaces: Iterable[str]) -> None:
         """No longer find these surfaces; longer ones that begin with them are found as before."""
         for points, starts in _blocks(surfaces):
             forget(points, starts, self._slots)
 
-    def spans(self, text: str) -> Int32[np.ndarray, "M 2"]:
-        """[start, end) of the surfaces in the text, in code points, apart from each other."""
-        points = _points(text)
-        found = np.empty((len(points), 2), dtype=np.int32)
-        return found[: detect(points, kinds(), self._slots, found)].copy()
+    def spans(self, texts: Sequence[str]) -> tuple[Int32[np.ndarray, "M 2"], Int64[np.ndarray, " M"]]:
+        """[start, end) of the surfaces in each text, in code points, apart from each other; and which text it is."""
+        [(points, starts)] = _blocks(texts, len(texts)) if texts else [(_points(""), np.zeros(1, np.int64))]
+        found, counts = np.empty((len(points), 2), dtype=np.int32), np.empty(len(texts), dtype=np.int64)
+        number = detect(points, starts, kinds(), self._slots, found, counts)
+        return found[:number].copy(), np.repeat(np.arange(len(texts)), counts)
 
     def _make_room(self, entries: int) -> None:
         """At most 2/3 of the slots are used, so that a search is short."""
@@ -84,12 +90,13 @@ def _points(text: str) -> UInt32[np.ndarray, " N"]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
-def _blocks(surfaces: Iterable[str]) -> Iterator[tuple[UInt32[np.ndarray, " N"], Int32[np.ndarray, " K1"]]]:
-    """(code points of some surfaces, where each starts and the last one ends)."""
-    rest = iter(surfaces)
-    while block := list(itertools.islice(rest, AT_ONCE)):
-        lengths = np.fromiter(map(len, block), dtype=np.int32, count=len(block))
-        yield _points("".join(block)), np.append(np.int32(0), np.cumsum(lengths, dtype=np.int32))
+def _blocks(
+    strings: Iterable[str], size: int = AT_ONCE
+) -> Iterator[tuple[UInt32[np.ndarray, " N"], Int64[np.ndarray, " K1"]]]:
+    """(code points of some strings, where each starts and the last one ends)."""
+    rest = iter(strings)
+    while block := list(itertools.islice(rest, size)):
+        yield _points("".join(block)), np.cumsum([0, *map(len, block)])
 
 
 @compiled
@@ -174,28 +181,38 @@ def move(before, slots):
 
 @compiled
 @no_type_check
-def detect(points, kinds, slots, found):
-    """Write the spans to `found`; returns how many."""
-    start, end, number = 0, len(points), 0
-    while start < end:
-        if kinds[points[start]] == SPACE:
-            start += 1
+def _longest(points, start, end, kinds, slots):
+    """Where the longest surface ends that begins at `start`; `start` where there is none."""
+    longest, state = start, FIRST
+    if kinds[points[start]] == SPACE:
+        return longest
+    for place in range(start + 1, end + 1):
+        state = _added(state, points[place - 1])
+        if not _unit_ends(points, place, end, kinds):
             continue
-        longest, state = start, FIRST
-        for place in range(start + 1, end + 1):
-            state = _added(state, points[place - 1])
-            if not _unit_ends(points, place, end, kinds):
+        entry = slots[_slot(slots, state)]
+        if entry == 0:
+            break
+        if entry & LAST:
+            longest = place
+    return longest
+
+
+@compiled
+@no_type_check
+def detect(points, starts, kinds, slots, found, counts):
+    """Write the spans to `found` and how many each text has to `counts`; returns how many there are."""
+    number = 0
+    for k in range(len(starts) - 1):
+        before, start, end = number, starts[k], starts[k + 1]
+        while start < end:
+            longest = _longest(points, start, end, kinds, slots)
+            if longest > start:
+                found[number, 0], found[number, 1] = start - starts[k], longest - starts[k]
+                number, start = number + 1, longest
                 continue
-            entry = slots[_slot(slots, state)]
-            if entry == 0:
-                break
-            if entry & LAST:
-                longest = place
-        if longest > start:
-            found[number, 0], found[number, 1] = start, longest
-            number, start = number + 1, longest
-        else:
             start += 1
             while start < end and kinds[points[start - 1]] == JOINS and kinds[points[start]] == JOINS:
                 start += 1
+        counts[k] = number - before
     return number

@@ -5,7 +5,7 @@ all of them together.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import marisa_trie
@@ -28,13 +28,14 @@ AT_ONCE = 1 << 18
 
 
 @dataclasses.dataclass(frozen=True)
-class Mention:
-    """A part of a text that may name an entity."""
+class Found:
+    """Mentions in some texts, in order."""
 
-    start: int
-    end: int
-    surface: int
-    """The surface's number, -1 where the dictionary does not have it."""
+    rows: Int64[np.ndarray, " M"]
+    """Which text."""
+    spans: Int32[np.ndarray, "M 2"]
+    """[start, end) in it, in code points."""
+    surfaces: Int64[np.ndarray, " M"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +63,9 @@ class Dictionary:
         here = slice(self.offsets[surface], self.offsets[surface + 1]) if surface >= 0 else slice(0)
         return self.entities[here], self.priors[here]
 
-    def detect(self, text: str) -> list[Mention]:
-        """The longest surfaces from left to right, apart from each other."""
-        return list(_mentions(self.trie, self.detector, text))
+    def detect(self, texts: Sequence[str]) -> "Found":
+        """The longest surfaces of each text from left to right, apart from each other."""
+        return _detect(self.trie, self.detector, texts)
 
 
 def open_dictionary(dataset: Dataset, min_link: float = 0.0) -> Dictionary:
@@ -109,11 +110,12 @@ def _strings(surfaces: pa.Array) -> Iterator[str]:
         yield from surfaces[start : start + AT_ONCE].to_pylist()
 
 
-def _mentions(trie: marisa_trie.Trie, detector: Detector, text: str) -> Iterator[Mention]:
-    for start, end in detector.spans(text).tolist():
-        number = trie.get(text[start:end])
-        if number is not None:  # else a hash that two strings share
-            yield Mention(start, end, number)
+def _detect(trie: marisa_trie.Trie, detector: Detector, texts: Sequence[str]) -> Found:
+    spans, rows = detector.spans(texts)
+    places = zip(rows.tolist(), spans.tolist(), strict=True)
+    numbers = np.array([trie.get(texts[row][start:end], -1) for row, (start, end) in places], dtype=np.int64)
+    known = numbers >= 0  # else it is a hash that two strings share
+    return Found(rows[known], spans[known], numbers[known])
 
 
 def _linked_share(dataset: Dataset, trie: marisa_trie.Trie, detector: Detector) -> Float64[np.ndarray, " S"]:
@@ -129,7 +131,7 @@ def _linked_share(dataset: Dataset, trie: marisa_trie.Trie, detector: Detector) 
             for link in page["links"]
             if link["entity"] is not None and link["source"] == "link"
         } - {-1}
-        found = links | {mention.surface for mention in _mentions(trie, detector, page["text"])}
+        found = links.union(_detect(trie, detector, [page["text"]]).surfaces.tolist())
         linking[list(links)] += 1
         having[list(found)] += 1
     return linking / having

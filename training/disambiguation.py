@@ -61,9 +61,7 @@ class GraphContext:
         first, last = self._window(offsets, asked)
         near = [link for link in links if first <= link.start and link.end <= last]
         others = [link for link in near if link.entity_index not in candidates]
-        chosen = [
-            dataclasses.replace(link, start=link.start - first, end=link.end - first) for link in _apart(asked, others)
-        ]
+        chosen = [link._replace(start=link.start - first, end=link.end - first) for link in _apart(asked, others)]
         graph = self._weaver.weave(text[first:last], chosen)
         anchor = graph.anchors.tolist().index(asked.entity_index)
         about = (graph.triples[:, 0] == anchor) | np.isin(graph.triples[:, 2], candidates)

@@ -4,9 +4,10 @@ import codecs
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +17,7 @@ from schemas.dataset import Dataset
 from schemas.errors import DataError
 from schemas.table import Table, column
 from training.evaluation.settings import read_settings
-from training.linking import Context, Linker, LinkSettings, Span, open_linker
+from training.linking import Context, Link, Linker, LinkSettings, Span, open_linker
 
 LINKS = Table(
     name="links",
@@ -37,7 +38,12 @@ LINKS = Table(
 
 LONGEST_LINE = 1 << 28
 """Bytes."""
-ROWS_AT_ONCE = 65_536
+CHARS_AT_ONCE, ROWS_AT_ONCE = 1 << 18, 1 << 16
+"""Code points that are linked, and rows that are written, together."""
+
+T = TypeVar("T")
+Text = tuple[str, list[Span] | None]
+"""A text, and the spans of its given mentions."""
 
 
 class _Given(BaseModel):
@@ -67,11 +73,11 @@ def link_file(
     chosen = read_settings(LinkSettings, settings or {}, "link")
     dataset = Dataset(folder)
     linker = open_linker(dataset, chosen, open_context(run, dataset))
-    counts = {"texts": 0, "links": 0, "unknown": 0}
+    counts: Counter[str] = Counter()
     rows = _rows(linker, dataset, _read_texts(texts), counts)
     if out is None:
-        for row in rows:
-            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+        encode = json.JSONEncoder(ensure_ascii=False).encode
+        sys.stdout.writelines(encode(row) + "\n" for row in rows)
     else:
         _write(out, rows)
     unknown = f", {counts['unknown']:,} given mentions without a candidate" * (counts["unknown"] > 0)
@@ -88,23 +94,30 @@ def open_context(run: Path | None, dataset: Dataset) -> Context | None:
     return GraphContext(load_run(run, dataset.folder))
 
 
-def _rows(
-    linker: Linker, dataset: Dataset, texts: Iterator[tuple[str, list[Span] | None]], counts: dict[str, int]
-) -> Iterator[dict[str, Any]]:
+def _rows(linker: Linker, dataset: Dataset, texts: Iterator[Text], counts: Counter[str]) -> Iterator[dict[str, Any]]:
     """One row a link, and one for each given mention that has none."""
     ids = dataset.read("entities", None, ["entity"])["entity"].combine_chunks()
-    for line, (text, spans) in enumerate(texts, start=1):
-        links = linker.link(text) if spans is None else linker.link_spans(text, spans)
-        for number, link in enumerate(links):
-            start, end = (link.start, link.end) if link else spans[number]
-            entity, score = (ids[link.entity_index].as_py(), link.score) if link else (None, 0.0)
-            counts["links" if link else "unknown"] += 1
-            yield {"line": line, "start": start, "end": end, "entity": entity, "score": score}
-        counts["texts"] += 1
+    line = 0
+    for block in _cut(texts, lambda text: len(text[0]), CHARS_AT_ONCE):
+        linked = _linked(linker, block)
+        indices = [link.entity_index for links in linked for link in links if link]
+        names = iter(ids.take(pa.array(indices, pa.int64())).to_pylist())
+        for (_, spans), links in zip(block, linked, strict=True):
+            line += 1
+            for number, link in enumerate(links):
+                start, end = link[:2] if link else spans[number]
+                entity, score = (next(names), link.score) if link else (None, 0.0)
+                yield {"line": line, "start": start, "end": end, "entity": entity, "score": score}
+        counts.update(texts=len(block), links=len(indices), unknown=sum(map(len, linked)) - len(indices))
 
 
-def _read_texts(path: Path) -> Iterator[tuple[str, list[Span] | None]]:
-    """(a text, the spans of its given mentions): each line, or what the JSON on each line of a .jsonl file says."""
+def _linked(linker: Linker, block: Sequence[Text]) -> list[Sequence[Link | None]]:
+    found = iter(linker.link_all([text for text, spans in block if spans is None]))
+    return [next(found) if spans is None else linker.link_spans(text, spans) for text, spans in block]
+
+
+def _read_texts(path: Path) -> Iterator[Text]:
+    """Each line, or what the JSON on each line of a .jsonl file says."""
     try:
         with path.open("rb") as file:
             number = 0
@@ -118,7 +131,7 @@ def _read_texts(path: Path) -> Iterator[tuple[str, list[Span] | None]]:
         raise DataError(f"{path} can't be read ({error.strerror}). Give a file of texts with --text.") from error
 
 
-def _parse(line: bytes, where: str, suffix: str) -> tuple[str, list[Span] | None]:
+def _parse(line: bytes, where: str, suffix: str) -> Text:
     try:
         if suffix != ".jsonl":
             return line.decode(), None
@@ -149,7 +162,7 @@ def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with pq.ParquetWriter(temporary, LINKS.schema, compression="zstd") as writer:
-            for block in _blocks(rows):
+            for block in _cut(rows, lambda row: 1, ROWS_AT_ONCE):
                 writer.write_table(pa.Table.from_pylist(block, schema=LINKS.schema))
         os.replace(temporary, path)
     except OSError as error:
@@ -158,12 +171,15 @@ def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _blocks(rows: Iterator[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]:
-    block: list[dict[str, Any]] = []
-    for row in rows:
-        block.append(row)
-        if len(block) == ROWS_AT_ONCE:
+def _cut(items: Iterable[T], size: Callable[[T], int], most: int) -> Iterator[list[T]]:
+    """The items in blocks, each ended by the item that makes it as large as `most`."""
+    block: list[T] = []
+    held = 0
+    for item in items:
+        block.append(item)
+        held += size(item)
+        if held >= most:
             yield block
-            block = []
+            block, held = [], 0
     if block:
         yield block

@@ -7,16 +7,17 @@ torch is not imported.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
-from typing import Annotated, Protocol, runtime_checkable
+from typing import Annotated, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float64, Int32
+from jaxtyping import Float64, Int32, Int64
 from pydantic import Field
 
 from schemas.dataset import Dataset
 from schemas.errors import UsageError
-from training.dictionary import Dictionary, Mention, open_dictionary
+from training.dictionary import Dictionary, Found, open_dictionary
 
 Span = tuple[int, int]
 """[start, end) in code points."""
@@ -34,8 +35,7 @@ class LinkSettings:
     """A spaCy pipeline by name or folder, whose named entities are the mentions."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Link:
+class Link(NamedTuple):
     """A part of a text, text[start:end] in code points, and the entity that it names."""
 
     start: int
@@ -71,49 +71,60 @@ class Linker:
 
     def link(self, text: str) -> list[Link]:
         """The links of a text, in text order and apart from each other."""
+        return self.link_all([text])[0]
+
+    def link_all(self, texts: Sequence[str]) -> list[list[Link]]:
+        """The links of each text; for short ones much faster than one by one."""
         if self._ner:
-            return [link for link in self.link_spans(text, self._ner(text)) if link]
-        mentions = self.dictionary.detect(text)
-        links = self._choose(text, mentions)
-        shares = self.dictionary.linked[[mention.surface for mention in mentions]].tolist()
-        return [
-            dataclasses.replace(link, score=link.score * share)
-            for link, share in zip(links, shares, strict=True)
-            if link
-        ]
+            return [[link for link in self.link_spans(text, self._ner(text)) if link] for text in texts]
+        found = self.dictionary.detect(texts)
+        links = self._choose(texts, found, self.dictionary.linked[found.surfaces])
+        edges = np.searchsorted(found.rows, np.arange(len(texts) + 1)).tolist()
+        return [links[start:end] for start, end in itertools.pairwise(edges)]
 
     def link_spans(self, text: str, spans: Sequence[Span]) -> list[Link | None]:
         """A link for each span, which may overlap; None where no train page links such a surface."""
-        return self._choose(text, [Mention(*span, self.dictionary.number(text[slice(*span)])) for span in spans])
+        surfaces = np.array([self.dictionary.number(text[start:end]) for start, end in spans], dtype=np.int64)
+        known = surfaces >= 0
+        places = np.array(spans, dtype=np.int32).reshape(-1, 2)[known]
+        found = Found(np.zeros(len(places), dtype=np.int64), places, surfaces[known])
+        links = iter(self._choose([text], found, np.ones(len(places))))
+        return [next(links) if is_known else None for is_known in known]
 
-    def _choose(self, text: str, mentions: Sequence[Mention]) -> list[Link | None]:
-        """Each mention's likeliest candidate; of those alike the one of the smallest index."""
-        known = [mention for mention in mentions if mention.surface >= 0]
-        found = [self.dictionary.candidates(mention.surface) for mention in known]
-        links = [
-            Link(mention.start, mention.end, int(entities[0]), float(priors[0]))
-            for mention, (entities, priors) in zip(known, found, strict=True)
-        ]
+    def _choose(self, texts: Sequence[str], found: Found, shares: Float64[np.ndarray, " M"]) -> list[Link]:
+        """Each mention's likeliest candidate, of those alike the one of the smallest index; scores times `shares`."""
+        first = self.dictionary.offsets[found.surfaces]
+        entities, scores = self.dictionary.entities[first], self.dictionary.priors[first]
         if self._context:
-            logits = self._context.logits(text, links, [entities for entities, _ in found])
-            links = [
-                self._posterior(link, entities, priors, more)
-                for link, (entities, priors), more in zip(links, found, logits, strict=True)
-            ]
-        chosen = iter(links)
-        return [next(chosen) if mention.surface >= 0 else None for mention in mentions]
+            edges = np.searchsorted(found.rows, np.arange(len(texts) + 1)).tolist()
+            for text, (start, end) in zip(texts, itertools.pairwise(edges), strict=True):
+                here = slice(start, end)
+                guesses = _links(found.spans[here], entities[here], scores[here])
+                self._reconsider(text, guesses, found.surfaces[here], entities[here], scores[here])
+        return _links(found.spans, entities, scores * shares)
 
-    def _posterior(
+    def _reconsider(
         self,
-        link: Link,
-        entities: Int32[np.ndarray, " K"],
-        priors: Float64[np.ndarray, " K"],
-        logits: Float64[np.ndarray, " K"],
-    ) -> Link:
-        scores = np.log(priors) + self._weight * logits
-        shares = np.exp(scores - scores.max())
-        best = int(shares.argmax())
-        return Link(link.start, link.end, int(entities[best]), float(shares[best] / shares.sum()))
+        text: str,
+        guesses: Sequence[Link],
+        surfaces: Int64[np.ndarray, " M"],
+        entities: Int32[np.ndarray, " M"],
+        scores: Float64[np.ndarray, " M"],
+    ) -> None:
+        """Put what priors and context together say in the place of entities and scores."""
+        found = [self.dictionary.candidates(surface) for surface in surfaces.tolist()]
+        logits = self._context.logits(text, guesses, [candidates for candidates, _ in found])
+        for place, ((candidates, priors), more) in enumerate(zip(found, logits, strict=True)):
+            weights = np.log(priors) + self._weight * more
+            weights = np.exp(weights - weights.max())
+            best = weights.argmax()
+            entities[place], scores[place] = candidates[best], weights[best] / weights.sum()
+
+
+def _links(
+    spans: Int32[np.ndarray, "M 2"], entities: Int32[np.ndarray, " M"], scores: Float64[np.ndarray, " M"]
+) -> list[Link]:
+    return list(map(Link, *spans.T.tolist(), entities.tolist(), scores.tolist()))
 
 
 def open_linker(dataset: Dataset, settings: LinkSettings, context: Context | None = None) -> Linker:

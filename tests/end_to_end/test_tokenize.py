@@ -76,6 +76,26 @@ def test_the_dataset_stays_as_it_is_and_the_manifest_says_what_was_made(whole, d
         assert written - marks == manifest["tokens"][table]["out"]
 
 
+def test_show_prints_the_nodes_that_a_model_reads(whole, capsys):
+    graph = next(row for row in Dataset(whole).read("wk_graphs").to_pylist() if row["triples"])
+    [row] = [
+        row
+        for row in Dataset(whole).tokens("bytes").read("wk_graphs").to_pylist()
+        if row["graph_id"] == graph["graph_id"]
+    ]
+    assert main(["show", str(whole), "--graph", str(graph["graph_id"]), "--tokens", "bytes"]) == 0
+    said = capsys.readouterr().out
+    nodes = said.splitlines()
+    nodes = [line.split() for line in nodes[next(i for i, line in enumerate(nodes) if "position" in line) :]]
+    nodes = [words for words in nodes if words and words[0].isdigit()]
+    shown = [words[2] if words[1] == "entity," else words[1] for words in nodes]
+    assert shown.count("word") == sum(unit >= 0 for unit in row["units"]) + 2
+    assert (shown.count("anchor"), shown.count("relation")) == (len(row["anchors"]), len(row["triples"]))
+    assert [int(words[0]) for words in nodes] == list(range(len(nodes)))
+    assert main(["show", str(whole), "--graph", str(graph["graph_id"]), "--tokens", "nothing"]) == 1
+    assert "has no tokens/nothing" in capsys.readouterr().err
+
+
 def test_texts_are_whole_and_descriptions_are_cut_and_counted(dataset, tokenizer):
     tokenize(dataset, tokenizer, "--max-length", 8)
     data, made = Dataset(dataset), Dataset(dataset).tokens("bytes")

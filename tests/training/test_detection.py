@@ -32,25 +32,38 @@ texts = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
 surfaces = st.lists(texts.map(str.strip).filter(bool), max_size=12)
 
 
+def spans(detector, text):
+    """[start, end) of what is found in one text."""
+    return list(map(tuple, detector.spans([text])[0].tolist()))
+
+
 def slow_spans(text, known):
     """The longest surface at every end of a word, from left to right."""
-    spans, start = [], 0
+    found, start = [], 0
     while start < len(text):
         ends = [end for end in range(start + 1, len(text) + 1) if text[start:end] in known]
         ends = [end for end in ends if is_bounded(text, start, end)]
         if ends:
-            spans.append((start, max(ends)))
+            found.append((start, max(ends)))
         start = max(ends, default=start + 1)
-    return spans
+    return found
 
 
 @given(known=surfaces, text=texts)
 def test_the_spans_are_those_of_the_slow_way(known, text):
     text = text + "".join(known)
-    found = [tuple(span) for span in Detector(known).spans(text).tolist()]
+    found = spans(Detector(known), text)
     assert found == slow_spans(text, set(known))
     assert all(text[start:end] in known for start, end in found)
     assert all(left[1] <= right[0] for left, right in itertools.pairwise(found))
+
+
+@given(known=surfaces, several=st.lists(texts, max_size=5))
+def test_several_texts_are_read_as_each_alone(known, several):
+    several = [text + "".join(known[:2]) for text in several]
+    found, rows = Detector(known).spans(several)
+    expected = [(row, *span) for row, text in enumerate(several) for span in slow_spans(text, set(known))]
+    assert [(row, *span) for row, span in zip(rows.tolist(), found.tolist(), strict=True)] == expected
 
 
 @given(known=surfaces, gone=surfaces, text=texts)
@@ -58,7 +71,7 @@ def test_what_is_forgotten_is_found_no_longer_and_all_else_as_before(known, gone
     detector = Detector([*known, *gone])
     detector.forget(gone)
     text = text + "".join([*known, *gone])
-    assert [tuple(span) for span in detector.spans(text).tolist()] == slow_spans(text, set(known) - set(gone))
+    assert spans(detector, text) == slow_spans(text, set(known) - set(gone))
 
 
 @pytest.mark.parametrize(
@@ -77,16 +90,16 @@ def test_what_is_forgotten_is_found_no_longer_and_all_else_as_before(known, gone
 )
 def test_by_hand(text, found):
     detector = Detector(["New York", "York", "東京", "東京都", "Москва", "เชียงใหม่"])
-    assert [text[start:end] for start, end in detector.spans(text).tolist()] == found
+    assert [text[start:end] for start, end in spans(detector, text)] == found
 
 
 def test_every_one_of_many_surfaces_is_found_and_nothing_else():
     known = [f"{i:x} {i * 7:x}" for i in range(20_000)]
     detector = Detector(iter(known))
     text = "\n".join(known)
-    assert [text[start:end] for start, end in detector.spans(text).tolist()] == known
+    assert [text[start:end] for start, end in spans(detector, text)] == known
     others = "\n".join(f"{i:x} {i * 7 + 1:x}" for i in range(20_000))
-    assert len(detector.spans(others)) == 0
+    assert spans(detector, others) == []
 
 
 def test_words_end_where_the_pipelines_say():

@@ -100,7 +100,7 @@ def test_links_are_apart_in_order_and_of_known_surfaces(linker, text):
     assert all(text[link.start : link.end] in SURFACES for link in links)
     assert all(left.end <= right.start for left, right in itertools.pairwise(links))
     assert all(0 < link.score <= 1 for link in links)
-    assert links == linker.link(text)
+    assert linker.link_all([text, "", text]) == [links, [], links]
 
 
 class Names:
