@@ -112,6 +112,22 @@ class Link:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Export:
+    """A run as a folder that AutoModel, SentenceTransformer and pipeline("fill-mask") read without Wikiloom."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    out: Path
+    """The folder to write, new or empty."""
+    entities: bool = False
+    """Write entities.parquet as well: a vector for each entity of the dataset."""
+    texts: Path | None = None
+    """A file with one text a line; texts.parquet will have a vector for each."""
+    data: Path | None = None
+    """The dataset's folder, where it is no longer the one that the run's config.toml names."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Baseline:
     """Train and evaluate a baseline on a dataset."""
 
@@ -214,6 +230,14 @@ def _link(arguments: list[str]) -> int:
     return 0
 
 
+def _export(arguments: list[str]) -> int:
+    config = parse(Export, "export", arguments)
+    from training.export import export
+
+    print(export(config.run, config.out, entities=config.entities, texts=config.texts, data=config.data))
+    return 0
+
+
 def _baseline(arguments: list[str]) -> int:
     config = parse(Baseline, "baseline", arguments)
     from training.baselines import NAMES, run_baseline
@@ -234,6 +258,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "compare": _compare,
     "predict": _predict,
     "link": _link,
+    "export": _export,
     "baseline": _baseline,
 }
 

@@ -76,8 +76,21 @@ def build_encoder(config: EncoderConfig, vocab_size: int, token_types: int) -> B
     offset = _position_offset(encoder, config)
     if head is None:
         head = TiedHead(encoder.config.hidden_size, words.num_embeddings)
+        # One number of the encoder's config holds for its head as well: whoever reads an export goes by it.
+        head.norm.eps = encoder.config.layer_norm_eps
         _initialise(head, encoder.config.initializer_range)
     return Built(encoder, head, offset, _cost(encoder))
+
+
+def head_parts(whole: nn.Module) -> tuple[nn.Module, nn.Module, nn.Parameter] | None:
+    """dense, norm and bias of the head of a masked language model; None where it is not made as TiedHead is."""
+    head = getattr(whole, "lm_head", None)
+    if hasattr(head, "layer_norm"):  # RoBERTa's
+        return head.dense, head.layer_norm, head.bias
+    head = getattr(getattr(whole, "cls", None), "predictions", None)
+    if hasattr(head, "transform") and whole.config.hidden_act == "gelu":  # BERT's
+        return head.transform.dense, head.transform.LayerNorm, head.bias
+    return None
 
 
 def encode_text(
@@ -136,14 +149,15 @@ def _pretrained(config: EncoderConfig) -> tuple[nn.Module, TiedHead | None]:
             f"{package_hint(config.name)}"
         ) from error
     encoder.pooler = None
-    head = getattr(whole, "lm_head", None)
-    if info["missing_keys"] or not hasattr(head, "layer_norm"):
+    parts = head_parts(whole)
+    if info["missing_keys"] or parts is None:
         return encoder, None
+    dense, norm, bias = parts
     tied = TiedHead(encoder.config.hidden_size, encoder.get_input_embeddings().num_embeddings)
-    tied.dense.load_state_dict(head.dense.state_dict())
-    tied.norm.load_state_dict(head.layer_norm.state_dict())
-    tied.norm.eps = head.layer_norm.eps
-    tied.bias.data.copy_(head.bias)
+    tied.dense.load_state_dict(dense.state_dict())
+    tied.norm.load_state_dict(norm.state_dict())
+    tied.norm.eps = norm.eps
+    tied.bias.data.copy_(bias)
     return encoder, tied
 
 
