@@ -46,11 +46,13 @@ class Evaluate:
     """Evaluate a run; prints a table and writes RUN/results/TASK-SPLIT-DIGEST8.json."""
 
     run: tyro.conf.Positional[Path]
-    """The run's folder."""
+    """The run's folder; for a task that is fine-tuned also a plain encoder's, such as an export."""
     task: str
-    """link-prediction (KEPLER and baselines), masked, linking or graph-completion (CoLAKE; the last: baselines too)."""
+    """link-prediction (KEPLER and baselines), masked, linking or graph-completion (CoLAKE; the last: baselines too);
+    fine-tuned on examples: typing, relation-classification, glue."""
     data: Path | None = None
-    """The dataset's folder; by default the one that the run was trained on. For linking that of the examples."""
+    """The dataset's folder; by default the one that the run was trained on. For linking, and for what is fine-tuned,
+    that of the examples."""
     split: str = "test"
     """train, valid or test."""
     set: Settings = ()

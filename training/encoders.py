@@ -65,7 +65,8 @@ def build_encoder(config: EncoderConfig, vocab_size: int, token_types: int) -> B
     """The encoder with `token_types` rows of token types and the vocabulary of the tokens it will read."""
     encoder, head = _tiny(config, vocab_size), None
     if encoder is None:
-        encoder, head = _pretrained(config)
+        dropout = {"hidden_dropout_prob": config.dropout, "attention_probs_dropout_prob": config.dropout}
+        encoder, head = pretrained(config.name, **dropout)
     words = encoder.get_input_embeddings()
     if words.num_embeddings < vocab_size:
         raise DataError(
@@ -123,30 +124,28 @@ def _tiny(config: EncoderConfig, vocab_size: int) -> nn.Module | None:
     return RobertaModel(sizes, add_pooling_layer=False)
 
 
-def _pretrained(config: EncoderConfig) -> tuple[nn.Module, TiedHead | None]:
-    """An encoder with its weights (safetensors only, no code of the folder's own), and its head where it has one."""
+def pretrained(name: str, **changes: float) -> tuple[nn.Module, TiedHead | None]:
+    """An encoder with its weights (safetensors only, no code of the folder's own), and its head where it has one.
+
+    `changes` are of its config. DataError where it can't be loaded.
+    """
     from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
     from transformers.utils import logging
 
     # It warns of weights without a head, which gets a new one, as if they were damaged.
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    source = packaged_model(config.name) or config.name
+    source = packaged_model(name) or name
     options = {"trust_remote_code": False, "use_safetensors": True, "attn_implementation": "sdpa"}
     try:
-        options["config"] = AutoConfig.from_pretrained(
-            source,
-            trust_remote_code=False,
-            hidden_dropout_prob=config.dropout,
-            attention_probs_dropout_prob=config.dropout,
-        )
+        options["config"] = AutoConfig.from_pretrained(source, trust_remote_code=False, **changes)
         encoder = AutoModel.from_pretrained(source, **options)
         whole, info = AutoModelForMaskedLM.from_pretrained(source, output_loading_info=True, **options)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
-            f"The encoder {config.name!r} can't be loaded: {str(error).splitlines()[0][:200]} "
+            f"The encoder {name!r} can't be loaded: {str(error).splitlines()[0][:200]} "
             "Give encoder.name a local folder with config.json and model.safetensors, or a Hugging Face name."
-            f"{package_hint(config.name)}"
+            f"{package_hint(name)}"
         ) from error
     encoder.pooler = None
     parts = head_parts(whole)
