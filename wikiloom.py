@@ -31,6 +31,7 @@ COMMANDS = {
     "compare": ("training", "runs side by side: mean and standard deviation over their seeds"),
     "predict": ("training", "ask a run: tails, heads, relations or masked words"),
     "link": ("training", "the entities that texts name, by a dataset's links"),
+    "export": ("training", "a run as a folder that transformers and sentence-transformers read"),
     "baseline": ("training", "train and evaluate a baseline"),
     "demo": ("demo", "examples -> dataset -> CoLAKE and KEPLER -> evaluation -> report.html"),
 }

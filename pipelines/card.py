@@ -6,20 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.queries import UPLOAD, filled_splits, queries
-from pipelines.report.about import inputs, licences, parameters, parts, title
+from pipelines.report.about import parameters, parts, title
 from pipelines.report.funnel import by_count, read_drops
 from pipelines.report.markup import visible
 from schemas.manifest import Manifest
+from schemas.origin import IN_WORDS, inputs, licences
 from schemas.table import column_docs
 from schemas.tables import TABLES
 
-LICENCES = {
-    "cc-by-sa-4.0": "text is from Wikipedia (CC BY-SA 4.0: name its authors, share alike)",
-    "cc0-1.0": "facts and labels are from Wikidata (CC0 1.0)",
-    "unknown": "that of the files it was made from; they name none",
-    "other": "that of the files it was made from; see what lies beside them",
-}
-"""What the Hub's names say."""
 DEFAULTS = ("pages", "triples", "examples")
 """The configuration that `load_dataset` takes when none is named: the first that has rows."""
 
@@ -76,7 +70,7 @@ def _head(manifest: Manifest) -> Iterator[str]:
 
 
 def _licence_line(manifest: Manifest) -> str:
-    return "Licences: " + "; ".join(LICENCES.get(name, _cell(name)) for name in licences(manifest)) + "."
+    return "Licences: " + "; ".join(IN_WORDS.get(name, _cell(name)) for name in licences(manifest)) + "."
 
 
 def _counts(manifest: Manifest) -> Iterator[str]:

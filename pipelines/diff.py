@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.report.about import inputs
 from pipelines.row_hashes import NameHashes, row_hashes
 from pipelines.scan import count_rows, groups, read_group, scan
 from schemas.dataset import Dataset
+from schemas.origin import inputs
 
 U64 = npt.NDArray[np.uint64]
 KEYS = {

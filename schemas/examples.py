@@ -1,4 +1,4 @@
-"""One row per example of a text task (FewRel, MetaQA, LAMA, TACRED, Open Entity, entity linking)."""
+"""One row per example of a text task (FewRel, MetaQA, LAMA, TACRED, Open Entity, entity linking, GLUE)."""
 
 import pyarrow as pa
 
@@ -9,19 +9,19 @@ ROLE_MENTION = pa.struct(
         column("start", pa.int32(), "first code point in text"),
         column("end", pa.int32(), "one past the last"),
         column("entity", pa.string(), "entity, where the benchmark gives one", nullable=True),
-        column("role", pa.string(), "head | tail | topic | target"),
+        column("role", pa.string(), "head | tail | topic | target | context (another one that is linked)"),
     ]
 )
 
 EXAMPLES = Table(
     name="examples",
-    version=1,
+    version=2,
     doc="One row per example of a text task.",
     sort_by=["example_id"],
     splits=("train", "valid", "test"),
     columns=[
         column("example_id", pa.string(), "unique in the table"),
-        column("task", pa.string(), "few-shot | relation-classification | typing | probing | kgqa | linking"),
+        column("task", pa.string(), "few-shot | relation-classification | typing | probing | kgqa | linking | glue"),
         column("split", pa.string(), "train | valid | test"),
         column("group", pa.string(), "subset: FewRel's file split, LAMA's subset, MetaQA's hops"),
         column("text", pa.string(), "the text"),

@@ -46,12 +46,13 @@ class Evaluate:
     """Evaluate a run; prints a table and writes RUN/results/TASK-SPLIT-DIGEST8.json."""
 
     run: tyro.conf.Positional[Path]
-    """The run's folder."""
+    """The run's folder; for a task that is fine-tuned also a plain encoder's, such as an export."""
     task: str
-    """link-prediction (KEPLER and baselines), masked, linking or graph-completion (CoLAKE; the last: baselines too)."""
+    """link-prediction (KEPLER and baselines), masked, linking or graph-completion (CoLAKE; the last: baselines too);
+    fine-tuned on examples: typing, relation-classification, glue."""
     data: Path | None = None
-    """The dataset's folder; by default the one that the run was trained on. For linking and graph-completion that of
-    the examples."""
+    """The dataset's folder; by default the one that the run was trained on. For linking, graph-completion and what is
+    fine-tuned that of the examples."""
     split: str = "test"
     """train, valid or test."""
     set: Settings = ()
@@ -110,6 +111,22 @@ class Link:
     """Write a Parquet file instead."""
     set: Settings = ()
     """KEY=VALUE: min_link, context or ner (a spaCy pipeline); may be given several times."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Export:
+    """A run as a folder that AutoModel, SentenceTransformer and pipeline("fill-mask") read without Wikiloom."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    out: Path
+    """The folder to write, new or empty."""
+    entities: bool = False
+    """Write entities.parquet as well: a vector for each entity of the dataset."""
+    texts: Path | None = None
+    """A file with one text a line; texts.parquet will have a vector for each."""
+    data: Path | None = None
+    """The dataset's folder, where it is no longer the one that the run's config.toml names."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -215,6 +232,14 @@ def _link(arguments: list[str]) -> int:
     return 0
 
 
+def _export(arguments: list[str]) -> int:
+    config = parse(Export, "export", arguments)
+    from training.export import export
+
+    print(export(config.run, config.out, entities=config.entities, texts=config.texts, data=config.data))
+    return 0
+
+
 def _baseline(arguments: list[str]) -> int:
     config = parse(Baseline, "baseline", arguments)
     from training.baselines import NAMES, run_baseline
@@ -235,6 +260,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "compare": _compare,
     "predict": _predict,
     "link": _link,
+    "export": _export,
     "baseline": _baseline,
 }
 

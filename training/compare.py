@@ -117,7 +117,10 @@ def _read_run(folder: Path) -> Run:
     results: dict[tuple[str, str], Result] = {}
     for path in sorted((folder / "results").glob("*.json")):
         result = _read_result(path)
-        key = (result.task, str(result.protocol.get("split", "")))
+        split = str(result.protocol.get("split", ""))
+        # What a run is fine-tuned for has datasets of its own, of which there may be several.
+        of = f" of {result.digest[:8]}" if result.protocol.get("fine_tuned") else ""
+        key = (result.task, split + of)
         if key in results:
             raise DataError(f"{folder}/results has two results of {', '.join(key)}. Remove one of them.")
         results[key] = result

@@ -65,7 +65,8 @@ def build_encoder(config: EncoderConfig, vocab_size: int, token_types: int) -> B
     """The encoder with `token_types` rows of token types and the vocabulary of the tokens it will read."""
     encoder, head = _tiny(config, vocab_size), None
     if encoder is None:
-        encoder, head = _pretrained(config)
+        dropout = {"hidden_dropout_prob": config.dropout, "attention_probs_dropout_prob": config.dropout}
+        encoder, head = pretrained(config.name, **dropout)
     words = encoder.get_input_embeddings()
     if words.num_embeddings < vocab_size:
         raise DataError(
@@ -76,8 +77,21 @@ def build_encoder(config: EncoderConfig, vocab_size: int, token_types: int) -> B
     offset = _position_offset(encoder, config)
     if head is None:
         head = TiedHead(encoder.config.hidden_size, words.num_embeddings)
+        # One number of the encoder's config holds for its head as well: whoever reads an export goes by it.
+        head.norm.eps = encoder.config.layer_norm_eps
         _initialise(head, encoder.config.initializer_range)
     return Built(encoder, head, offset, _cost(encoder))
+
+
+def head_parts(whole: nn.Module) -> tuple[nn.Module, nn.Module, nn.Parameter] | None:
+    """dense, norm and bias of the head of a masked language model; None where it is not made as TiedHead is."""
+    head = getattr(whole, "lm_head", None)
+    if hasattr(head, "layer_norm"):  # RoBERTa's
+        return head.dense, head.layer_norm, head.bias
+    head = getattr(getattr(whole, "cls", None), "predictions", None)
+    if hasattr(head, "transform") and whole.config.hidden_act == "gelu":  # BERT's
+        return head.transform.dense, head.transform.LayerNorm, head.bias
+    return None
 
 
 def encode_text(
@@ -110,40 +124,39 @@ def _tiny(config: EncoderConfig, vocab_size: int) -> nn.Module | None:
     return RobertaModel(sizes, add_pooling_layer=False)
 
 
-def _pretrained(config: EncoderConfig) -> tuple[nn.Module, TiedHead | None]:
-    """An encoder with its weights (safetensors only, no code of the folder's own), and its head where it has one."""
+def pretrained(name: str, **changes: float) -> tuple[nn.Module, TiedHead | None]:
+    """An encoder with its weights (safetensors only, no code of the folder's own), and its head where it has one.
+
+    `changes` are of its config. DataError where it can't be loaded.
+    """
     from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
     from transformers.utils import logging
 
     # It warns of weights without a head, which gets a new one, as if they were damaged.
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    source = packaged_model(config.name) or config.name
+    source = packaged_model(name) or name
     options = {"trust_remote_code": False, "use_safetensors": True, "attn_implementation": "sdpa"}
     try:
-        options["config"] = AutoConfig.from_pretrained(
-            source,
-            trust_remote_code=False,
-            hidden_dropout_prob=config.dropout,
-            attention_probs_dropout_prob=config.dropout,
-        )
+        options["config"] = AutoConfig.from_pretrained(source, trust_remote_code=False, **changes)
         encoder = AutoModel.from_pretrained(source, **options)
         whole, info = AutoModelForMaskedLM.from_pretrained(source, output_loading_info=True, **options)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
-            f"The encoder {config.name!r} can't be loaded: {str(error).splitlines()[0][:200]} "
+            f"The encoder {name!r} can't be loaded: {str(error).splitlines()[0][:200]} "
             "Give encoder.name a local folder with config.json and model.safetensors, or a Hugging Face name."
-            f"{package_hint(config.name)}"
+            f"{package_hint(name)}"
         ) from error
     encoder.pooler = None
-    head = getattr(whole, "lm_head", None)
-    if info["missing_keys"] or not hasattr(head, "layer_norm"):
+    parts = head_parts(whole)
+    if info["missing_keys"] or parts is None:
         return encoder, None
+    dense, norm, bias = parts
     tied = TiedHead(encoder.config.hidden_size, encoder.get_input_embeddings().num_embeddings)
-    tied.dense.load_state_dict(head.dense.state_dict())
-    tied.norm.load_state_dict(head.layer_norm.state_dict())
-    tied.norm.eps = head.layer_norm.eps
-    tied.bias.data.copy_(head.bias)
+    tied.dense.load_state_dict(dense.state_dict())
+    tied.norm.load_state_dict(norm.state_dict())
+    tied.norm.eps = norm.eps
+    tied.bias.data.copy_(bias)
     return encoder, tied
 
 

@@ -84,41 +84,44 @@ def draw_curves(run: Path) -> None:
 
 
 @contextlib.contextmanager
-def progress(steps: int, start: int, unit_size: int, *, shown: bool = True) -> Iterator[Any]:
-    """Yields report(step, loss): a bar with rate and remaining time on a terminal, else a line about every 30 s.
+def progress(
+    steps: int, start: int, unit_size: int, *, shown: bool = True, what: str = "training", unit: str = "samples"
+) -> Iterator[Any]:
+    """Yields report(step, loss=None): a bar with rate and remaining time on a terminal, else a line about every 30 s.
 
-    Nothing is to be seen where it is not `shown`.
+    A step is of `unit_size` units. Nothing is to be seen where it is not `shown`.
     """
     if not shown:
-        yield lambda _step, _loss: None
+        yield lambda _step, _loss=None: None
         return
     if not sys.stderr.isatty():
-        yield _plain(steps, start, unit_size)
+        yield _plain(steps, start, unit_size, what, unit)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = [
-        TextColumn("training"),
+        TextColumn(what),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     ]
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task, began = bar.add_task("training", total=steps, completed=start, note=""), time.monotonic()
+        task, began = bar.add_task(what, total=steps, completed=start, note=""), time.monotonic()
 
-        def report(step: int, loss: float) -> None:
+        def report(step: int, loss: float | None = None) -> None:
             rate = (step - start) * unit_size / max(1e-9, time.monotonic() - began)
-            bar.update(task, completed=step, note=f"loss {loss:.3f}  {rate:.0f} samples/s")
+            bar.update(task, completed=step, note=f"{_loss(loss)}{rate:.0f} {unit}/s")
 
         yield report
 
 
-def _plain(steps: int, start: int, unit_size: int) -> Any:
+def _plain(steps: int, start: int, unit_size: int, what: str, unit: str) -> Any:
+    begin = "step" if what == "training" else f"{what}:"
     began = last = time.monotonic()
 
-    def report(step: int, loss: float) -> None:
+    def report(step: int, loss: float | None = None) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last < PLAIN_SECONDS and step < steps:
@@ -126,12 +129,16 @@ def _plain(steps: int, start: int, unit_size: int) -> Any:
         last, rate = now, (step - start) / max(1e-9, now - began)
         left = (steps - step) / rate
         print(
-            f"step {step}/{steps}  loss {loss:.3f}  {rate * unit_size:.0f} samples/s  {left:.0f} s left",
+            f"{begin} {step}/{steps}  {_loss(loss)}{rate * unit_size:.0f} {unit}/s  {left:.0f} s left",
             file=sys.stderr,
             flush=True,
         )
 
     return report
+
+
+def _loss(loss: float | None) -> str:
+    return "" if loss is None else f"loss {loss:.3f}  "
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

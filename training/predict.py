@@ -244,7 +244,8 @@ def _word_rows(
     run: Run, system: str, graph: Graph, masks: Int64[np.ndarray, " M"], top: int
 ) -> Iterator[dict[str, Any]]:
     special, tokenizer = run.source.special, run.tokenizer
-    logits = _word_logits(run, system, graph, masks)
+    # An encoder may have more rows than there are tokens.
+    logits = _word_logits(run, system, graph, masks)[:, : run.source.sizes.words]
     logits[:, [*special.never_masked.tolist(), special.mask]] = -torch.inf
     for number, scores in enumerate(logits.log_softmax(dim=1).exp(), start=1):
         best = scores.topk(min(top, len(scores)))

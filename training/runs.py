@@ -37,6 +37,11 @@ class Run:
     tokenizer: Tokenizer
     source: Source
 
+    @property
+    def network(self) -> Any:
+        """The module that was trained, with its `encoder` and its `word_head`."""
+        return self.model.model if isinstance(self.model, ColakePredictor) else self.model
+
     def scorer(self) -> KeplerScorer:
         """Scores of all entities for link prediction; DataError for a system that has none."""
         if not isinstance(self.model, Kepler):

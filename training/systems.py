@@ -152,6 +152,9 @@ def build_system(
     )
 
 
+DESCRIBED = ("ids", "name_ids")
+"""What a description is made from: an entity's text, else its name."""
+
 Build = Callable[[str, int, list[Parts]], list[Any]]
 """(train or valid, step, rows of each micro-batch) -> micro-batches."""
 Feeds = tuple[dict[str, Sides], Build, dict[str, int]]
@@ -231,10 +234,13 @@ def _passages(source: Source) -> tuple[dict[str, RowGroups], str, str | None]:
 
 def entity_descriptions(config: Config, source: Source) -> Descriptions:
     """Every entity's text, cut as the recipe says."""
-    table = source.tokens.read("entities", None, ["ids", "name_ids"])
+    return described(config, source, source.tokens.read("entities", None, list(DESCRIBED)))
+
+
+def described(config: Config, source: Source, rows: pa.Table) -> Descriptions:
+    """The same for some rows of tokens/NAME/entities, of which the columns DESCRIBED are enough."""
     return descriptions(
-        ragged(table["ids"]),
-        ragged(table["name_ids"]),
+        *(ragged(rows[name]) for name in DESCRIBED),
         source.special,
         max_length=min(config.kepler.max_length, config.encoder.max_positions),
         encode_tokens=config.kepler.encode_tokens,

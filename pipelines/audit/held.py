@@ -11,11 +11,11 @@ from pipelines import sinks
 from pipelines.columns import values
 from pipelines.facts import INDICES, TRUE_SPLITS, Facts, read_facts
 from pipelines.names import Names
-from pipelines.report.about import inputs
 from pipelines.scan import scan, scan_places
 from pipelines.sources.lists import read_fact_lines
 from schemas.dataset import Dataset
 from schemas.errors import DataError
+from schemas.origin import inputs
 
 EXAMPLES = 3
 

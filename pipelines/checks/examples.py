@@ -12,8 +12,8 @@ from pipelines.checks.problems import Checker, Problem, span_problems, where
 from pipelines.columns import elements, lengths, values
 from pipelines.transforms.example_texts import as_pages, number_examples
 
-ROLES = ("head", "tail", "topic", "target")
-TASKS = ("few-shot", "relation-classification", "typing", "probing", "kgqa", "linking")
+ROLES = ("head", "tail", "topic", "target", "context")
+TASKS = ("few-shot", "relation-classification", "typing", "probing", "kgqa", "linking", "glue")
 
 
 class Examples(Checker):

@@ -17,6 +17,7 @@ FORMATS = {
     "fb13": "benchmarks",
     "fb15k-237": "benchmarks",
     "fewrel": "fewrel",
+    "glue": "glue",
     "kinships": "benchmarks",
     "lama": "lama",
     "metaqa": "metaqa",

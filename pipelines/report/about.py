@@ -9,6 +9,7 @@ from pipelines.config import Parameters
 from pipelines.importing.config import import_command
 from pipelines.weaving.config import weave_command
 from schemas.manifest import Manifest
+from schemas.origin import inputs
 from schemas.table import Table
 from schemas.tables import TABLES
 
@@ -19,8 +20,6 @@ KINDS = (
     ("examples", "Examples of text tasks"),
 )
 """The first table of these that has rows says what a dataset is."""
-LICENCES = {"wikipedia": "cc-by-sa-4.0", "wikidata": "cc0-1.0"}
-"""What a dump is published under, by its role, as the Hub spells it."""
 FLAGS = ("keep", "neighbors", "seed")
 """Parameters of a build that are options of their own; the others go by --set."""
 
@@ -40,25 +39,10 @@ def origin(manifest: Manifest) -> str:
     return f"{made} from {', '.join(names)}." if names else f"{made}."
 
 
-def inputs(manifest: Manifest) -> list[dict[str, Any]]:
-    """The manifest's input files."""
-    files = manifest.rest.get("inputs", [])
-    return [file for file in files if isinstance(file, dict)] if isinstance(files, list) else []
-
-
 def parameters(manifest: Manifest) -> dict[str, Any]:
     """The manifest's parameters."""
     found = manifest.rest.get("parameters", {})
     return found if isinstance(found, dict) else {}
-
-
-def licences(manifest: Manifest) -> list[str]:
-    """The licences of what it was made from, as the Hub names them."""
-    said = manifest.rest.get("licence")
-    if said:
-        return [str(name) for name in said] if isinstance(said, list) else [str(said)]
-    roles = {file.get("role") for file in inputs(manifest)}
-    return [licence for role, licence in LICENCES.items() if role in roles] or ["unknown"]
 
 
 def parts(

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines.report import picks, plots, sections, summary, terminal
-from pipelines.report.about import inputs, origin, parameters, parts, title
+from pipelines.report.about import origin, parameters, parts, title
 from pipelines.report.funnel import by_count, kept_line, read_drops, read_stages
 from schemas.dataset import Dataset
+from schemas.origin import inputs
 
 Shown = tuple[str, list[str], Sequence[tuple]]
 """A table: heading, names of the columns, rows; without rows it is not shown."""

@@ -5,9 +5,10 @@ from typing import Any
 
 from pipelines.queries import UPLOAD, queries
 from pipelines.report import summary
-from pipelines.report.about import command, inputs
+from pipelines.report.about import command
 from pipelines.report.markup import Figure, Markup, details, element, table, text
 from schemas.dataset import Dataset
+from schemas.origin import inputs
 from schemas.table import column_docs
 
 

@@ -2,8 +2,12 @@
 
 Two layouts of train.json, dev.json and test.json. As published (the folder `crowd` of the release), a JSON record a
 line with left_context_token, mention_span, right_context_token and y_str, types from 10,331. As ERNIE's authors
-re-arranged it, a list of {sent, start, end, labels}, types from nine.
+re-arranged it, a list of {sent, start, end, labels, ents}, types from nine; `ents` are the entities that are linked in
+the sentence, [entity, start, end, score].
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from msgspec.json import Decoder
@@ -11,7 +15,7 @@ from msgspec.json import Decoder
 from pipelines.importing.options import read_json
 from pipelines.importing.source import Source
 from pipelines.sources.published import File, Published
-from pipelines.sources.tasks import Tasks, find_files, mention, read_json_lines
+from pipelines.sources.tasks import Tasks, context, find_files, mention, read_json_lines
 
 FILES = {"train.json": "train", "dev.json": "valid", "test.json": "test"}
 
@@ -29,6 +33,7 @@ class _Arranged(msgspec.Struct):
     start: int
     end: int
     labels: list[str]
+    ents: list[list[Any]] = []
 
 
 def read(format: str, files: Published) -> Source:
@@ -44,7 +49,8 @@ def _read_split(file: File, split: str, tasks: Tasks) -> None:
     if next(file.blocks(), b"").lstrip().startswith(b"["):
         expected = '[{"sent": ..., "start": ..., "end": ..., "labels": ...}]'
         for number, row in enumerate(read_json(file, list[_Arranged], expected)):
-            _add(tasks, f"{split}/{number:06d}", split, row.sent, (row.start, row.end), row.labels)
+            links = context(tasks, split, row.sent, row.ents)
+            _add(tasks, f"{split}/{number:06d}", split, row.sent, (row.start, row.end), row.labels, links)
         return
     for number, record in read_json_lines(file, Decoder(_Published)):
         text, span = _published_text(record)
@@ -58,6 +64,14 @@ def _published_text(record: _Published) -> tuple[str, tuple[int, int]]:
     return text, (start, start + len(record.mention_span))
 
 
-def _add(tasks: Tasks, example_id: str, split: str, text: str, span: tuple[int, int], types: list[str]) -> None:
-    labels = list(dict.fromkeys(types))
-    tasks.add(split, example_id, split, split, text, mentions=[mention(span, None, "target")], labels=labels)
+def _add(
+    tasks: Tasks,
+    example_id: str,
+    split: str,
+    text: str,
+    span: tuple[int, int],
+    types: list[str],
+    links: Sequence[dict[str, Any]] = (),
+) -> None:
+    mentions, labels = [mention(span, None, "target"), *links], list(dict.fromkeys(types))
+    tasks.add(split, example_id, split, split, text, mentions=mentions, labels=labels)

@@ -26,6 +26,8 @@ from schemas.rejects import REJECTS
 
 MAX_LINE = 256 << 20
 """Bytes of a line."""
+SURE = 0.3
+"""The score of a link above which ERNIE's authors take it."""
 ITEM = re.compile(r"Q[1-9][0-9]*")
 
 Span = tuple[int, int]
@@ -139,6 +141,20 @@ class Tasks:
 def mention(span: Span, entity: str | None, role: str) -> dict[str, Any]:
     """A value of the column `mentions`."""
     return {"start": span[0], "end": span[1], "entity": entity, "role": role}
+
+
+def context(tasks: Tasks, stage: str, text: str, linked: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
+    """Mentions of ERNIE's [entity, start, end, score]: what its authors' linker found, where they take it."""
+    mentions, lost = [], []
+    for entity, start, end, score, *_ in (values if len(values) > 3 else (None,) * 4 for values in linked):
+        whole = isinstance(entity, str) and type(start) is int and type(end) is int and type(score) in (int, float)
+        inside = whole and 0 <= start < end <= len(text)
+        lost.append("broken_link" if not inside else "" if score > SURE else "unsure_link")
+        if not lost[-1]:
+            mentions.append(mention((start, end), entity, "context"))
+            tasks.name(entity, text[start:end])
+    tasks.count(f"{stage}/links", "links", lost)
+    return mentions
 
 
 def join_tokens(tokens: Sequence[str]) -> tuple[str, list[Span]]:

@@ -25,7 +25,7 @@ from pipelines.importing.graph import Imported
 from pipelines.importing.tables import write_triples
 from pipelines.keys import key_of, work_key
 from pipelines.records import read_json, read_records, save_array
-from pipelines.report.about import licences, parameters
+from pipelines.report.about import parameters
 from pipelines.runner import run_jobs
 from pipelines.sources.lists import read_fact_lines
 from pipelines.tables import TableWriter
@@ -43,6 +43,7 @@ from schemas.dataset import Dataset
 from schemas.entities import ENTITIES
 from schemas.errors import DataError
 from schemas.manifest import Manifest, TableEntry, read_manifest
+from schemas.origin import licences
 from schemas.pages import PAGES
 from schemas.tables import TABLES
 from schemas.wk_graphs import WK_GRAPHS

@@ -55,6 +55,12 @@ class Ragged:
         return out
 
 
+def ragged_rows(rows: Sequence[Sequence[int]]) -> Ragged:
+    """Rows of integers, one after the other."""
+    flat = np.fromiter((value for row in rows for value in row), dtype=np.int64)
+    return Ragged(flat, offsets(np.array([len(row) for row in rows], dtype=np.int64)))
+
+
 def offsets(lengths: Integer[np.ndarray, " B"]) -> Int64[np.ndarray, " B1"]:
     """Where rows of these lengths begin, and where the last one ends."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)

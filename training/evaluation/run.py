@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import DataError
+from schemas.dataset import Dataset
+from schemas.errors import DataError, UsageError
 from training.baselines import LEARNED, is_baseline, load_baseline
 from training.config_file import read_config
 from training.disambiguation import GraphContext
+from training.evaluation.starts import open_start
 from training.evaluation.tasks import Examination, find_task, open_examination
 from training.runs import Run, load_run
 
@@ -19,16 +21,22 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate a run (trained by us, or a baseline's) and return what RUN/results/TASK-SPLIT-DIGEST8.json holds.
 
-    `data` is the run's dataset, where it is no longer the one that its config.toml names; for linking and
-    graph-completion, the examples.
-    Raises UsageError for an unknown task, split or setting, DataError for a run or a dataset that can't be read, and
-    for a task that the run's system has no answer for.
+    `data` is the run's dataset, where it is no longer the one that its config.toml names; for linking, graph-completion
+    and a task that is learned from examples, the dataset of those. For the latter `run` may be a plain encoder's
+    folder. Raises UsageError for an unknown task, split or setting, DataError for a run or a dataset that can't be
+    read, and for a task that the run's system has no answer for.
     """
-    settings = dict(settings or {})
-    if find_task(task).on_examples and data is not None:
+    settings, kind = dict(settings or {}), find_task(task)
+    if kind.on_examples and data is not None:
         settings, data = {"examples": str(data), **settings}, None
     if is_baseline(run):
         return _evaluate_baseline(run, task, data, split, settings)
+    if kind.learns:
+        if data is None:
+            raise UsageError(f"{task} needs --data DIR, the dataset of its examples (wikiloom import makes it).")
+        examination = open_examination(task, Dataset(data), split, settings)
+        start = open_start(run)
+        return examination.examine(run, start.name, start)
     system = read_config(run).system
     _require_task(run, system, TASKS_OF[system], task)
     opened = load_run(run, data)

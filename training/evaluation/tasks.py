@@ -10,7 +10,18 @@ from typing import Any
 
 from schemas.dataset import Dataset
 from schemas.errors import UsageError, nearest
-from training.evaluation import graph_completion, link_prediction, linking, masked, masked_rules, rules
+from training.evaluation import (
+    classification,
+    entity_typing,
+    finetuned,
+    glue,
+    graph_completion,
+    link_prediction,
+    linking,
+    masked,
+    masked_rules,
+    rules,
+)
 from training.evaluation.completion_rules import PairRule
 from training.evaluation.settings import read_settings
 
@@ -27,9 +38,25 @@ class Task:
     rules: dict[str, Callable[[Any], Any]]
     """Plain rules by name: questions -> a system."""
     rows: dict[str, tuple[str, ...]]
-    """What the table shows: (a part of the metrics) -> its columns."""
+    """What the table shows: (a part of the metrics, where it is there) -> its columns."""
     on_examples: bool = False
     """Whether it may be asked on another dataset: the questions' `examples`, the setting of that name."""
+    learns: bool = False
+    """Whether a model is fine-tuned on the train examples of the task's own dataset."""
+
+
+F1 = ("precision", "recall", "f1", "f1_sd")
+
+
+def _learned(module: Any, settings: type, parts: tuple[str, ...], columns: tuple[str, ...]) -> Task:
+    return Task(
+        settings=settings,
+        prepare=lambda dataset, split, chosen, tokens: module.prepare(dataset, split, chosen),
+        ask=finetuned.ask,
+        rules={"majority": lambda questions: finetuned.Majority()},
+        rows=dict.fromkeys(parts, columns),
+        learns=True,
+    )
 
 
 TASKS = {
@@ -73,6 +100,13 @@ TASKS = {
         },
         rows=dict.fromkeys(graph_completion.PARTS, ("samples", "macro_mrr", "mrr", "hits@10")),
         on_examples=True,
+    ),
+    "typing": _learned(entity_typing, entity_typing.TypingSettings, ("micro",), F1),
+    "relation-classification": _learned(
+        classification, classification.RelationClassificationSettings, ("macro", "micro"), F1
+    ),
+    "glue": _learned(
+        glue, glue.GlueSettings, ("average", *glue.METRICS, glue.MISMATCHED), ("score", "score_sd", "accuracy")
     ),
 }
 
@@ -125,7 +159,7 @@ class Examination:
         return result
 
     def _short(self, metrics: dict[str, Any]) -> dict[str, Any]:
-        return {part: metrics[part] for part in self.task.rows}
+        return {part: metrics[part] for part in self.task.rows if part in metrics}
 
     def _print(self, systems: dict[str, dict[str, Any]], path: Path) -> None:
         from rich.console import Console
@@ -136,7 +170,7 @@ class Examination:
         for column in table.columns[2:]:
             column.justify = "right"
         for system, metrics in systems.items():
-            for index, part in enumerate(self.task.rows):
+            for index, part in enumerate(part for part in self.task.rows if part in metrics):
                 table.add_row(system if not index else "", part, *(_cell(metrics[part].get(key)) for key in columns))
             table.add_section()
         Console().print(table)

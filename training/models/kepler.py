@@ -85,18 +85,25 @@ class Kepler(nn.Module):
         )
 
 
+@torch.no_grad()
+def embed_all(model: Kepler, descriptions: Descriptions) -> Float[Tensor, "E D"]:
+    """The vector of every description; the shortest ones are encoded first."""
+    model.eval()
+    device = model.relation.weight.device
+    order = descriptions.by_length(torch.arange(len(descriptions.tokens.lengths)).numpy())
+    pieces = torch.cat([model.embed(to_device(piece, device)) for piece in descriptions.pieces(order)])
+    vectors = torch.empty_like(pieces)
+    vectors[torch.from_numpy(order).to(device)] = pieces
+    return vectors
+
+
 class KeplerScorer:
     """Ranks by the distance that was trained: -||h + r - t||_p of every entity of the dataset."""
 
-    @torch.no_grad()
     def __init__(self, model: Kepler, descriptions: Descriptions) -> None:
-        """Encodes every entity once, the shortest texts first."""
-        model.eval()
-        self._model, device = model, model.relation.weight.device
-        order = descriptions.by_length(torch.arange(len(descriptions.tokens.lengths)).numpy())
-        pieces = [model.embed(to_device(piece, device)) for piece in descriptions.pieces(order)]
-        self.entities: Float[Tensor, "E D"] = torch.empty_like(torch.cat(pieces))
-        self.entities[torch.from_numpy(order).to(device)] = torch.cat(pieces)
+        """Encodes every entity once."""
+        self._model = model
+        self.entities: Float[Tensor, "E D"] = embed_all(model, descriptions)
 
     def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
         """Score of every entity as the tail of (head, relation)."""

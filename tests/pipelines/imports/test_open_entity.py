@@ -49,6 +49,15 @@ def test_ernies_rearrangement_is_a_list_with_spans(tmp_path):
     assert bare["labels"] == [], "no type of the nine is an answer too"
 
 
+def test_ernies_linked_entities_are_context_where_its_authors_are_sure(tmp_path):
+    start, end = ARRANGED["start"], ARRANGED["end"]
+    links = [["Q145", start, end, 0.8], ["Q1", start, end, 0.3], ["Q2", -1, 3, 0.9]]
+    (tmp_path / "train.json").write_text(json.dumps([{**ARRANGED, "ents": links}]))
+    found = Read("open-entity", tmp_path)
+    assert [(m["role"], m["entity"]) for m in found.rows[0]["mentions"]] == [("context", "Q145"), ("target", None)]
+    assert found.counts["train/links"] == (3, {"unsure_link": 1, "broken_link": 1})
+
+
 def test_a_span_outside_of_the_sentence_rejects_the_example(tmp_path):
     (tmp_path / "test.json").write_text(json.dumps([ARRANGED, {**ARRANGED, "end": 99}]))
     found = Read("open-entity", tmp_path)

@@ -77,3 +77,22 @@ def test_a_file_of_another_form_is_one_clear_line(tmp_path, examples, message):
     with pytest.raises(DataError, match=message) as caught:
         Read("tacred", tmp_path)
     assert "train.json" in str(caught.value)
+
+
+ARRANGED = {
+    "text": "Ada founded the Engine Club .",
+    "ents": [["Engine Club", 16, 27, 0.5], ["Ada", 1, 3, 0.5]],
+    "label": "org:founded_by",
+    "ann": [["Q7259", 0, 3, 0.9], ["Q1", 16, 27, 0.2], ["Q2", 16, 99, 0.9], ["broken"]],
+}
+
+
+def test_ernies_rearrangement_has_spans_and_linked_entities(tmp_path):
+    write(tmp_path, train=[ARRANGED, {**ARRANGED, "ents": [["Ada", 1, 3, 0.5]]}], dev=[FOUNDED])
+    found = Read("tacred", tmp_path)
+    row, published = found.rows
+    assert surfaces(row) == [("context", "Q7259", "Ada"), ("tail", None, "Ada"), ("head", None, "Engine Club")]
+    assert row["label"] == row["relation"] == "org:founded_by" and published["split"] == "valid"
+    assert found.rejects == [("train", "train/000001", "broken_mention")]
+    assert found.counts["train/links"] == (4, {"unsure_link": 1, "broken_link": 2})
+    assert found.told("entities", "label") == {"Q7259": "Ada"}

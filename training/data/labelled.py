@@ -1,0 +1,151 @@
+"""Examples of text tasks as a model reads them that is fine-tuned: words with markers around the mentions that the task
+is about, and after them a node for each entity that is linked (CoLAKE, section 3.3: the mention's words stay).
+
+B examples of a batch, S nodes of the longest.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from training.data.batch import pad_mask, ragged_rows, tensor
+from training.data.collate import ENTITY, WORD
+from training.data.special import SpecialTokens
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledInput:
+    """One example. W words with <s> and </s>, M entities."""
+
+    words: list[int]
+    segments: list[int]
+    """0 for the words of the first text, 1 for those of the second."""
+    entities: list[tuple[int, int]]
+    """(row in the table of entities, soft position) of each."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledBatch:
+    """Padded examples, entities after the words."""
+
+    ids: Int64[Tensor, "B S"]
+    """Word ids; for an entity its row in the table of entities."""
+    segments: Int64[Tensor, "B S"]
+    types: Int64[Tensor, "B S"]
+    positions: Int64[Tensor, "B S"]
+    """Soft positions, from 0 for <s>."""
+    real: Bool[Tensor, "B S"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledReader:
+    """Rows of `examples` -> inputs; `counts` says what became of mentions and texts."""
+
+    tokenizer: Tokenizer
+    special: SpecialTokens
+    markers: Mapping[str, tuple[int, int]]
+    """Role of a mention -> the ids of the markers before and after it."""
+    entities: Mapping[str, int] | None
+    """Entity -> its row; None for a model that reads none."""
+    max_length: int
+    """Words of an input, <s> and </s> included; entities come on top."""
+    counts: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    def read(self, row: Mapping[str, Any]) -> LabelledInput:
+        """One row. A text that is too long is cut around the marked mentions; of two texts the longer one is cut."""
+        words, starts, marked = self._marked(row)
+        budget = self.max_length - 2
+        separator = [] if row["text_b"] is None else self._separator()
+        second = [] if row["text_b"] is None else self.tokenizer.encode(row["text_b"], add_special_tokens=False).ids
+        lengths = _shares(len(words), len(second), budget - len(separator))
+        first = _window(len(words), lengths[0], marked)
+        self.counts["texts_cut"] += (len(words), len(second)) != lengths
+        words, second = words[first : first + lengths[0]], second[: lengths[1]]
+        entities = self._entities(row, [start - first for start in starts], lengths[0])
+        framed = [self.special.bos, *words, self.special.eos]
+        if row["text_b"] is not None:
+            framed = [*framed[:-1], *separator, *second, self.special.eos]
+        segments = [0] * (len(framed) - len(second) - 1) + [int(row["text_b"] is not None)] * (len(second) + 1)
+        return LabelledInput(framed, segments, entities)
+
+    def _marked(self, row: Mapping[str, Any]) -> tuple[list[int], list[int], list[int]]:
+        """(words with markers, where each mention's first word then is, where the markers are)."""
+        encoding = self.tokenizer.encode(row["text"], add_special_tokens=False)
+        begins, ends = (np.array(edges, dtype=np.int64) for edges in zip(*encoding.offsets, strict=True) or ((), ()))
+        put: list[tuple[int, int, int]] = []
+        seen, starts = set(), []
+        for mention in row["mentions"]:
+            first = int((ends <= mention["start"]).sum())
+            last = max(first, int((begins < mention["end"]).sum()))
+            starts.append(first)
+            if mention["role"] in self.markers and mention["role"] not in seen:
+                seen.add(mention["role"])
+                before, after = self.markers[mention["role"]]
+                put += [(first, 1, before), (last, 0 if last > first else 2, after)]
+        put.sort()
+        words, places = list(encoding.ids), []
+        for shift, (place, _, marker) in enumerate(put):
+            words.insert(place + shift, marker)
+            places.append(place + shift)
+        # A mention's first word is after all markers that are put at or before it, but for those that end one there.
+        moved = [start + sum(place <= start for place, _, _ in put) for start in starts]
+        return words, moved, places
+
+    def _entities(self, row: Mapping[str, Any], starts: Sequence[int], length: int) -> list[tuple[int, int]]:
+        """Each linked entity once, at the position of its first mention's first word."""
+        found: dict[int, int] = {}
+        for mention, start in zip(row["mentions"], starts, strict=True):
+            if mention["entity"] is None or self.entities is None:
+                continue
+            place = self.entities.get(mention["entity"])
+            what = "unknown" if place is None else "cut" if not 0 <= start < max(1, length) else "linked"
+            self.counts[f"mentions_{what}"] += 1
+            if place is not None and what == "linked":
+                found.setdefault(place, 1 + start)
+        return list(found.items())
+
+    def _separator(self) -> list[int]:
+        """Between two texts: RoBERTa has two </s>, BERT one [SEP]."""
+        twice = self.tokenizer.id_to_token(self.special.eos) == "</s>"
+        return [self.special.eos] * (2 if twice else 1)
+
+
+def labelled_batch(inputs: Sequence[LabelledInput], pad: int) -> LabelledBatch:
+    """These inputs as rectangles; what is padded is a word at position 0 that nobody sees."""
+    words = [one.words for one in inputs]
+    rows = [[row for row, _ in one.entities] for one in inputs]
+    places = [[place for _, place in one.entities] for one in inputs]
+    ids = ragged_rows([a + b for a, b in zip(words, rows, strict=True)])
+    positions = [[*range(len(a)), *b] for a, b in zip(words, places, strict=True)]
+    types = [[WORD] * len(a) + [ENTITY] * len(b) for a, b in zip(words, rows, strict=True)]
+    segments = [one.segments + [0] * len(one.entities) for one in inputs]
+    return LabelledBatch(
+        ids=tensor(ids.padded(pad)),
+        segments=tensor(ragged_rows(segments).padded(0)),
+        types=tensor(ragged_rows(types).padded(WORD)),
+        positions=tensor(ragged_rows(positions).padded(0)),
+        real=tensor(pad_mask(ids.lengths)),
+    )
+
+
+def _shares(first: int, second: int, budget: int) -> tuple[int, int]:
+    """Tokens of two texts that fit together: the longer one loses until they are of one length."""
+    if first + second <= budget:
+        return first, second
+    if min(first, second) <= budget // 2:
+        short = min(first, second)
+        return (short, budget - short) if first < second else (budget - short, short)
+    return budget - budget // 2, budget // 2
+
+
+def _window(length: int, kept: int, marked: Sequence[int]) -> int:
+    """Where the part of a text begins that is kept: its start, or as late as the markers need."""
+    if not marked or marked[-1] < kept:
+        return 0
+    return min(marked[0], marked[-1] + 1 - kept) if marked[-1] + 1 - marked[0] <= kept else marked[0]

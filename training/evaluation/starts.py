@@ -1,0 +1,78 @@
+"""What fine-tuning begins with: a run of ours, or the folder of a plain encoder. M entities, D hidden."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from schemas.errors import DataError
+from training.data.special import special_tokens
+from training.encoders import pretrained
+from training.finetune import Start
+from training.models.colake import Colake
+from training.runs import Run, load_run
+
+
+def open_start(folder: Path) -> Start:
+    """A run, or a plain encoder's folder; DataError where it is neither."""
+    if (folder / "config.json").is_file() and not (folder / "config.toml").exists():
+        return start_of_folder(folder)
+    return start_of_run(load_run(folder))
+
+
+def start_of_run(run: Run) -> Start:
+    """A run of ours; CoLAKE's brings entities, and heads that were trained on them."""
+    network = run.network
+    start = Start(
+        run.config.recipe, network.encoder, run.tokenizer, run.source.special, run.config.encoder.max_positions
+    )
+    if not isinstance(network, Colake):
+        return start
+    relations = {name: i for i, name in enumerate(run.dataset.read("relations")["relation"].to_pylist())}
+    head = network.relation_head
+
+    def rows_of(entities: Sequence[str]) -> tuple[list[str], Float[Tensor, "M D"]]:
+        ids = run.dataset.read("entities", columns=["entity"])["entity"].combine_chunks()
+        places = pc.index_in(pa.array(entities, pa.string()), value_set=ids)
+        known = [entity for entity, place in zip(entities, places, strict=True) if place.is_valid]
+        return known, network.memory.pull(torch.from_numpy(places.drop_null().to_numpy().astype(np.int64)))
+
+    def row_of(relation: str) -> tuple[Float[Tensor, " D"], float] | None:
+        place = relations.get(relation)
+        return None if place is None else (network.relation.weight[place].detach(), float(head.bias[place]))
+
+    return dataclasses.replace(
+        start,
+        position_offset=network.position_offset,
+        entities=rows_of,
+        heads={"entity": network.entity_head, "relation": head},
+        relations=row_of,
+    )
+
+
+def start_of_folder(folder: Path) -> Start:
+    """A plain encoder's folder, such as an export; it reads text alone."""
+    from transformers import AutoTokenizer
+
+    encoder, _ = pretrained(str(folder))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+        backend = tokenizer.backend_tokenizer
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise DataError(
+            f"{folder} has no tokenizer that can be loaded ({reason}). Put its tokenizer.json there."
+        ) from error
+    backend.no_truncation()
+    backend.no_padding()
+    table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    positions = int(encoder.config.max_position_embeddings) - (0 if padding is None else padding + 1)
+    longest = min(positions, int(tokenizer.model_max_length))
+    return Start(folder.resolve().name, encoder, backend, special_tokens(backend), longest)

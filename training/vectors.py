@@ -1,0 +1,216 @@
+"""Vectors of entities and of texts as Parquet with ids, written a batch at a time.
+
+B rows of a batch, S tokens of the longest, D hidden.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from schemas.errors import DataError
+from schemas.table import column
+from training.data.batch import Ragged, offsets, pad_mask, tensor
+from training.data.groups import ParquetGroups, RowGroups
+from training.data.text import frame
+from training.encoders import encode_text
+from training.metrics import progress
+from training.models.colake import ColakePredictor
+from training.models.kepler import Kepler, embed_all
+from training.runs import Run
+from training.systems import DESCRIBED, described
+
+ROWS = 1_024
+"""Of a batch, and of a row group."""
+PADDED_TOKENS = 16_384
+"""Encoded at once."""
+MAX_LINE = 256 << 20
+"""Bytes of a line."""
+
+
+class TextEncoder:
+    """Texts -> their vectors, as SentenceTransformer reads them from an export."""
+
+    def __init__(self, run: Run) -> None:
+        self._encoder, self._tokenizer, self._special = run.network.encoder, run.tokenizer, run.source.special
+        self.longest = run.config.encoder.max_positions
+        """Tokens that are read of a text, <s> and </s> included."""
+        self._pool = POOLING[pooling(run)]
+        self.width = int(run.network.encoder.config.hidden_size)
+
+    @torch.no_grad()
+    def __call__(self, texts: Sequence[str]) -> tuple[Float[Tensor, "B D"], Int64[np.ndarray, " B"]]:
+        """(a vector for each text, how many tokens of its end were not read)."""
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        kept = [np.array(own[: self.longest - 2], dtype=np.int64) for own in ids]
+        lengths = np.array([len(own) for own in kept])
+        own = np.concatenate([*kept, np.empty(0, dtype=np.int64)])
+        framed = frame(own, Ragged(own, offsets(lengths)), self._special)
+        vectors, order = torch.empty(len(texts), self.width), np.argsort(lengths, kind="stable")
+        for rows in _pieces(order, framed.lengths):
+            piece = framed.take(rows)
+            real = tensor(pad_mask(piece.lengths))
+            states = encode_text(self._encoder, tensor(piece.padded(self._special.pad)), real)
+            vectors[torch.from_numpy(rows)] = self._pool(states.float(), real)
+        return vectors, np.array([len(own) for own in ids]) - lengths
+
+
+def write_entities(run: Run, path: Path) -> int:
+    """A row for each entity of the dataset: its id, its label, its vector; returns their number.
+
+    CoLAKE's are the rows of its table, KEPLER's the encodings of the descriptions. DataError for a run of a system that
+    has no vectors of entities.
+    """
+    vectors, total = _entity_vectors(run), run.dataset.rows("entities")
+    names = _Reader(ParquetGroups(run.dataset, "entities", None, ["entity", "label"]))
+    schema = pa.schema(
+        [
+            column("entity", pa.string(), "entity, e.g. Q42"),
+            column("label", pa.string(), "its name in the dataset", nullable=True),
+            _vector(int(run.network.encoder.config.hidden_size)),
+        ]
+    )
+    with _written(path, schema, run) as write, progress(total, 0, 1, what="entities", unit="entities") as report:
+        for start in range(0, total, ROWS):
+            rows = names.take(min(ROWS, total - start))
+            write([rows["entity"], rows["label"], vectors(start, rows.num_rows)])
+            report(start + rows.num_rows)
+    return total
+
+
+def write_texts(run: Run, texts: Path, path: Path) -> int:
+    """A row for each line of a text file: its number, its vector; returns their number.
+
+    DataError where the file is not there or not UTF-8.
+    """
+    encode, total = TextEncoder(run), _count_lines(texts)
+    schema = pa.schema(
+        [
+            column("line", pa.int64(), "number of the line in the file of texts, from 1"),
+            _vector(encode.width),
+            column("tokens_cut", pa.int32(), f"tokens of its end beyond the {encode.longest} that are read"),
+        ]
+    )
+    done = 0
+    with _written(path, schema, run) as write, progress(total, 0, 1, what="texts", unit="texts") as report:
+        for lines in _batches(texts):
+            vectors, cut = encode(lines)
+            write([pa.array(np.arange(done + 1, done + 1 + len(lines))), vectors, pa.array(cut, pa.int32())])
+            done += len(lines)
+            report(done)
+    return done
+
+
+def pooling(run: Run) -> str:
+    """What of a text's states is its vector: KEPLER trains the one at <s>, the others train none more than another."""
+    return "cls" if isinstance(run.model, Kepler) else "mean"
+
+
+def _mean(states: Float[Tensor, "B S D"], real: Bool[Tensor, "B S"]) -> Float[Tensor, "B D"]:
+    return (states * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
+
+
+def _first(states: Float[Tensor, "B S D"], real: Bool[Tensor, "B S"]) -> Float[Tensor, "B D"]:
+    return states[:, 0]
+
+
+POOLING: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cls": _first, "mean": _mean}
+"""By the names that sentence-transformers has for them."""
+
+
+def _entity_vectors(run: Run) -> Callable[[int, int], Float[Tensor, "B D"]]:
+    """(the first entity, how many) -> their vectors; asked for from the first entity to the last."""
+    if isinstance(run.model, ColakePredictor):
+        memory = run.model.model.memory
+        return lambda start, rows: memory.pull(torch.arange(start, start + rows))
+    if not isinstance(run.model, Kepler):
+        system = run.config.system
+        raise DataError(f"{run.folder} is a {system} run, which has no vectors of entities. Leave out --entities.")
+    tokens = _Reader(ParquetGroups(run.tokens, "entities", None, list(DESCRIBED)))
+    return lambda start, rows: embed_all(run.model, described(run.config, run.source, tokens.take(rows)))
+
+
+class _Reader:
+    """The rows of some row groups from the first on, of which no more than asked for and a row group are held."""
+
+    def __init__(self, groups: RowGroups) -> None:
+        self._groups, self._next, self._left = groups, 0, groups.schema.empty_table()
+
+    def take(self, rows: int) -> pa.Table:
+        """The next rows."""
+        while self._left.num_rows < rows:
+            self._left = pa.concat_tables([self._left, self._groups.read(self._next).cast(self._groups.schema)])
+            self._next += 1
+        taken, self._left = self._left.slice(0, rows), self._left.slice(rows)
+        return taken.combine_chunks()
+
+
+def _vector(width: int) -> pa.Field:
+    return column("vector", pa.list_(pa.field("element", pa.float32(), nullable=False), width), "its vector")
+
+
+@contextlib.contextmanager
+def _written(path: Path, schema: pa.Schema, run: Run) -> Iterator[Callable[[list], None]]:
+    """write(columns) -> a row group of the file; a column of vectors may be a tensor."""
+    schema = schema.with_metadata({"dataset_digest": run.dataset.digest})
+
+    def write(columns: list) -> None:
+        arrays = [_array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+        writer.write_table(pa.table(arrays, schema=schema))
+
+    # Vectors are all distinct: a dictionary of them is made in vain.
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False) as writer:
+        yield write
+
+
+def _array(values: pa.Array | pa.ChunkedArray | Tensor, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    if not isinstance(values, Tensor):
+        return values
+    flat = pa.array(values.float().cpu().contiguous().numpy().reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, type=kind)
+
+
+def _pieces(order: Int64[np.ndarray, " B"], lengths: Int64[np.ndarray, " B"]) -> Iterator[Int64[np.ndarray, " _"]]:
+    """Rows that are encoded together, the shortest ones first."""
+    start = 0
+    for end in range(1, len(order) + 1):
+        if end == len(order) or (end + 1 - start) * lengths[order[end]] > PADDED_TOKENS:
+            yield order[start:end]
+            start = end
+
+
+def _batches(path: Path) -> Iterator[list[str]]:
+    """The lines of a text file, some at a time."""
+    lines = _lines(path)
+    return iter(lambda: list(itertools.islice(lines, ROWS)), [])
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The lines of a text file, without their ends."""
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), start=1):
+            if len(line) > MAX_LINE:
+                raise DataError(f"{path}, line {number}: more than {MAX_LINE} bytes; expected one text a line.")
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError(f"{path}, line {number}: expected UTF-8, found {line[:40]!r}. Convert it.") from error
+            yield text.removesuffix("\n").removesuffix("\r")
+
+
+def _count_lines(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            lines, last = 0, b"\n"
+            for block in iter(lambda: file.read(1 << 20), b""):
+                lines, last = lines + block.count(b"\n"), block[-1:]
+    except OSError as error:
+        raise DataError(f"{path} can't be read ({error.strerror}). Give a file with one text a line.") from error
+    return lines + (last != b"\n")
