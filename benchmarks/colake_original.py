@@ -1,7 +1,7 @@
 """The model that CoLAKE's authors published, run as it is on today's libraries, beside ours.
 
-`load` imports pretrain/ of a checkout of github.com/txsun1997/CoLAKE (at c9874bc); nothing of it is kept here. What it
-needs and is gone is stood in for, in memory:
+`Original` imports pretrain/ of a checkout of github.com/txsun1997/CoLAKE (at c9874bc); nothing of it is kept here. What
+it needs and is gone is stood in for, in memory:
 - names of transformers 2.11 (BertLayerNorm, gelu), and its encoder's head_mask and 0/1 masks of three dimensions, which
   become -10,000 where a node is not seen, as that version had it, in the attention that it had (eager);
 - fastNLP, fitlog and pandas, of which the model class and the collate function use nothing;
@@ -9,7 +9,8 @@ needs and is gone is stood in for, in memory:
 - .cuda() leaves a tensor where it is.
 
 The authors' tables begin with <unk>, <pad> and <mask>, ours end with the mask symbol: each is the other one turned by
-three rows, where the last two entities and relations of ours stand for <unk> and <pad>. B graphs, S nodes.
+three rows, where the last two entities and relations of ours stand for <unk> and <pad>. Their positions begin at row 0
+of the table, ours where the encoder's own do.
 """
 
 import contextlib
@@ -165,6 +166,8 @@ def _renamed(ours: Colake) -> dict[str, Tensor]:
         part, _, rest = name.partition(".")
         if name == "relation.weight":
             found["rel_embeddings.weight"] = value.roll(SPECIAL, 0)
+        elif name == "encoder.embeddings.position_embeddings.weight":
+            found[f"roberta.{rest}"] = value.roll(-ours.position_offset, 0)
         elif part == "encoder":
             found[f"roberta.{rest}"] = value
         else:

@@ -86,7 +86,7 @@ class Bench:
         tokens = dataset.tokens("tiny")
         # The last two entities and relations stand for the original's <unk> and <pad>.
         sizes = TableSizes(WORDS, words.entities, dataset.rows("relations") + 2)
-        colake = ColakeConfig(masking="code", compat=True, negatives=words.negatives, encode_graphs=words.encode)
+        colake = ColakeConfig(masking="code", negatives=words.negatives, encode_graphs=words.encode)
         encoder = EncoderConfig(**BASE, dropout=dropout)
         self.config = Config(recipe="bench", system="colake", encoder=encoder, colake=colake)
         torch.manual_seed(0)

@@ -163,7 +163,8 @@ class ColakeConfig:
     """What entities and relations begin as: the mean of their label and aliases, a name being the mean of its tokens'
     embeddings; or random numbers of the same spread."""
     compat: bool = False
-    """Positions as the released weights have them: from 0, where RoBERTa's own begin at 2."""
+    """The encoder's weights have position 0 in row 0 of their table, as the released ones do and RoBERTa's do not: the
+    table is moved once, when the weights are read, to where everybody reads it (training, prediction, exports)."""
     flat: bool = False
     """An ablation: all nodes are of one type, and their positions are their places in the order of nodes."""
 

@@ -2,8 +2,9 @@
 
 Differences from the authors' code:
 - relations are trained, as the paper says (the released code freezes their table);
-- positions are offset as RoBERTa's own, everywhere (the released code begins at 0, on RoBERTa's padding row, in
-  pre-training and fine-tuning, and at RoBERTa's own in probing; colake.compat begins at 0, everywhere);
+- positions begin where RoBERTa's own do, everywhere (the released code begins at row 0 of their table, so that the
+  first word has the padding row, in pre-training and fine-tuning, and at RoBERTa's own in probing; colake.compat moves
+  a table that was learnt so to where it is read);
 - neighbours are dropped and nodes masked anew each epoch, from counter-based hashes (there: once, on disk);
 - the paper's share of nodes is masked, without the code's caps and always-labelled anchors (colake.masking = "code");
 - rows begin as the mean over label and aliases, as the paper says (there: the first alias);
@@ -69,7 +70,9 @@ class Colake(nn.Module):
         built = build_encoder(config.encoder, sizes.words, token_types=3)
         hidden = built.encoder.config.hidden_size
         self.encoder = built.encoder
-        self.position_offset = 0 if config.colake.compat else built.position_offset
+        self.position_offset = built.position_offset
+        if config.colake.compat:
+            _move_positions(self.encoder, self.position_offset)
         self.memory = open_memory(config.memory, sizes.entities + 1, hidden, device, rank, training=training)
         self.relation = nn.Embedding(sizes.relations + 1, hidden)
         self.word_head = built.head
@@ -171,6 +174,13 @@ class Colake(nn.Module):
         if name == "relation":
             return self.relation_head(states, self.relation.weight)
         return self.word_head(states, self.encoder.get_input_embeddings().weight)
+
+
+@torch.no_grad()
+def _move_positions(encoder: nn.Module, rows: int) -> None:
+    """Let position i have the row i that the weights come with, where the encoder reads row i + `rows` for it."""
+    table = encoder.embeddings.position_embeddings.weight
+    table[rows:] = table[: len(table) - rows].clone()
 
 
 class ColakePredictor:

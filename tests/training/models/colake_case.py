@@ -42,20 +42,30 @@ SHOWN = [
 
 
 def make_model(folder, **changes):
-    """The model on an encoder that it reads from `folder`, which is written there first."""
+    """The model on an encoder that it reads from `folder`, which is written there first; its positions begin at row 0,
+    as those of the released weights."""
     from transformers import RobertaConfig, RobertaForMaskedLM
 
     sizes = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24}
     config = RobertaConfig(vocab_size=SIZES.words, max_position_embeddings=24, layer_norm_eps=1e-5, **sizes)
-    RobertaForMaskedLM(config).save_pretrained(folder)
+    weights = RobertaForMaskedLM(config)
+    fill(weights.state_dict())
+    weights.save_pretrained(folder)
     encoder = EncoderConfig(name=str(folder), max_positions=22, dropout=0.0)
     colake = ColakeConfig(**{"compat": True, **changes})
     model = Colake(Config(recipe="r", system="colake", encoder=encoder, colake=colake), SIZES)
-    for name, value in model.state_dict().items():
-        spread, mean = (0.1, float(name.endswith("weight"))) if value.ndim == 1 else (0.3, 0.0)
-        value.copy_(numbers(name, value.shape) * spread + mean)
+    ours = ("entity_head", "relation", "encoder.embeddings.token_type")
+    fill({name: value for name, value in model.state_dict().items() if name.startswith(ours)})
     model.memory.fill(0, numbers("entities", model.memory.weight.shape) * 0.3)
     return model.eval()
+
+
+def fill(state):
+    """Biases and norms near 0 and 1, matrices around 0."""
+    for name, value in state.items():
+        if value.is_floating_point() and ".decoder." not in name:  # which are tied to others
+            spread, mean = (0.1, float(name.endswith("weight"))) if value.ndim == 1 else (0.3, 0.0)
+            value.copy_(numbers(name, value.shape) * spread + mean)
 
 
 def numbers(name, shape):

@@ -93,8 +93,9 @@ def test_a_graph_does_not_depend_on_what_is_padded_beside_it():
     assert torch.isfinite(right).all()
 
 
-def test_text_alone_stands_at_the_same_positions_as_in_the_encoders_own_path():
-    _, model = make()
+@pytest.mark.parametrize("compat", [False, True])
+def test_text_alone_stands_at_the_same_positions_as_in_the_encoders_own_path(compat):
+    _, model = make(compat=compat)
     model.eval()
     words = [10, 11, 12, 13]
     batch = batch_of(graph(words), labels=[])
@@ -105,6 +106,11 @@ def test_text_alone_stands_at_the_same_positions_as_in_the_encoders_own_path():
         plain = encode_text(model.encoder, ids, torch.ones_like(ids, dtype=torch.bool))
     assert torch.equal(batch.pieces[0].positions + model.position_offset, torch.arange(2, 8)[None])
     assert torch.allclose(ours, plain, atol=1e-6)
+
+
+def test_a_table_of_positions_as_the_released_one_is_moved_to_where_it_is_read():
+    before, after = (make(compat=compat)[1].encoder.embeddings.position_embeddings.weight for compat in (False, True))
+    assert before.shape == after.shape == (34, 16) and torch.equal(after[2:], before[:-2])
 
 
 def positions_seen(model, ask):
@@ -119,9 +125,8 @@ def positions_seen(model, ask):
     return torch.cat(seen)
 
 
-@pytest.mark.parametrize(("compat", "first"), [(False, 2), (True, 0)])
-def test_a_graph_stands_at_the_same_positions_in_pretraining_and_probing(made_up, compat, first):
-    source = feed(made_up, drop_neighbours=0.0, compat=compat)
+def test_a_graph_stands_at_the_same_positions_in_pretraining_and_probing(made_up):
+    source = feed(made_up, drop_neighbours=0.0)
     tokens = Dataset(made_up).tokens("tiny")
     encoder = EncoderConfig(hidden_size=16, heads=2, intermediate_size=32, max_positions=256)
     model = Colake(Config(recipe="r", system="colake", encoder=encoder, colake=source.config), source.sizes)
@@ -129,7 +134,7 @@ def test_a_graph_stands_at_the_same_positions_in_pretraining_and_probing(made_up
     for number, own in enumerate(read_graphs(tokens, "train")[:10]):
         trained = positions_seen(model, lambda n=number: model.losses(source.batch(graphs(made_up, n), 0)))
         probed = positions_seen(model, lambda g=own: predictor.word_logits([g], np.array([0])))
-        assert torch.equal(trained, probed) and trained[0, 0] == first
+        assert torch.equal(trained, probed) and trained[0, 0] == 2
         assert trained.shape[1] > len(own.units) + 2 or not len(own.triples)
 
 

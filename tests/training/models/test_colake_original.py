@@ -63,7 +63,7 @@ def test_the_comparison_sees_types_positions_and_edges(tmp_path, change):
     assert not matches(logits, GOLDEN["logits"]) and not matches(losses, GOLDEN["losses"])
 
 
-def test_the_comparison_sees_positions_that_do_not_begin_at_0_and_other_candidates(tmp_path):
+def test_the_comparison_sees_a_table_of_positions_that_is_not_moved_and_other_candidates(tmp_path):
     batch = make_batch(GOLDEN["candidates"])
     losses, logits = answers(make_model(tmp_path, compat=False), batch)
     assert not matches(logits, GOLDEN["logits"]) and not matches(losses, GOLDEN["losses"])
