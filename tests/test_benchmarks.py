@@ -154,6 +154,14 @@ def test_loader_md_shows_how_settings_mix_as_it_was_measured():
         assert f"| {' | '.join([f'{batch:,}', str(lanes), f'{window:,}', *found])} |" in page
 
 
+@pytest.mark.parametrize(("dropout", "bucketed"), [("0.1", 2.0), ("0.0", 1.9)])
+def test_a_step_of_colake_was_as_much_faster_than_the_authors_as_is_asked(dropout, bucketed):
+    figures = json.loads((RESULTS / "colake_step.json").read_text(encoding="utf-8"))[f"dropout {dropout}"]
+    assert figures["original / same padded batch"] >= 1.4 and figures["original / as the loader makes it"] >= bucketed
+    assert figures["entity traffic, share of our step"] + figures["loader, share of our step"] < 0.05
+    assert figures["nodes"] <= figures["padded nodes, ours"] < figures["padded nodes, original"]
+
+
 @pytest.mark.parametrize("name", ["build.py", "colake_step.py", "finetune_memory.py", "scale.py", "tokenize.py"])
 def test_a_benchmark_also_starts_as_a_file(name):
     words = [sys.executable, ROOT / "benchmarks" / name, "--help"]
