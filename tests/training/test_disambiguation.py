@@ -110,7 +110,7 @@ def test_candidates_logits_are_those_of_all_entities(run):
     torch.manual_seed(0)
     model = build_model(run.config, run.source, training=False)
     predictor = ColakePredictor(model, run.source.special, run.source.sizes, 100)
-    weaver = GraphContext(run)._weaver
+    weaver = GraphContext(run).weaver
     graphs = [weaver.weave(text, [Link(0, 5, 6), Link(6, 11, 7)]) for text in ("city0 city1 is", "city0 city1")]
     candidates = [np.array([3, 9, 6]), np.array([5])]
     found = predictor.candidate_logits(graphs, np.array([0, 1]), candidates)
