@@ -96,7 +96,7 @@ def rates(texts: Sequence[str], dictionary: Dictionary, rounds: int) -> dict[str
     runs: dict[str, Callable[[], object]] = {
         "link": lambda: [linker.link(text) for text in texts],
         "link, line by line": lambda: [linker.link_all(some) for some in lines],
-        "detect": lambda: detector.spans(texts),
+        "detect": lambda: [detector.spans([text]) for text in texts],
     }
     try:
         peer = automaton(surfaces)

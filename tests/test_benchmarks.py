@@ -163,6 +163,29 @@ def test_a_step_of_colake_was_as_much_faster_than_the_authors_as_is_asked(dropou
 
 
 @pytest.mark.parametrize("name", ["build.py", "colake_step.py", "finetune_memory.py", "scale.py", "tokenize.py"])
+def test_linking_md_quotes_the_kept_results_and_they_are_fast_enough():
+    figures = json.loads((RESULTS / "linking.json").read_text(encoding="utf-8"))["figures"]
+    page = " ".join((ROOT / "docs/linking.md").read_text(encoding="utf-8").split())
+    rates, dense = figures["rates"], figures["dense"]
+    assert rates["link MB/s"] >= 5 and rates["link, line by line MB/s"] >= 5
+    for name in rates:
+        assert f"| {rates[name]} | {dense[name]} |" in page, name
+    assert f"| {figures['surfaces']:,} surfaces | dense, {dense['surfaces']:,} surfaces |" in page
+    assert (
+        f"{dense['detector bytes a surface']} bytes" in page and f"{dense['trie bytes a surface']} in the trie" in page
+    )
+    links = figures["links"]["test"]
+    ends, coverage = links["end-to-end"], links["coverage"]
+    assert f"Of {links['given']['mentions']:,} mentions" in page
+    assert f"{coverage['in_dataset']} have" in page and f"{coverage['candidate']} one" in page
+    assert f"{links['given']['accuracy']} of the given" in page
+    assert f"{links['given-in-dataset']['accuracy']} of the {links['given-in-dataset']['mentions']} in" in page
+    assert f"precision is {ends['precision']}, recall {ends['recall']}, F1 {ends['f1']}." in page
+
+
+@pytest.mark.parametrize(
+    "name", ["build.py", "colake_step.py", "finetune_memory.py", "linking.py", "scale.py", "tokenize.py"]
+)
 def test_a_benchmark_also_starts_as_a_file(name):
     words = [sys.executable, ROOT / "benchmarks" / name, "--help"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)

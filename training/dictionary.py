@@ -25,6 +25,7 @@ SAMPLE = 1 << 28
 """Bytes of text, at most, that surfaces are counted in."""
 AT_ONCE = 1 << 18
 """Surfaces that are Python strings at a time."""
+NUL = "\0"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,14 +57,14 @@ class Dictionary:
 
     def number(self, surface: str) -> int:
         """The number of a surface, -1 for one that no train page links."""
-        return self.trie.get(surface, -1)
+        return _number(self.trie, surface)
 
     def candidates(self, surface: int) -> tuple[Int32[np.ndarray, " K"], Float64[np.ndarray, " K"]]:
         """Entities and their priors, the likeliest first; none for -1."""
         here = slice(self.offsets[surface], self.offsets[surface + 1]) if surface >= 0 else slice(0)
         return self.entities[here], self.priors[here]
 
-    def detect(self, texts: Sequence[str]) -> "Found":
+    def detect(self, texts: Sequence[str]) -> Found:
         """The longest surfaces of each text from left to right, apart from each other."""
         return _detect(self.trie, self.detector, texts)
 
@@ -74,6 +75,7 @@ def open_dictionary(dataset: Dataset, min_link: float = 0.0) -> Dictionary:
     Raises DataError for a dataset without anchors.
     """
     rows = dataset.read("anchors", None, ["surface", "entity_index", "count"])
+    rows = rows.filter(pc.invert(pc.match_substring(rows["surface"], NUL)))  # no dump has it
     if not rows.num_rows:
         raise DataError(
             f"{dataset.folder} has no anchors, which linking is built from: they are the links of a Wikipedia dump's "
@@ -96,6 +98,14 @@ def open_dictionary(dataset: Dataset, min_link: float = 0.0) -> Dictionary:
         linked=linked,
         detector=detector,
     )
+
+
+def _number(trie: marisa_trie.Trie, surface: str) -> int:
+    # marisa reads no further than to a NUL, and only what has a UTF-8.
+    try:
+        return -1 if NUL in surface else trie.get(surface, -1)
+    except UnicodeEncodeError:
+        return -1
 
 
 def _distinct(surfaces: pa.Array) -> tuple[pa.Array, Int64[np.ndarray, " R"]]:
@@ -127,7 +137,7 @@ def _linked_share(dataset: Dataset, trie: marisa_trie.Trie, detector: Detector) 
     linking, having = np.full(len(trie), 0.5), np.full(len(trie), 1.0)
     for page in _sampled_pages(dataset):
         links = {
-            trie.get(page["text"][link["start"] : link["end"]], -1)
+            _number(trie, page["text"][link["start"] : link["end"]])
             for link in page["links"]
             if link["entity"] is not None and link["source"] == "link"
         } - {-1}

@@ -30,7 +30,8 @@ class GraphContext:
                 f"{run.folder} is a {run.config.system} run, which reads no word-knowledge graph: link with a CoLAKE "
                 "run, or without one."
             )
-        self._run, self._weaver = run, Weaver.of(run.dataset, run.tokenizer)
+        self.weaver = Weaver.of(run.dataset, run.tokenizer)
+        self._run = run
 
     def logits(
         self, text: str, links: Sequence[Link], candidates: Sequence[Int32[np.ndarray, " _"]]
@@ -62,7 +63,7 @@ class GraphContext:
         near = [link for link in links if first <= link.start and link.end <= last]
         others = [link for link in near if link.entity_index not in candidates]
         chosen = [link._replace(start=link.start - first, end=link.end - first) for link in _apart(asked, others)]
-        graph = self._weaver.weave(text[first:last], chosen)
+        graph = self.weaver.weave(text[first:last], chosen)
         anchor = graph.anchors.tolist().index(asked.entity_index)
         about = (graph.triples[:, 0] == anchor) | np.isin(graph.triples[:, 2], candidates)
         return dataclasses.replace(graph, triples=graph.triples[~about]), anchor

@@ -34,7 +34,6 @@ from training.linking import Link, LinkSettings, open_linker
 from training.models.kepler import KeplerScorer
 from training.objectives import distances
 from training.runs import Run, load_run
-from training.weaving import Weaver
 
 MASK = "<mask>"
 
@@ -198,11 +197,10 @@ def _about_text(run: Path, system: str, opened: Any, text: str, top: int) -> lis
         raise DataError(f"{run} is a {system} run, which knows no text: use a CoLAKE or a KEPLER run.")
     mask = opened.tokenizer.id_to_token(opened.source.special.mask)
     text = text.replace(MASK, mask)
-    links = _links(opened, text, mask) if system == "colake" else []
+    links, graph = _linked_graph(opened, text, mask) if system == "colake" else ([], _graph(opened, text))
     if mask not in text and not links:
         also = ", and none of its words is a known mention" if system == "colake" else ""
         raise UsageError(f"--text has no {MASK}{also}: put it where the word is missing.")
-    graph = _graph(opened, text, links)
     longest = opened.config.encoder.max_positions - 2
     if len(graph.units) > longest:
         raise UsageError(f"--text has {len(graph.units)} tokens; the model reads {longest}. Give a shorter passage.")
@@ -211,18 +209,19 @@ def _about_text(run: Path, system: str, opened: Any, text: str, top: int) -> lis
     return [*_link_rows(opened.dataset, text, links), *words]
 
 
-def _links(run: Run, text: str, mask: str) -> list[Link]:
-    """None where the dataset has no links to build a dictionary of; a mask is no mention of what it is called."""
+def _linked_graph(run: Run, text: str, mask: str) -> tuple[list[Link], Graph]:
+    """No links where the dataset has none to build a dictionary of; a mask is no mention of what it is called."""
     if not run.dataset.rows("anchors"):
-        return []
+        return [], _graph(run, text)
+    context = GraphContext(run)
     masks = [match.span() for match in re.finditer(re.escape(mask), text)]
-    found = open_linker(run.dataset, LinkSettings(), GraphContext(run)).link(text)
-    return [link for link in found if not any(start < link.end and link.start < end for start, end in masks)]
+    found = open_linker(run.dataset, LinkSettings(), context).link(text)
+    links = [link for link in found if not any(start < link.end and link.start < end for start, end in masks)]
+    return links, context.weaver.weave(text, links)
 
 
-def _graph(run: Run, text: str, links: Sequence[Link]) -> Graph:
-    if links:
-        return Weaver.of(run.dataset, run.tokenizer).weave(text, links)
+def _graph(run: Run, text: str) -> Graph:
+    """A text without entities."""
     units = np.array(run.tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int32)
     return Graph(units, np.empty(0, dtype=np.int32), np.empty((0, 3), dtype=np.int32))
 

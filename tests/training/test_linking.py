@@ -78,6 +78,14 @@ def test_surfaces_that_are_seldom_links_are_found_where_that_is_asked_for(datase
     assert told(text, found) == [("capital", "Q90", round(1.5 / 21, 6))]
 
 
+def test_what_the_trie_can_not_hold_is_no_surface(tmp_path, dataset):
+    odd = Dataset(write_links(tmp_path / "d", surfaces={"Paris": {"Q90": 1}, "Paris\0x": {"Q142": 1}}))
+    text = "Paris\0x, Paris\ud800"
+    found = open_linker(odd, LinkSettings())
+    assert told(text, found.link(text)) == [("Paris", "Q90", 0.375), ("Paris", "Q90", 0.375)]
+    assert [link is None for link in found.link_spans(text, [(0, 7), (9, 15), (0, 5)])] == [True, True, False]
+
+
 def test_of_candidates_alike_the_one_of_the_smallest_index_is_taken(linker):
     assert told("Athens", linker.link("Athens")) == [("Athens", "Q203263", 0.25)]
 

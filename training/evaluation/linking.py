@@ -89,6 +89,7 @@ def prepare(dataset: Dataset, split: str, settings: LinkingSettings) -> LinkingQ
         "texts": len(rows),
         "dictionary": dataset.digest,
         "min_link": settings.min_link,
+        "context": settings.context,
         "ner": settings.ner,
         "given": "every marked mention with an entity",
         "end-to-end": "exact span and entity, micro-averaged; nested mentions are one unit (ELEVANT, without NIL)",
