@@ -51,8 +51,8 @@ COLAKE = {
     "colake.masking": "code",
     "memory.lr_scale": "1.0",
 }
-"""What differs from colake-tiny; chosen on the valid part of fold 0. Most graphs have one fact, and masking = code asks
-for at least one."""
+"""colake-tiny's settings that the figures depend on, chosen on the valid part of fold 0. Most graphs have one fact, and
+masking = code asks for at least one."""
 NO_TRIPLES = {"colake.drop_neighbours": "1.0"}
 SETTINGS = {
     **{name: {"epochs": "6"} for name in ("transe", "distmult", "complex", "rotate")},
@@ -61,6 +61,7 @@ SETTINGS = {
 RULES = TASKS["graph-completion"].rules
 SYSTEMS = ("colake", "colake-no-triples", *SETTINGS, *RULES)
 RESAMPLES = 1_000
+LEADING = ("macro_mrr", "mrr")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,27 +191,26 @@ def table(folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def _part(values: dict[str, np.ndarray], relations: np.ndarray) -> dict[str, Any]:
-    """Of one part: each system's metrics with intervals, and those of CoLAKE less the system's, sample by sample."""
+    """Of one part: each system's metrics, and of LEADING their intervals and how far CoLAKE is ahead, in pairs."""
     names = [*METRICS, *(f"macro_{name}" for name in METRICS)]
     rows = {}
     for system, own in values.items():
-        less = values["colake"] - own
-        statistics = {"interval": own, "colake_less_this": less}
-        ends = {
-            key: bootstrap.interval(bootstrap.resampled(each, relations, seed=0, resamples=RESAMPLES)).reshape(2, -1).T
-            for key, each in statistics.items()
-        }
-        means = {key: bootstrap.means(each, relations).ravel() for key, each in statistics.items()}
+        means = dict(zip(names, bootstrap.means(own, relations).ravel().round(4).tolist(), strict=True))
+        more = values["colake"] - own
+        intervals, distances = (_intervals(each, relations, names) for each in (own, more))
+        ahead = dict(zip(names, bootstrap.means(more, relations).ravel().round(4).tolist(), strict=True))
         rows[system] = {
-            name: {
-                "value": round(float(means["interval"][place]), 4),
-                "interval": ends["interval"][place].round(4).tolist(),
-                "colake_less_this": round(float(means["colake_less_this"][place]), 4),
-                "its_interval": ends["colake_less_this"][place].round(4).tolist(),
-            }
-            for place, name in enumerate(names)
+            **means,
+            "intervals": intervals,
+            "colake_less_this": {name: [ahead[name], *ends] for name, ends in distances.items()},
         }
     return rows
+
+
+def _intervals(values: np.ndarray, relations: np.ndarray, names: Sequence[str]) -> dict[str, list[float]]:
+    drawn = bootstrap.interval(bootstrap.resampled(values, relations, seed=0, resamples=RESAMPLES))
+    ends = dict(zip(names, drawn.reshape(2, -1).T.round(4).tolist(), strict=True))
+    return {name: ends[name] for name in LEADING}
 
 
 def show(figures: dict[str, Any]) -> None:
@@ -222,9 +222,8 @@ def show(figures: dict[str, Any]) -> None:
     for part in PARTS:
         table = Table("system", *shown, "colake less this, macro_mrr", title=f"{part}, folds {figures['folds']}")
         for system, row in figures[part].items():
-            less = row["macro_mrr"]
-            distance = "{:+.3f} [{:+.3f}, {:+.3f}]".format(less["colake_less_this"], *less["its_interval"])
-            table.add_row(system, *(f"{row[name]['value']:.3f}" for name in shown), distance)
+            distance = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*row["colake_less_this"]["macro_mrr"])
+            table.add_row(system, *(f"{row[name]:.3f}" for name in shown), distance)
         Console().print(table)
 
 
