@@ -5,7 +5,7 @@
 Ten folds by a hash of the fact. The knowledge graph is CoDEx-M, the Wikipedia sample's triples and FewRel's facts; a
 fold's own are excluded from it and from the train graphs, which are the other folds' sentences. Every system ranks the
 relations of the same samples. What a fold's system has ranked is kept in the work folder and not done again; the table,
-over the folds that are done, is written to results/completion.json. A fold takes about ten CPU-minutes. Needs
+over the folds that are done, is written to results/completion.json. A fold takes about eleven CPU-minutes. Needs
 WIKILOOM_DATA.
 """
 
@@ -39,6 +39,7 @@ from training.evaluation.graph_completion import (
 )
 from training.evaluation.settings import read_settings
 from training.evaluation.tasks import TASKS
+from training.metrics import table as aligned
 from training.runs import load_run
 
 COLAKE = {
@@ -128,7 +129,7 @@ def ask_once(fold: Fold, system: str) -> None:
 
 
 def ranked(fold: Fold, system: str) -> tuple[CompletionQuestions, dict[str, list[float]]]:
-    """The questions, and the ranks by what was asked: the system's name, or that with `, names`."""
+    """The questions, and the ranks by what was asked: the system's name, or "colake, names"."""
     if system in SETTINGS:
         kind, questions = LEARNED[system], fold.questions()
         settings = kind.resolve(read_settings(kind.settings, SETTINGS[system], system), questions.facts)
@@ -144,8 +145,10 @@ def ranked(fold: Fold, system: str) -> tuple[CompletionQuestions, dict[str, list
     resume = ["--resume"] if (run / "config.toml").is_file() else []
     wikiloom("train", "colake-tiny", "--data", fold.dataset.folder, "--out", run, *words, *resume)
     model, questions = load_run(run, fold.dataset.folder).model, fold.questions(words=True)
-    named = fold.questions("name", words=True)
-    return questions, {system: ranks_of(model, questions), f"{system}, names": ranks_of(model, named)}
+    ranks = {system: ranks_of(model, questions)}
+    if system == "colake":
+        ranks["colake, names"] = ranks_of(model, fold.questions("name", words=True))
+    return questions, ranks
 
 
 def ranks_of(system: Any, questions: CompletionQuestions) -> list[float]:
@@ -214,17 +217,14 @@ def _intervals(values: np.ndarray, relations: np.ndarray, names: Sequence[str]) 
 
 
 def show(figures: dict[str, Any]) -> None:
-    """The table on the terminal."""
-    from rich.console import Console
-    from rich.table import Table
-
+    """The tables on the terminal."""
     shown = ("macro_mrr", "mrr", "hits@1", "hits@3", "hits@10", "mr")
     for part in PARTS:
-        table = Table("system", *shown, "colake less this, macro_mrr", title=f"{part}, folds {figures['folds']}")
+        rows = [["system", *shown, "colake is ahead (macro_mrr)"]]
         for system, row in figures[part].items():
-            distance = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*row["colake_less_this"]["macro_mrr"])
-            table.add_row(system, *(f"{row[name]:.3f}" for name in shown), distance)
-        Console().print(table)
+            ahead = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*row["colake_less_this"]["macro_mrr"])
+            rows.append([system, *(f"{row[name]:.3f}" for name in shown), ahead])
+        print(f"\n{part}, folds {figures['folds']}\n{aligned(rows)}")
 
 
 if __name__ == "__main__":
