@@ -87,15 +87,18 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("runs/completion"), help="where folds are kept")
     parser.add_argument("--split", choices=("valid", "test"), default="test", help="valid: to choose settings by")
     chosen = parser.parse_args()
+    folds, systems = chosen.folds.split(","), chosen.systems.split(",")
+    if unknown := [name for name in (*folds, *systems) if name not in (*map(str, range(FOLDS)), *SYSTEMS)]:
+        parser.error(f"{', '.join(unknown)}: folds are 0 to {FOLDS - 1}, systems {', '.join(SYSTEMS)}")
     if "WIKILOOM_DATA" not in os.environ:
         print("WIKILOOM_DATA is not set: no FewRel and no CoDEx-M to complete.")
         return 0
     torch.set_num_threads(1)
     shared = shared_datasets(chosen.work)
-    for number in map(int, chosen.folds.split(",")):
+    for number in map(int, folds):
         folder = chosen.work / f"fold-{number}"
         fold = Fold(folder, Dataset(fold_dataset(number, folder, shared)), chosen.split)
-        for system in chosen.systems.split(","):
+        for system in systems:
             ask_once(fold, system)
     figures = table(sorted(chosen.work.glob(f"fold-*/{chosen.split}")))
     if not figures["folds"]:
@@ -124,7 +127,9 @@ def ask_once(fold: Fold, system: str) -> None:
         "ranks": ranks,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
     print(f"{path}: {document['cpu_seconds']:.0f} CPU seconds", flush=True)
 
 
