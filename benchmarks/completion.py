@@ -5,7 +5,7 @@
 Ten folds by a hash of the fact. The knowledge graph is CoDEx-M, the Wikipedia sample's triples and FewRel's facts; a
 fold's own are excluded from it and from the train graphs, which are the other folds' sentences. Every system ranks the
 relations of the same samples. What a fold's system has ranked is kept in the work folder and not done again; the table,
-over the folds that are done, is written to results/completion.json. A fold takes about ten CPU-minutes. Needs
+over the folds that are done, is written to results/completion.json. A fold takes about eleven CPU-minutes. Needs
 WIKILOOM_DATA.
 """
 
@@ -39,6 +39,7 @@ from training.evaluation.graph_completion import (
 )
 from training.evaluation.settings import read_settings
 from training.evaluation.tasks import TASKS
+from training.metrics import table as aligned
 from training.runs import load_run
 
 COLAKE = {
@@ -51,8 +52,8 @@ COLAKE = {
     "colake.masking": "code",
     "memory.lr_scale": "1.0",
 }
-"""What differs from colake-tiny; chosen on the valid part of fold 0. Most graphs have one fact, and masking = code asks
-for at least one."""
+"""colake-tiny's settings that the figures depend on, chosen on the valid part of fold 0. Most graphs have one fact, and
+masking = code asks for at least one."""
 NO_TRIPLES = {"colake.drop_neighbours": "1.0"}
 SETTINGS = {
     **{name: {"epochs": "6"} for name in ("transe", "distmult", "complex", "rotate")},
@@ -61,6 +62,7 @@ SETTINGS = {
 RULES = TASKS["graph-completion"].rules
 SYSTEMS = ("colake", "colake-no-triples", *SETTINGS, *RULES)
 RESAMPLES = 1_000
+LEADING = ("macro_mrr", "mrr")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,15 +87,18 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("runs/completion"), help="where folds are kept")
     parser.add_argument("--split", choices=("valid", "test"), default="test", help="valid: to choose settings by")
     chosen = parser.parse_args()
+    folds, systems = chosen.folds.split(","), chosen.systems.split(",")
+    if unknown := [name for name in (*folds, *systems) if name not in (*map(str, range(FOLDS)), *SYSTEMS)]:
+        parser.error(f"{', '.join(unknown)}: folds are 0 to {FOLDS - 1}, systems {', '.join(SYSTEMS)}")
     if "WIKILOOM_DATA" not in os.environ:
         print("WIKILOOM_DATA is not set: no FewRel and no CoDEx-M to complete.")
         return 0
     torch.set_num_threads(1)
     shared = shared_datasets(chosen.work)
-    for number in map(int, chosen.folds.split(",")):
+    for number in map(int, folds):
         folder = chosen.work / f"fold-{number}"
         fold = Fold(folder, Dataset(fold_dataset(number, folder, shared)), chosen.split)
-        for system in chosen.systems.split(","):
+        for system in systems:
             ask_once(fold, system)
     figures = table(sorted(chosen.work.glob(f"fold-*/{chosen.split}")))
     if not figures["folds"]:
@@ -122,12 +127,14 @@ def ask_once(fold: Fold, system: str) -> None:
         "ranks": ranks,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
     print(f"{path}: {document['cpu_seconds']:.0f} CPU seconds", flush=True)
 
 
 def ranked(fold: Fold, system: str) -> tuple[CompletionQuestions, dict[str, list[float]]]:
-    """The questions, and the ranks by what was asked: the system's name, or that with `, names`."""
+    """The questions, and the ranks by what was asked: the system's name, or "colake, names"."""
     if system in SETTINGS:
         kind, questions = LEARNED[system], fold.questions()
         settings = kind.resolve(read_settings(kind.settings, SETTINGS[system], system), questions.facts)
@@ -143,8 +150,10 @@ def ranked(fold: Fold, system: str) -> tuple[CompletionQuestions, dict[str, list
     resume = ["--resume"] if (run / "config.toml").is_file() else []
     wikiloom("train", "colake-tiny", "--data", fold.dataset.folder, "--out", run, *words, *resume)
     model, questions = load_run(run, fold.dataset.folder).model, fold.questions(words=True)
-    named = fold.questions("name", words=True)
-    return questions, {system: ranks_of(model, questions), f"{system}, names": ranks_of(model, named)}
+    ranks = {system: ranks_of(model, questions)}
+    if system == "colake":
+        ranks["colake, names"] = ranks_of(model, fold.questions("name", words=True))
+    return questions, ranks
 
 
 def ranks_of(system: Any, questions: CompletionQuestions) -> list[float]:
@@ -190,42 +199,37 @@ def table(folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def _part(values: dict[str, np.ndarray], relations: np.ndarray) -> dict[str, Any]:
-    """Of one part: each system's metrics with intervals, and those of CoLAKE less the system's, sample by sample."""
+    """Of one part: each system's metrics, and of LEADING their intervals and how far CoLAKE is ahead, in pairs."""
     names = [*METRICS, *(f"macro_{name}" for name in METRICS)]
     rows = {}
     for system, own in values.items():
-        less = values["colake"] - own
-        statistics = {"interval": own, "colake_less_this": less}
-        ends = {
-            key: bootstrap.interval(bootstrap.resampled(each, relations, seed=0, resamples=RESAMPLES)).reshape(2, -1).T
-            for key, each in statistics.items()
-        }
-        means = {key: bootstrap.means(each, relations).ravel() for key, each in statistics.items()}
+        means = dict(zip(names, bootstrap.means(own, relations).ravel().round(4).tolist(), strict=True))
+        more = values["colake"] - own
+        intervals, distances = (_intervals(each, relations, names) for each in (own, more))
+        ahead = dict(zip(names, bootstrap.means(more, relations).ravel().round(4).tolist(), strict=True))
         rows[system] = {
-            name: {
-                "value": round(float(means["interval"][place]), 4),
-                "interval": ends["interval"][place].round(4).tolist(),
-                "colake_less_this": round(float(means["colake_less_this"][place]), 4),
-                "its_interval": ends["colake_less_this"][place].round(4).tolist(),
-            }
-            for place, name in enumerate(names)
+            **means,
+            "intervals": intervals,
+            "colake_less_this": {name: [ahead[name], *ends] for name, ends in distances.items()},
         }
     return rows
 
 
-def show(figures: dict[str, Any]) -> None:
-    """The table on the terminal."""
-    from rich.console import Console
-    from rich.table import Table
+def _intervals(values: np.ndarray, relations: np.ndarray, names: Sequence[str]) -> dict[str, list[float]]:
+    drawn = bootstrap.interval(bootstrap.resampled(values, relations, seed=0, resamples=RESAMPLES))
+    ends = dict(zip(names, drawn.reshape(2, -1).T.round(4).tolist(), strict=True))
+    return {name: ends[name] for name in LEADING}
 
+
+def show(figures: dict[str, Any]) -> None:
+    """The tables on the terminal."""
     shown = ("macro_mrr", "mrr", "hits@1", "hits@3", "hits@10", "mr")
     for part in PARTS:
-        table = Table("system", *shown, "colake less this, macro_mrr", title=f"{part}, folds {figures['folds']}")
+        rows = [["system", *shown, "colake is ahead (macro_mrr)"]]
         for system, row in figures[part].items():
-            less = row["macro_mrr"]
-            distance = "{:+.3f} [{:+.3f}, {:+.3f}]".format(less["colake_less_this"], *less["its_interval"])
-            table.add_row(system, *(f"{row[name]['value']:.3f}" for name in shown), distance)
-        Console().print(table)
+            ahead = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*row["colake_less_this"]["macro_mrr"])
+            rows.append([system, *(f"{row[name]:.3f}" for name in shown), ahead])
+        print(f"\n{part}, folds {figures['folds']}\n{aligned(rows)}")
 
 
 if __name__ == "__main__":
