@@ -18,6 +18,7 @@ from wikiloom import __version__
 PAPERS = {
     "colake": "CoLAKE (Sun et al., COLING 2020): one Transformer over the words, entities and relations of "
     "word-knowledge graphs",
+    "mlm-only": "masked language modelling alone, on a dataset's texts: the control of systems that read its graph",
     "kepler": "KEPLER (Wang et al., TACL 2021): a text encoder trained on masked words and on the facts between the "
     "entities that it encodes the descriptions of",
 }

@@ -258,9 +258,10 @@ def _word_logits(run: Run, system: str, graph: Graph, masks: Int64[np.ndarray, "
     if system == "colake":
         return run.model.word_logits([graph] * len(masks), masks)
     model, special = run.model, run.source.special
-    framed = torch.tensor([[special.bos, *graph.units.tolist(), special.eos]], device=model.relation.weight.device)
+    words = model.encoder.get_input_embeddings().weight
+    framed = torch.tensor([[special.bos, *graph.units.tolist(), special.eos]], device=words.device)
     states = encode_text(model.encoder, framed, torch.ones_like(framed, dtype=torch.bool))[0]
-    return model.word_head(states[torch.from_numpy(masks) + 1], model.encoder.get_input_embeddings().weight)
+    return model.word_head(states[torch.from_numpy(masks) + 1], words)
 
 
 def _rows(

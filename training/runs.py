@@ -33,7 +33,7 @@ class Run:
     dataset: Dataset
     tokens: Dataset
     model: Any
-    """ColakePredictor for CoLAKE, Kepler for KEPLER."""
+    """ColakePredictor for CoLAKE, else the trained module."""
     tokenizer: Tokenizer
     source: Source
 
@@ -77,7 +77,7 @@ def load_run(folder: Path, data: Path | None = None) -> Run:
 
 def _answering(config: Config, source: Source, model: nn.Module) -> Any:
     model.eval()
-    if config.system == "kepler":
+    if config.system != "colake":
         return model
     return ColakePredictor(model, source.special, source.sizes, config.encoder.max_positions - 2)
 

@@ -7,25 +7,30 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from schemas.errors import DataError
-from schemas.table import column
+from schemas.table import column, list_of
 from training.data.batch import Ragged, offsets, pad_mask, tensor
 from training.data.groups import ParquetGroups, RowGroups
 from training.data.text import frame
+from training.disambiguation import GraphContext
 from training.encoders import encode_text
+from training.evaluation.names import entity_names
+from training.linking import Link, LinkSettings, open_linker
 from training.metrics import progress
 from training.models.colake import ColakePredictor
 from training.models.kepler import Kepler, embed_all
 from training.runs import Run
 from training.systems import DESCRIBED, described
+from training.weaving import Weaver
 
 ROWS = 1_024
 """Of a batch, and of a row group."""
@@ -86,26 +91,84 @@ def write_entities(run: Run, path: Path) -> int:
 
 
 def write_texts(run: Run, texts: Path, path: Path) -> int:
-    """A row for each line of a text file: its number, its vector; returns their number.
+    """A row for each line of a text file: its number, its vector, and of a CoLAKE run whose dataset has links the
+    entities that are found in it, with their vectors there; returns the number of rows.
 
     DataError where the file is not there or not UTF-8.
     """
     encode, total = TextEncoder(run), _count_lines(texts)
+    links = EntitiesInTexts(run) if _reads_links(run) else None
     schema = pa.schema(
         [
             column("line", pa.int64(), "number of the line in the file of texts, from 1"),
             _vector(encode.width),
             column("tokens_cut", pa.int32(), f"tokens of its end beyond the {encode.longest} that are read"),
+            *([column("entities", list_of(_linked(encode.width)), "entities that are found in it")] if links else []),
         ]
     )
     done = 0
     with _written(path, schema, run) as write, progress(total, 0, 1, what="texts", unit="texts") as report:
         for lines in _batches(texts):
             vectors, cut = encode(lines)
-            write([pa.array(np.arange(done + 1, done + 1 + len(lines))), vectors, pa.array(cut, pa.int32())])
+            numbers = pa.array(np.arange(done + 1, done + 1 + len(lines)))
+            write([numbers, vectors, pa.array(cut, pa.int32()), *([links(lines)] if links else [])])
             done += len(lines)
             report(done)
     return done
+
+
+class EntitiesInTexts:
+    """Texts -> the entities that CoLAKE finds in them, each with its last hidden state in the text's graph."""
+
+    def __init__(self, run: Run) -> None:
+        self._linker = open_linker(run.dataset, LinkSettings(), GraphContext(run))
+        self._weaver, self._model = Weaver.of(run.dataset, run.tokenizer), run.model
+        self._names = entity_names(run.dataset)
+        self._kind = _linked(int(run.network.encoder.config.hidden_size))
+
+    def __call__(self, texts: Sequence[str]) -> pa.Array:
+        """A list for each text, in text order; an entity that is named again is there once, where the first one is.
+
+        Those that stand behind what the model reads are left out.
+        """
+        links = [self._linker.link(text) for text in texts]
+        some = [number for number, found in enumerate(links) if found]
+        graphs = [self._weaver.weave(texts[number], links[number]) for number in some]
+        states = dict(zip(some, self._model.anchor_states(graphs), strict=True))
+        rows = [self._rows(found, states[number].numpy()) if found else [] for number, found in enumerate(links)]
+        return pa.array(rows, list_of(self._kind))
+
+    def _rows(self, links: Sequence[Link], states: Float32[np.ndarray, "A D"]) -> list[dict[str, Any]]:
+        first: dict[int, Link] = {}
+        for link in links:
+            first.setdefault(link.entity_index, link)
+        return [
+            {
+                "start": link.start,
+                "end": link.end,
+                "entity": self._names.id(entity),
+                "score": link.score,
+                "vector": state,
+            }
+            for (entity, link), state in zip(first.items(), states, strict=True)
+            if not np.isnan(state).any()
+        ]
+
+
+def _linked(width: int) -> pa.DataType:
+    return pa.struct(
+        [
+            column("start", pa.int32(), "first code point of its first mention"),
+            column("end", pa.int32(), "one past the last"),
+            column("entity", pa.string(), "entity, e.g. Q42"),
+            column("score", pa.float32(), "how sure that is, from 0 to 1"),
+            _vector(width),
+        ]
+    )
+
+
+def _reads_links(run: Run) -> bool:
+    return isinstance(run.model, ColakePredictor) and run.dataset.rows("anchors") > 0
 
 
 def pooling(run: Run) -> str:

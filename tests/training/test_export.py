@@ -15,9 +15,11 @@ from training.data.collate import build_graphs
 from training.data.graphs import IGNORE, Graph, pad_graphs, raw_from_graphs
 from training.encoders import TiedHead, encode_text
 from training.export import export, frame, plain_model
+from training.linking import Link
 from training.predict import predict
 from training.runs import load_run
 from training.train import train
+from training.weaving import Weaver
 
 SMALL = {
     "train.steps": "3",
@@ -35,7 +37,7 @@ TEXTS = [
     " ".join(WORDS[int(random_u64(0, "word", text, place) % np.uint64(len(WORDS)))] for place in range(1 + text % 40))
     for text in range(100)
 ]
-MASKED = "its city of country is <mask> . its <mask> is job1 ."
+MASKED = "its city of country is <mask> . its <mask> is a job ."
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +52,18 @@ def bert(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=["colake", "kepler", "colake-bert", "kepler-bert"])
+@pytest.fixture(scope="module", params=["colake", "kepler", "mlm-only", "colake-bert", "kepler-bert"])
 def exported(request, made_up, bert, tmp_path_factory):
     """(run, its export) of every system and both families of encoders, hardly trained."""
-    system, _, other = request.param.partition("-")
+    system, other = request.param.removesuffix("-bert"), request.param.endswith("-bert")
     folder = tmp_path_factory.mktemp(request.param)
     settings = {**SMALL, **({"encoder.name": str(bert)} if other else {})}
     if system == "kepler":
         settings["kepler.blocks"] = "4"
     train(f"{system}-tiny", made_up, folder / "run", resume=False, dry_run=False, settings=settings)
     (folder / "texts.txt").write_text("\n".join(TEXTS) + "\n")
-    return folder / "run", export(folder / "run", folder / "out", entities=True, texts=folder / "texts.txt")
+    entities = system != "mlm-only"
+    return folder / "run", export(folder / "run", folder / "out", entities=entities, texts=folder / "texts.txt")
 
 
 def tokens(folder):
@@ -73,10 +76,15 @@ def graphs_without_entities(run, ids, real):
     """What CoLAKE reads where no entity is linked."""
     none, empty = np.empty(0, np.int32), np.empty((0, 3), np.int32)
     texts = [own[own_real][1:-1].numpy().astype(np.int32) for own, own_real in zip(ids, real, strict=True)]
-    special, raw = run.source.special, raw_from_graphs([Graph(text, none, empty) for text in texts])
-    limits = {"max_units": 126, "max_nodes": 256, "priority": np.zeros(0, np.uint64)}
+    return graph_piece(run, [Graph(text, none, empty) for text in texts])
+
+
+def graph_piece(run, graphs):
+    """The graphs as the model reads them, nothing masked."""
+    special, raw = run.source.special, raw_from_graphs(graphs)
+    limits = {"max_units": 126, "max_nodes": 256, "priority": np.zeros(len(raw.tails.values), np.uint64)}
     built = build_graphs(raw, bos=special.bos, eos=special.eos, **limits)
-    return pad_graphs(built, built.ids, np.full(len(built.ids), IGNORE), np.arange(len(texts)), special.pad)
+    return pad_graphs(built, built.ids, np.full(len(built.ids), IGNORE), np.arange(len(graphs)), special.pad)
 
 
 def our_states(run, ids, real):
@@ -141,8 +149,13 @@ def test_sentence_transformers_gives_the_vectors_of_texts_parquet(exported):
     assert len(np.unique(ours.round(5), axis=0)) > 90
 
 
-def test_entities_have_their_vectors_by_id(exported):
-    run, table = load_run(exported[0]), pq.read_table(exported[1] / "entities.parquet")
+def test_entities_have_their_vectors_by_id(exported, tmp_path):
+    run = load_run(exported[0])
+    if run.config.system == "mlm-only":
+        with pytest.raises(DataError, match="has no vectors of entities"):
+            export(exported[0], tmp_path / "out", entities=True)
+        return
+    table = pq.read_table(exported[1] / "entities.parquet")
     rows = run.dataset.read("entities", columns=["entity", "label"])
     assert table.select(["entity", "label"]).equals(rows)
     ours = torch.tensor(table["vector"].to_pylist())
@@ -172,6 +185,25 @@ def test_a_longer_text_is_cut_as_the_model_reads_it_and_says_so(exported, tmp_pa
     vectors = np.array(table["vector"].to_pylist())
     assert np.allclose(vectors[0], vectors[3], atol=1e-6) and not np.allclose(vectors[1], vectors[2])
     assert not (out / "entities.parquet").exists()
+
+
+@torch.no_grad()
+def test_entities_in_texts_have_their_states_in_the_texts_graph(exported, tmp_path):
+    run = load_run(exported[0])
+    texts = ["its capital is city0 .", "nothing here", "city0 is city0 and country1 .", "a " * 130 + "city0"]
+    (tmp_path / "texts.txt").write_text("\n".join(texts))
+    table = pq.read_table(export(exported[0], tmp_path / "out", texts=tmp_path / "texts.txt") / "texts.parquet")
+    if run.config.system != "colake":
+        assert table.column_names == ["line", "vector", "tokens_cut"]
+        return
+    first, none, twice, late = table["entities"].to_pylist()
+    assert [(one["entity"], texts[0][one["start"] : one["end"]]) for one in first] == [("Q7", "city0")]
+    assert [(one["entity"], one["start"]) for one in twice] == [("Q7", 0), ("Q2", texts[2].index("country1"))]
+    assert none == late == [], "what stands behind the part that is read has no state"
+    piece = graph_piece(run, [Weaver.of(run.dataset, run.tokenizer).weave(texts[0], [Link(15, 20, 6)])])
+    anchor = int(piece.inline[0]) - 1  # after all words
+    assert piece.ids[0, anchor] == 6
+    assert torch.allclose(torch.tensor(first[0]["vector"]), run.network.states(piece)[0, anchor], atol=1e-5)
 
 
 @pytest.mark.parametrize(

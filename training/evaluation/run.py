@@ -9,11 +9,13 @@ from training.baselines import LEARNED, is_baseline, load_baseline
 from training.config_file import read_config
 from training.disambiguation import GraphContext
 from training.evaluation.starts import open_start
-from training.evaluation.tasks import Examination, find_task, open_examination
+from training.evaluation.tasks import TASKS, Examination, find_task, open_examination
 from training.runs import Run, load_run
 
-TASKS_OF = {"kepler": ["link-prediction"], "colake": ["masked", "linking", "graph-completion"]}
-"""What each system can be asked."""
+TASKS_OF = {"kepler": ["link-prediction"], "colake": ["masked", "linking", "graph-completion"], "mlm-only": []}
+"""What each system can be asked as it is."""
+FINE_TUNED = [name for name, task in TASKS.items() if task.learns]
+"""What any system can learn."""
 
 
 def evaluate(
@@ -38,7 +40,7 @@ def evaluate(
         start = open_start(run)
         return examination.examine(run, start.name, start)
     system = read_config(run).system
-    _require_task(run, system, TASKS_OF[system], task)
+    _require_task(run, system, [*TASKS_OF[system], *FINE_TUNED], task)
     opened = load_run(run, data)
     examination = open_examination(task, opened.dataset, split, settings, opened.tokens)
     return examination.examine(run, opened.config.recipe, _asked(opened, examination))

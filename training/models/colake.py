@@ -203,6 +203,22 @@ class ColakePredictor:
         rows = self.model.memory.gather(torch.from_numpy(wanted)).split([len(entities) for entities in candidates])
         return [self.model.entity_head(state[None], table)[0] for state, table in zip(states, rows, strict=True)]
 
+    @torch.no_grad()
+    def anchor_states(self, graphs: Sequence[Graph]) -> list[Float[Tensor, "A D"]]:
+        """Last hidden states of the anchors of each graph, nothing masked; NaN for those that were cut."""
+        found = []
+        for start in range(0, len(graphs), PREDICT_BATCH):
+            some = graphs[start : start + PREDICT_BATCH]
+            raw, built = self._built(some)
+            none = np.full(len(built.ids), IGNORE)
+            states = self.model.states(pad_graphs(built, built.ids, none, np.arange(len(some)), self._special.pad))
+            for row, graph in enumerate(some):
+                own = torch.full((len(graph.anchors), states.shape[2]), torch.nan)
+                nodes = torch.from_numpy(built.unit_nodes[raw.units.rows == row][graph.units < 0])
+                own[torch.from_numpy(-1 - graph.units[graph.units < 0])[nodes >= 0]] = states[row, nodes[nodes >= 0]]
+                found.append(own)
+        return found
+
     def relation_logits(
         self,
         graphs: Sequence[Graph],
@@ -256,6 +272,17 @@ class ColakePredictor:
             return model.relation_head(states, model.relation.weight)[:, :-1]
         return model.word_head(states, model.encoder.get_input_embeddings().weight)
 
+    def _built(self, graphs: Sequence[Graph]) -> tuple[RawGraphs, Graphs]:
+        raw = raw_from_graphs(graphs)
+        return raw, build_graphs(
+            raw,
+            bos=self._special.bos,
+            eos=self._special.eos,
+            max_units=self._max_units,
+            max_nodes=np.iinfo(np.int64).max,
+            priority=np.zeros(len(raw.tails.values), dtype=np.uint64),
+        )
+
     def _masked(
         self,
         graphs: Sequence[Graph],
@@ -264,15 +291,7 @@ class ColakePredictor:
         hidden: Sequence[Bool[np.ndarray, " _"]] = (),
     ) -> tuple[GraphPiece, Int64[Tensor, " B"]]:
         """The padded batch with one node of each graph, and the hidden anchors, masked; and that node's place."""
-        raw = raw_from_graphs(graphs)
-        built = build_graphs(
-            raw,
-            bos=self._special.bos,
-            eos=self._special.eos,
-            max_units=self._max_units,
-            max_nodes=np.iinfo(np.int64).max,
-            priority=np.zeros(len(raw.tails.values), dtype=np.uint64),
-        )
+        raw, built = self._built(graphs)
         nodes = _asked(raw, built, which, kind)
         if (nodes < 0).any():
             raise DataError(
