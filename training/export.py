@@ -61,17 +61,19 @@ def export(
 @contextlib.contextmanager
 def _whole(out: Path) -> Iterator[Path]:
     """A folder beside `out`, which takes its place at the end; nothing is left of it after an error."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+    out = out.resolve()
     folder = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
     try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         yield folder
         for path in folder.rglob("*"):
             if path.is_file():
                 # safetensors makes files for their owner alone; they are for whoever may read the folder.
                 path.chmod(folder.stat().st_mode & 0o666)
         os.replace(folder, out)
+    except OSError as error:
+        raise DataError(f"{out} can't be written ({error}). Make room there, or choose another --out.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -125,6 +125,8 @@ def _answer(run: Path, system: str, opened: Any, question: Question) -> Float[Te
         return _from_graph(opened, question)
     if system == "kepler":
         return _from_vectors(opened, question)
+    if system == "mlm-only":
+        raise DataError(f"{run} is an mlm-only run, which knows no facts: give it a --text with {MASK} in it.")
     if system not in LEARNED:
         raise DataError(f"{run} is the plain rule {system}, which is only evaluated. Ask a trained run.")
     if texts:

@@ -230,6 +230,18 @@ def test_an_empty_folder_is_taken(exported, tmp_path):
     assert (export(exported[0], tmp_path / "out") / "config.json").is_file()
 
 
+def test_where_nothing_can_be_written_is_one_clear_line(exported, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="file/out can't be written"):
+        export(exported[0], tmp_path / "file" / "out")
+
+
+def test_an_mlm_only_run_knows_no_facts(exported):
+    if load_run(exported[0]).config.system == "mlm-only":
+        with pytest.raises(DataError, match="knows no facts"):
+            predict(exported[0], head="city0", relation="P1")
+
+
 def test_a_baseline_has_nothing_to_export(made_up, tmp_path):
     run_baseline("frequency", made_up, None, tmp_path / "run", {})
     with pytest.raises(DataError, match="no text encoder"):

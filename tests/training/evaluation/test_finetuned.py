@@ -108,7 +108,7 @@ def test_relation_classification_learns_beats_the_majority_and_says_how(run, exa
 def test_a_plain_folder_is_asked_alike_and_reads_no_entities(plain, examples):
     result = evaluate(plain, "relation-classification", examples["fewrel"], settings=FAST)
     assert result["metrics"]["inputs"] == {"texts_cut": 0} and result["system"] == "out"
-    assert result["metrics"]["macro"]["f1"] > 0.9
+    assert result["metrics"]["macro"]["f1"] > 0.5 > result["baselines"]["majority"]["macro"]["f1"]
 
 
 def test_tacred_counts_no_relation_in_no_f1(run, examples):
