@@ -162,7 +162,6 @@ def test_a_step_of_colake_was_as_much_faster_than_the_authors_as_is_asked(dropou
     assert figures["nodes"] <= figures["padded nodes, ours"] < figures["padded nodes, original"]
 
 
-@pytest.mark.parametrize("name", ["build.py", "colake_step.py", "finetune_memory.py", "scale.py", "tokenize.py"])
 def test_linking_md_quotes_the_kept_results_and_they_are_fast_enough():
     figures = json.loads((RESULTS / "linking.json").read_text(encoding="utf-8"))["figures"]
     page = " ".join((ROOT / "docs/linking.md").read_text(encoding="utf-8").split())
