@@ -28,10 +28,10 @@ import numpy as np
 from benchmarks.samples import ROOT, sample_dumps
 from benchmarks.timing import best_cpu_seconds, save
 from schemas.dataset import Dataset
-from training.detection import JOINS, Detector, kinds
-from training.dictionary import Dictionary, open_dictionary
 from training.evaluation.linking import LinkingSettings, linking, prepare
 from training.linking import Linker
+from training.linking.detection import JOINS, Detector, kinds
+from training.linking.dictionary import Dictionary, open_dictionary
 
 WORD = re.compile(r"\w+")
 LONGEST = 3

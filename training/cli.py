@@ -226,7 +226,7 @@ def _predict(arguments: list[str]) -> int:
 
 def _link(arguments: list[str]) -> int:
     config = parse(Link, "link", arguments)
-    from training.link_files import link_file
+    from training.linking.files import link_file
 
     print(link_file(config.dataset, config.text, config.run, config.out, settings(config.set)), file=sys.stderr)
     return 0

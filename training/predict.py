@@ -4,7 +4,7 @@ KEPLER and the embedding baselines rank every entity by the score they were trai
 relation. CoLAKE reads a minimal word-knowledge graph: the names of the entities as words, the head (and, when it is
 given, the tail) as an anchor, one relation node between head and tail; the node that is asked for is masked.
 
-A text that CoLAKE fills masks in is a word-knowledge graph too: the entities that it names (training/linking.py, by the
+A text that CoLAKE fills masks in is a word-knowledge graph too: the entities that it names (training/linking/, by the
 run's dataset and the run) are anchors in place of their mentions, with their train triples.
 """
 
@@ -26,11 +26,11 @@ from schemas.errors import DataError, UsageError
 from training.baselines import LEARNED, BaselineRun, is_baseline, load_baseline
 from training.data.graphs import Graph
 from training.data.text import TextBatch
-from training.disambiguation import GraphContext
 from training.encoders import encode_text
 from training.evaluation.facts import SPLITS, Facts, read_facts
 from training.evaluation.names import Names, entity_names, plain, relation_names
 from training.linking import Link, LinkSettings, open_linker
+from training.linking.disambiguation import GraphContext
 from training.models.kepler import KeplerScorer
 from training.objectives import distances
 from training.runs import Run, load_run

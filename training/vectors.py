@@ -21,10 +21,10 @@ from schemas.table import column, list_of
 from training.data.batch import Ragged, offsets, pad_mask, tensor
 from training.data.groups import ParquetGroups, RowGroups
 from training.data.text import frame
-from training.disambiguation import GraphContext
 from training.encoders import encode_text
 from training.evaluation.names import entity_names
 from training.linking import Link, LinkSettings, open_linker
+from training.linking.disambiguation import GraphContext
 from training.metrics import progress
 from training.models.colake import ColakePredictor
 from training.models.kepler import Kepler, embed_all

@@ -17,8 +17,8 @@ from typing import Any
 
 from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError, nearest
-from training.dictionary import Dictionary, open_dictionary
 from training.linking import Context, Link, Linker, LinkSettings, named_entities
+from training.linking.dictionary import Dictionary, open_dictionary
 
 SPLITS = ("train", "valid", "test")
 PARTS = ("given", "given-in-dataset", "end-to-end", "end-to-end-in-dataset")

@@ -7,9 +7,9 @@ from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
 from training.baselines import LEARNED, is_baseline, load_baseline
 from training.config_file import read_config
-from training.disambiguation import GraphContext
 from training.evaluation.starts import open_start
 from training.evaluation.tasks import TASKS, Examination, find_task, open_examination
+from training.linking.disambiguation import GraphContext
 from training.runs import Run, load_run
 
 TASKS_OF = {"kepler": ["link-prediction"], "colake": ["masked", "linking", "graph-completion"], "mlm-only": []}

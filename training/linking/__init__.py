@@ -1,9 +1,9 @@
 """Entity linking: the parts of a text that name an entity of a dataset, and which one.
 
-Mentions are found by the dataset's own links (training/dictionary.py), given, or named entities that spaCy finds. An
-entity is chosen among those that the surface leads to, by how often it does, and where there is a CoLAKE run by what
-the model restores at the mention, masked in the text's word-knowledge graph (training/disambiguation.py). Without a run
-torch is not imported.
+Mentions are found by the dataset's own links (dictionary.py), given, or named entities that spaCy finds. An entity is
+chosen among those that the surface leads to, by how often it does, and where there is a CoLAKE run by what the model
+restores at the mention, masked in the text's word-knowledge graph (disambiguation.py). Without a run torch is not
+imported.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from pydantic import Field
 
 from schemas.dataset import Dataset
 from schemas.errors import UsageError
-from training.dictionary import Dictionary, Found, open_dictionary
+from training.linking.dictionary import Dictionary, Found, open_dictionary
 
 Span = tuple[int, int]
 """[start, end) in code points."""

@@ -11,8 +11,8 @@ from schemas.dataset import Dataset
 from schemas.errors import DataError
 from training.config_file import load_config
 from training.data.special import load_tokenizer
-from training.disambiguation import GraphContext
 from training.linking import Link, LinkSettings, open_linker
+from training.linking.disambiguation import GraphContext
 from training.models.colake import ColakePredictor
 from training.runs import Run
 from training.systems import build_model, open_source

@@ -19,7 +19,7 @@ from schemas.check import require_schema
 from schemas.dataset import Dataset
 from schemas.errors import DataError
 from schemas.hashing import random_u64
-from training.detection import Detector
+from training.linking.detection import Detector
 
 SAMPLE = 1 << 28
 """Bytes of text, at most, that surfaces are counted in."""

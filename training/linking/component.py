@@ -12,8 +12,8 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from schemas.dataset import Dataset
-from training.link_files import open_context
 from training.linking import LinkSettings, open_linker
+from training.linking.files import open_context
 
 LABEL = "ENTITY"
 """Of what the dictionary finds; an entity that was there before keeps its own."""

@@ -88,7 +88,7 @@ def open_context(run: Path | None, dataset: Dataset) -> Context | None:
     """What a CoLAKE run of the dataset knows of a text; DataError where it is none, or of another dataset."""
     if run is None:
         return None
-    from training.disambiguation import GraphContext
+    from training.linking.disambiguation import GraphContext
     from training.runs import load_run
 
     return GraphContext(load_run(run, dataset.folder))

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
 from tests.training.links import ENTITIES, PAGES, SURFACES, write_links
-from training import dictionary
-from training.dictionary import open_dictionary
-from training.linking import Linker, LinkSettings, named_entities, open_linker
+from training.linking import Linker, LinkSettings, dictionary, named_entities, open_linker
+from training.linking.dictionary import open_dictionary
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +157,7 @@ def test_without_spacy_the_pip_line_is_told(monkeypatch):
 
 def test_linking_without_a_run_imports_no_torch(dataset):
     script = (
-        "import sys; from schemas.dataset import Dataset; from training.link_files import link_file; import pathlib;"
+        "import sys; from schemas.dataset import Dataset; from training.linking.files import link_file; import pathlib;"
         "print(link_file(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])), 'torch' in sys.modules)"
     )
     words = [sys.executable, "-c", script, str(dataset.folder), str(dataset.folder / "manifest.json")]

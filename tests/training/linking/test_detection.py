@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.transforms.words import is_bounded
-from training.detection import JOINS, Detector, kinds
+from training.linking.detection import JOINS, Detector, kinds
 
 PIECES = [
     *"ab1_ .-'\n",
