@@ -192,7 +192,7 @@ def values_of(predictor: Any, questions: masked.MaskedQuestions, blind: set[str]
         right = torch.where(ranks.optimistic == 1, 1 / tied, torch.zeros_like(tied))
         found[kind] = torch.stack([right, 1 / rank, (rank <= 10).double()], dim=1).numpy()
     if "relation" in found:
-        found["relation_between_anchors"] = found["relation"][questions.between_anchors]
+        found["between_anchors"] = found["relation"][questions.between_anchors]
     return found
 
 

@@ -227,6 +227,22 @@ def test_completion_pools_the_folds_that_are_done_and_pairs_the_samples(tmp_path
         table(sorted(tmp_path.glob("fold-*/test")))
 
 
+MASKED = {"relation": "accuracy", "between_anchors": "accuracy", "tail": "mrr", "entity": "mrr"}
+"""Columns of the table of masked nodes in docs/evaluation.md."""
+
+
+def test_evaluation_md_shows_the_kept_figures_of_masked_nodes():
+    figures = json.loads((RESULTS / "colake.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    for name, kinds in figures["systems"].items():
+        seeds = len(figures["cpu_minutes"].get(name, [])) or "-"
+        cells = ["{:.3f} [{:.3f}, {:.3f}]".format(*kinds[k][m]) if k in kinds else "-" for k, m in MASKED.items()]
+        assert f"| {name} | {seeds} | {' | '.join(cells)} |" in page
+    assert min(figures["accuracy_of_each_seed"]["colake-tiny"]["relation"]) >= 0.5
+    assert max(figures["cpu_minutes"]["colake-tiny"]) <= 15
+    assert all(abs(cosine) < 0.99 for cosine in figures["relations_moved"]["colake-tiny"])
+
+
 COMPLETION = {
     "CoLAKE (tiny, 3 layers, 900 steps)": "colake",
     "unseen entities shown by their names": "colake, names",
