@@ -5,7 +5,7 @@
 Ten folds by a hash of the fact. The knowledge graph is CoDEx-M, the Wikipedia sample's triples and FewRel's facts; a
 fold's own are excluded from it and from the train graphs, which are the other folds' sentences. Every system ranks the
 relations of the same samples. What a fold's system has ranked is kept in the work folder and not done again; the table,
-over the folds that are done, is written to results/completion.json. A fold takes about eleven CPU-minutes. Needs
+over the folds that are done, is written to results/completion.json. A fold takes about 21 CPU-minutes. Needs
 WIKILOOM_DATA.
 """
 

@@ -40,6 +40,10 @@ def equal(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+def close(one, other):
+    return one.keys() == other.keys() and all(torch.allclose(one[name], other[name], atol=1e-6) for name in one)
+
+
 @pytest.mark.parametrize("asynchronous", [True, False])
 def test_what_was_saved_comes_back_bit_by_bit(asynchronous, tmp_path):
     before = saved(tmp_path, asynchronous=asynchronous)
@@ -292,7 +296,8 @@ def test_two_ranks_save_what_one_does(ranks):
 def test_what_all_ranks_have_is_written_once(ranks):
     folder = checkpoint(ranks / "copies")
     assert len(list(folder.glob("model/*"))) == len(list(folder.glob("optimizer/*"))) == 1
-    assert equal(everything(*trained()), everything(*load(folder)))
+    # What another process computed: what a process did before may move its last bits.
+    assert close(everything(*trained()), everything(*load(folder)))
     assert owned({"x": torch.zeros(1)}, Rank(1, 2)) == {} and list(owned({"x": torch.zeros(1)}, SOLE)) == ["x"]
 
 
