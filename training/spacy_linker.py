@@ -1,7 +1,8 @@
 """The spaCy component `wikiloom_linker`: links the text of a document, fills doc.ents with kb_id_.
 
 spaCy finds it by the entry point of this package: nlp.add_pipe("wikiloom_linker", config={"dataset": DIR}) needs no
-import of ours. Nothing else in this project imports this file.
+import of ours. Nothing else in this project imports this file. spaCy reads it at every start, also where it only splits
+sentences for a build: so what the trainer needs is imported when a component is made.
 """
 
 from collections.abc import Sequence
@@ -12,8 +13,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from schemas.dataset import Dataset
-from training.linking import LinkSettings, open_linker
-from training.linking.files import open_context
+from schemas.errors import UsageError
 
 LABEL = "ENTITY"
 """Of what the dictionary finds; an entity that was there before keeps its own."""
@@ -25,6 +25,13 @@ class SpacyLinker:
     def __init__(
         self, dataset: str, run: str | None, mentions: Literal["dictionary", "ents"], min_link: float, context: float
     ) -> None:
+        try:
+            from training.linking import LinkSettings, open_linker
+            from training.linking.files import open_context
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"wikiloom_linker needs {error.name}, which is not installed: pip install 'wikiloom[training,spacy]'"
+            ) from error
         data = Dataset(Path(dataset))
         settings = LinkSettings(min_link=min_link, context=context)
         self._linker = open_linker(data, settings, open_context(Path(run) if run else None, data))
