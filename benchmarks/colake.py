@@ -17,7 +17,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +181,7 @@ def answers(folder: Path, name: str) -> Values:
     return values_of(run.model, questions, BLIND.get(name, set()))
 
 
-def values_of(predictor: Any, questions: masked.MaskedQuestions, blind: set[str] = frozenset()) -> Values:  # type: ignore[assignment]
+def values_of(predictor: Any, questions: masked.MaskedQuestions, blind: Set[str] = frozenset()) -> Values:
     """Each query's chance to be answered right, reciprocal rank, and hits@10."""
     found = {}
     for kind in masked.KINDS:

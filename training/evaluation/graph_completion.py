@@ -8,6 +8,7 @@ represented by its neighbours: its facts in the dataset with it as the head, tho
 """
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
@@ -99,9 +100,15 @@ class CompletionQuestions:
 
     def known(self, rows: slice) -> tuple[Int64[Tensor, " M"], Int64[Tensor, " M"]]:
         """(row, relation) of everything that the dataset or a sample says of the pairs: the filter."""
-        said = np.unique(np.concatenate([self.facts.triples(*SPLITS), self.triples]), axis=0)
-        which, found = Groups(_pairs(said, self.facts)).find(_pairs(self.triples[rows], self.facts))
+        said, by_pair = self._said
+        which, found = by_pair.find(_pairs(self.triples[rows], self.facts))
         return torch.from_numpy(which), torch.from_numpy(said[found, 1])
+
+    @functools.cached_property
+    def _said(self) -> tuple[Int64[np.ndarray, "K 3"], Groups]:
+        """Every fact that is known to anybody, and the rows of each pair."""
+        said = np.unique(np.concatenate([self.facts.triples(*SPLITS), self.triples]), axis=0)
+        return said, Groups(_pairs(said, self.facts))
 
 
 def prepare(

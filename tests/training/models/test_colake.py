@@ -261,14 +261,17 @@ def test_predictions_mask_the_asked_node_and_rank_the_whole_table():
     assert torch.allclose(predictor.entity_logits([other], np.array([1])), entities[1:2], atol=1e-5)
 
 
-def test_a_flat_graph_has_neither_types_nor_soft_positions():
-    swapped = []
+@pytest.mark.parametrize("what", ["types", "positions"])
+def test_a_flat_graph_has_neither_types_nor_soft_positions(what):
+    same = []
     for flat in (False, True):
         _, model = make(flat=flat)
+        # They begin alike.
+        torch.nn.init.normal_(model.encoder.embeddings.token_type_embeddings.weight)
         piece = batch_of(ONE_FACT, labels=[(1, 10)]).pieces[0]
-        same = dataclasses.replace(piece, types=piece.types.flip(1), positions=piece.positions.flip(1))
-        swapped.append(torch.equal(model.eval().states(piece), model.states(same)))
-    assert swapped == [False, True]
+        other = dataclasses.replace(piece, **{what: getattr(piece, what).flip(1)})
+        same.append(torch.equal(model.eval().states(piece), model.states(other)))
+    assert same == [False, True]
 
 
 class Asked(TorchDispatchMode):
