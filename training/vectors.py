@@ -30,14 +30,13 @@ from training.models.colake import ColakePredictor
 from training.models.kepler import Kepler, embed_all
 from training.runs import Run
 from training.systems import DESCRIBED, described
+from training.text_file import count_lines, decoded, read_lines
 from training.weaving import Weaver
 
 ROWS = 1_024
 """Of a batch, and of a row group."""
 PADDED_TOKENS = 16_384
 """Encoded at once."""
-MAX_LINE = 256 << 20
-"""Bytes of a line."""
 
 
 class TextEncoder:
@@ -96,7 +95,7 @@ def write_texts(run: Run, texts: Path, path: Path) -> int:
 
     DataError where the file is not there or not UTF-8.
     """
-    encode, total = TextEncoder(run), _count_lines(texts)
+    encode, total = TextEncoder(run), count_lines(texts)
     links = EntitiesInTexts(run) if _reads_links(run) else None
     schema = pa.schema(
         [
@@ -131,7 +130,7 @@ class EntitiesInTexts:
 
         Those that stand behind what the model reads are left out.
         """
-        links = [self._linker.link(text) for text in texts]
+        links = self._linker.link_all(texts)
         some = [number for number, found in enumerate(links) if found]
         graphs = [self._weaver.weave(texts[number], links[number]) for number in some]
         states = dict(zip(some, self._model.anchor_states(graphs), strict=True))
@@ -251,29 +250,5 @@ def _pieces(order: Int64[np.ndarray, " B"], lengths: Int64[np.ndarray, " B"]) ->
 
 def _batches(path: Path) -> Iterator[list[str]]:
     """The lines of a text file, some at a time."""
-    lines = _lines(path)
+    lines = (decoded(*line) for line in read_lines(path))
     return iter(lambda: list(itertools.islice(lines, ROWS)), [])
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """The lines of a text file, without their ends."""
-    with path.open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), start=1):
-            if len(line) > MAX_LINE:
-                raise DataError(f"{path}, line {number}: more than {MAX_LINE} bytes; expected one text a line.")
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise DataError(f"{path}, line {number}: expected UTF-8, found {line[:40]!r}. Convert it.") from error
-            yield text.removesuffix("\n").removesuffix("\r")
-
-
-def _count_lines(path: Path) -> int:
-    try:
-        with path.open("rb") as file:
-            lines, last = 0, b"\n"
-            for block in iter(lambda: file.read(1 << 20), b""):
-                lines, last = lines + block.count(b"\n"), block[-1:]
-    except OSError as error:
-        raise DataError(f"{path} can't be read ({error.strerror}). Give a file with one text a line.") from error
-    return lines + (last != b"\n")

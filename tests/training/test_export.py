@@ -208,7 +208,7 @@ def test_entities_in_texts_have_their_states_in_the_texts_graph(exported, tmp_pa
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"good\n\xff\n", "texts.txt, line 2: expected UTF-8"), (None, "texts.txt can't be read")],
+    [(b"good\n\xff\n", "texts.txt, line 2: not UTF-8"), (None, "texts.txt can't be read")],
 )
 def test_texts_that_cant_be_read_leave_no_folder(exported, tmp_path, content, message):
     if content is not None:

@@ -1,6 +1,5 @@
 """`wikiloom link`: a file of texts -> the entities that they name, as JSON lines or as Parquet."""
 
-import codecs
 import json
 import os
 import sys
@@ -18,6 +17,7 @@ from schemas.errors import DataError
 from schemas.table import Table, column
 from training.evaluation.settings import read_settings
 from training.linking import Context, Link, Linker, LinkSettings, Span, open_linker
+from training.text_file import decoded, read_lines
 
 LINKS = Table(
     name="links",
@@ -36,8 +36,6 @@ LINKS = Table(
 )
 """What --out holds."""
 
-LONGEST_LINE = 1 << 28
-"""Bytes."""
 CHARS_AT_ONCE, ROWS_AT_ONCE = 1 << 18, 1 << 16
 """Code points that are linked, and rows that are written, together."""
 
@@ -118,26 +116,15 @@ def _linked(linker: Linker, block: Sequence[Text]) -> list[Sequence[Link | None]
 
 def _read_texts(path: Path) -> Iterator[Text]:
     """Each line, or what the JSON on each line of a .jsonl file says."""
-    try:
-        with path.open("rb") as file:
-            number = 0
-            while line := file.readline(LONGEST_LINE + 1):
-                number += 1
-                if len(line) > LONGEST_LINE:
-                    raise DataError(f"{path}, line {number}: longer than {LONGEST_LINE:,} bytes. Break it up.")
-                line = line.removesuffix(b"\n").removesuffix(b"\r").removeprefix(codecs.BOM_UTF8 * (number == 1))
-                yield _parse(line, f"{path}, line {number}", path.suffix)
-    except OSError as error:
-        raise DataError(f"{path} can't be read ({error.strerror}). Give a file of texts with --text.") from error
+    for where, line in read_lines(path):
+        yield _parse(where, line, path.suffix)
 
 
-def _parse(line: bytes, where: str, suffix: str) -> Text:
+def _parse(where: str, line: bytes, suffix: str) -> Text:
+    if suffix != ".jsonl":
+        return decoded(where, line), None
     try:
-        if suffix != ".jsonl":
-            return line.decode(), None
         found = _Text.model_validate_json(line)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: not UTF-8 ({error.reason} at byte {error.start}). Convert the file.") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
