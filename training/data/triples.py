@@ -25,7 +25,7 @@ WIDTH = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class KeplerBatch:
+class FactBatch:
     """Triples over distinct entities, which are numbered as the rows of `texts`, one piece after the other."""
 
     texts: list[TextBatch]
@@ -35,23 +35,30 @@ class KeplerBatch:
     head_weights: Float[Tensor, "B U"]
     """Weight of each entity as a corrupted head; with tail_weights, a row adds up to 1."""
     tail_weights: Float[Tensor, "B U"]
+
+
+@dataclasses.dataclass(frozen=True)
+class KeplerBatch:
+    """Facts, and blocks of text beside them."""
+
+    facts: FactBatch
     blocks: TextBatch
 
     @property
     def counts(self) -> dict[str, int]:
         """Labels of each loss term."""
-        return {"ke": len(self.heads), "mlm": int((self.blocks.labels != IGNORE).sum())}
+        return {"ke": len(self.facts.heads), "mlm": int((self.blocks.labels != IGNORE).sum())}
 
     @property
     def lengths(self) -> Int64[Tensor, " T"]:
         """Tokens of each text and each block."""
-        return torch.cat([text.real.sum(dim=1) for text in (*self.texts, self.blocks)])
+        return torch.cat([text.real.sum(dim=1) for text in (*self.facts.texts, self.blocks)])
 
     @property
     def sizes(self) -> dict[str, int]:
         """Distinct entities, and padded tokens of their texts and of the blocks."""
-        texts = [*self.texts, self.blocks]
-        return {"entities": self.head_weights.shape[1], "padded_tokens": sum(text.ids.numel() for text in texts)}
+        texts = [*self.facts.texts, self.blocks]
+        return {"entities": self.facts.head_weights.shape[1], "padded_tokens": sum(text.ids.numel() for text in texts)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +122,9 @@ class TripleFeed:
 
     def batch(self, facts: Part, blocks: Part) -> KeplerBatch:
         """One micro-batch."""
+        return KeplerBatch(self._facts(facts), self.text.batch(blocks))
+
+    def _facts(self, facts: Part) -> FactBatch:
         triples = np.stack([facts.columns.numbers[name].astype(np.int64) for name in TRIPLE], axis=-1)
         rows, epochs = facts.columns.numbers["row"], facts.epochs
         corrupt = [self._corrupt(triples, rows, epochs, side) for side in ("heads", "tails")]
@@ -127,14 +137,13 @@ class TripleFeed:
             weights = self._in_batch(triples, order)
         else:
             weights = [_weights(drawn, len(order)) for drawn in at[2:]]
-        return KeplerBatch(
+        return FactBatch(
             texts=self.descriptions.pieces(order),
             heads=tensor(at[0]),
             relations=tensor(triples[:, 1]),
             tails=tensor(at[1]),
             head_weights=tensor(weights[0]),
             tail_weights=tensor(weights[1]),
-            blocks=self.text.batch(blocks),
         )
 
     def _corrupt(

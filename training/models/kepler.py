@@ -11,6 +11,8 @@ Differences from the authors' code:
 B triples, U distinct entities of a micro-batch, E entities, D hidden.
 """
 
+import dataclasses
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -20,9 +22,17 @@ from training.config import Config
 from training.data.batch import to_device
 from training.data.graphs import IGNORE
 from training.data.text import TextBatch
-from training.data.triples import Descriptions, KeplerBatch
+from training.data.triples import Descriptions, FactBatch, KeplerBatch
 from training.encoders import build_encoder, encode_text
 from training.objectives import cross_entropy_sum, distances, harder, knowledge_embedding_sum
+
+
+@dataclasses.dataclass(frozen=True)
+class Queries:
+    """Where the answers of (?, r, t) and of (h, r, ?) should lie: t - r and h + r."""
+
+    heads: Float[Tensor, "B D"]
+    tails: Float[Tensor, "B D"]
 
 
 class Kepler(nn.Module):
@@ -48,7 +58,7 @@ class Kepler(nn.Module):
 
     def losses(self, batch: KeplerBatch) -> dict[str, Float[Tensor, ""]]:
         """Sums of both terms, where they have labels."""
-        losses = {"ke": self._knowledge(batch)} if len(batch.heads) else {}
+        losses = {"ke": self._knowledge(batch.facts)} if len(batch.facts.heads) else {}
         labelled = torch.nonzero(batch.blocks.labels.flatten() != IGNORE).squeeze(1)
         if len(labelled):
             states = encode_text(self.encoder, batch.blocks.ids, batch.blocks.real).flatten(0, 1)
@@ -66,20 +76,29 @@ class Kepler(nn.Module):
             return self.embed(texts)
         return checkpoint(self.embed, texts, use_reentrant=False)
 
-    def _knowledge(self, batch: KeplerBatch) -> Float[Tensor, ""]:
+    def _knowledge(self, facts: FactBatch) -> Float[Tensor, ""]:
         # In 32 bits: a distance of nearly equal vectors has few bits left in 16.
-        entities = torch.cat([self._piece(piece) for piece in batch.texts]).float()
-        heads, tails = entities.index_select(0, batch.heads), entities.index_select(0, batch.tails)
-        relations = self.relation(batch.relations)
+        entities = torch.cat([self._piece(piece) for piece in facts.texts]).float()
+        return self._compared(self._queries(facts, entities), entities, facts)
+
+    def _queries(self, facts: FactBatch, entities: Float[Tensor, "U D"]) -> Queries:
+        relations = self.relation(facts.relations)
+        return Queries(
+            heads=entities.index_select(0, facts.tails) - relations,
+            tails=entities.index_select(0, facts.heads) + relations,
+        )
+
+    def _compared(self, queries: Queries, entities: Float[Tensor, "U D"], facts: FactBatch) -> Float[Tensor, ""]:
+        """The loss: each query's distance to its answer against those to the negatives."""
         norm, temperature = self.config.norm, self.config.self_adversarial
-        as_heads = distances(tails - relations, entities, norm)
-        as_tails = distances(heads + relations, entities, norm)
+        answers = entities.index_select(0, facts.tails)
+        as_heads, as_tails = (distances(query, entities, norm) for query in (queries.heads, queries.tails))
         return knowledge_embedding_sum(
-            torch.linalg.vector_norm(heads + relations - tails, ord=norm, dim=-1),
+            torch.linalg.vector_norm(queries.tails - answers, ord=norm, dim=-1),
             as_heads,
             as_tails,
-            harder(batch.head_weights, as_heads, temperature),
-            harder(batch.tail_weights, as_tails, temperature),
+            harder(facts.head_weights, as_heads, temperature),
+            harder(facts.tail_weights, as_tails, temperature),
             gamma=self.config.gamma,
             halved=self.config.halved,
         )

@@ -59,7 +59,7 @@ def test_the_knowledge_loss_equals_eq_2_by_loops(made_up, norm, in_batch, halved
         kepler_self_adversarial=0.0,
     )  # fmt: skip
     batch = batches_of(system, 0)[0]
-    slow = slow_knowledge_loss(config.kepler, source, system.model, batch)
+    slow = slow_knowledge_loss(config.kepler, source, system.model, batch.facts)
     assert torch.isclose(system.model.losses(batch)["ke"], slow, rtol=1e-4)
 
 
@@ -69,7 +69,7 @@ def test_recomputed_pieces_have_the_same_gradients_dropout_included(made_up):
         changes = {"kepler_recompute": recompute, "kepler_encode_tokens": 256, "encoder_dropout": 0.1}
         _, _, system = make(made_up, **changes)
         batch = batches_of(system, 0)[0]
-        assert len(batch.texts) > 2
+        assert len(batch.facts.texts) > 2
         torch.manual_seed(1)
         system.model.train()
         system.model.losses(batch)["ke"].backward()
@@ -84,7 +84,7 @@ def test_recomputing_keeps_no_more_for_many_pieces_than_for_one(made_up):
         _, _, system = make(made_up, kepler_recompute=recompute, kepler_encode_tokens=256)
         batch, saved = batches_of(system, 0)[0], []
         with torch.autograd.graph.saved_tensors_hooks(lambda t, into=saved: into.append(t.numel()) or t, lambda t: t):
-            system.model._knowledge(batch)
+            system.model._knowledge(batch.facts)
         kept.append(sum(saved))
     assert kept[1] < kept[0] / 4, kept
 
@@ -97,7 +97,7 @@ def test_negatives_weigh_one_per_triple_and_make_no_known_fact(made_up, in_batch
     described = entity_descriptions(*(make(made_up)[:2]))
     texts = [tuple(described.tokens.take(np.array([e])).values.tolist()) for e in range(source.sizes.entities)]
     for step in range(3):
-        batch = batches_of(system, step)[0]
+        batch = batches_of(system, step)[0].facts
         rows = [
             tuple(row[real].tolist()) for piece in batch.texts for row, real in zip(piece.ids, piece.real, strict=True)
         ]
