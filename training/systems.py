@@ -113,7 +113,7 @@ def open_sources(config: Config, datasets: Sequence[Dataset], tokens: Sequence[D
         open_source(*pair, graph=number < graphs) for number, pair in enumerate(zip(datasets, tokens, strict=True))
     ]
     for source in sources[max(1, graphs) :]:
-        if not source.dataset.rows("pages"):
+        if not source.tokens.rows("pages"):
             raise DataError(f"{source.dataset.folder} has no pages for masked language modelling. Leave it out.")
     return dataclasses.replace(sources[0], more=sources[1:])
 
