@@ -52,6 +52,8 @@ class EncoderConfig:
     max_positions: Positive = 512
     dropout: Share = 0.1
     """Of states and attention, in every encoder; on a CPU, attention without it takes far less memory and time."""
+    frozen: bool = False
+    """Its weights stay as they are: only what stands upon them learns (heads, relations, entity rows)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
