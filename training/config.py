@@ -21,6 +21,10 @@ class DataConfig:
     """The dataset; --data writes it here."""
     digest: str = ""
     """Its logical digest; a run refuses another."""
+    split: Literal["transductive", "inductive"] = "transductive"
+    """Which triples are train and valid: by the dataset's column `split`, or by `inductive_split`, whose train has none
+    of the entities that valid and test ask about. KEPLER then draws no such entity as a negative, and reads no
+    description of one as text."""
     tokens: str = "tiny"
     """The token ids to train on: the dataset's tokens/NAME."""
     vocab_size: Positive = 4_000

@@ -16,15 +16,16 @@ from training.data.batch import pinned, ragged
 from training.data.collate import COLUMNS
 from training.data.faults import Agree, alone
 from training.data.graphs import GraphFeed, TableSizes
-from training.data.groups import MemoryGroups, ParquetGroups, RowGroups
+from training.data.groups import MemoryGroups, ParquetGroups, RowGroups, SomeRows
 from training.data.loader import Loader, Parts
 from training.data.names import NamedRows, named_rows, unnamed_rows
 from training.data.negatives import alias_table, known_facts
+from training.data.setting import Setting, as_array, known_entities, read_triples
 from training.data.special import SpecialTokens, load_tokenizer, special_tokens
 from training.data.splits import Sides, train_and_valid
 from training.data.stream import SOLE, Rank
 from training.data.text import MlmFeed, Passages, TextBlocks, TextFeed
-from training.data.triples import TRIPLE, Descriptions, TripleFeed, descriptions
+from training.data.triples import Descriptions, TripleFeed, descriptions
 from training.entity_memory import CPU, EntityMemory
 from training.models.colake import Colake
 from training.models.kepler import Kepler
@@ -178,10 +179,11 @@ def _colake_feeds(config: Config, source: Source) -> Feeds:
 
 
 def _kepler_feeds(config: Config, source: Source) -> Feeds:
-    facts = {split: _triples(source.dataset, split) for split in ("train", "valid")}
-    triples = np.stack([facts["train"].rows[name].to_numpy().astype(np.int64) for name in TRIPLE], axis=-1)
-    known = known_facts(triples, source.sizes.entities, source.sizes.relations)
-    texts, key, note = _texts(source)
+    facts = {split: _triples(source.dataset, split, config.data.split) for split in ("train", "valid")}
+    triples = as_array(facts["train"].rows)
+    drawn_from = known_entities(triples) if config.data.split == "inductive" else None
+    known = known_facts(triples, source.sizes.entities, source.sizes.relations, drawn_from)
+    texts, key, note = _texts(config, source)
     length = min(config.kepler.block_length, config.encoder.max_positions)
     blocks = {split: TextBlocks(groups, key, length) for split, groups in texts.items()}
     described, share = entity_descriptions(config, source), config.kepler.mask_share
@@ -204,7 +206,7 @@ def _kepler_feeds(config: Config, source: Source) -> Feeds:
 
 
 def _mlm_feeds(config: Config, source: Source) -> Feeds:
-    texts, key, note = _passages(source) if config.mlm.corpus == "passages" else _texts(source)
+    texts, key, note = _passages(source) if config.mlm.corpus == "passages" else _texts(config, source)
     length = min(config.mlm.block_length, config.encoder.max_positions)
     blocks = {split: TextBlocks(groups, key, length) for split, groups in texts.items()}
 
@@ -247,20 +249,22 @@ def described(config: Config, source: Source, rows: pa.Table) -> Descriptions:
     )
 
 
-def _triples(dataset: Dataset, split: str) -> MemoryGroups:
+def _triples(dataset: Dataset, split: str, setting: Setting) -> MemoryGroups:
     """The split's triples, each with its number in the split."""
-    table = dataset.read("triples", split, list(TRIPLE))
+    table = read_triples(dataset, split, setting)
     rows = pa.array(np.arange(table.num_rows))
     return MemoryGroups(table.append_column("row", rows).combine_chunks(), f"{dataset.folder}/triples/{split}")
 
 
-def _texts(source: Source) -> tuple[dict[str, RowGroups], str, str | None]:
+def _texts(config: Config, source: Source) -> tuple[dict[str, RowGroups], str, str | None]:
     """Pages by split; a dataset without pages (a benchmark's graph) has its descriptions instead."""
     pages = {s: ParquetGroups(source.tokens, "pages", s, ["page_id", "ids"]) for s in ("train", "valid")}
     if len(pages["train"].sizes):
         return dict(pages), "page_id", None
     note = f"{source.dataset.folder} has no pages: masked language modelling reads the entities' descriptions."
-    entities = ParquetGroups(source.tokens, "entities", None, ["entity_index", "ids"])
+    entities: RowGroups = ParquetGroups(source.tokens, "entities", None, ["entity_index", "ids"])
+    if config.data.split == "inductive":
+        entities = SomeRows(entities, known_entities(as_array(read_triples(source.dataset, "train", "inductive"))))
     nothing = MemoryGroups(entities.schema.empty_table(), "no valid texts")
     return {"train": entities, "valid": nothing}, "entity_index", note
 

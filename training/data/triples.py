@@ -15,11 +15,11 @@ from training.config import KeplerConfig
 from training.data.batch import Ragged, offsets, pad_mask, tensor
 from training.data.graphs import IGNORE
 from training.data.negatives import REDRAWS, KnownFacts, corrupt_tails
+from training.data.setting import TRIPLE
 from training.data.special import SpecialTokens
 from training.data.stream import Part
 from training.data.text import TextBatch, TextFeed, frame
 
-TRIPLE = ("head_index", "relation_index", "tail_index")
 WIDTH = 32
 """Pieces of descriptions are padded to a multiple of so many tokens, or to the longest."""
 

@@ -12,7 +12,9 @@ B triples, U distinct entities of a micro-batch, E entities, D hidden.
 """
 
 import dataclasses
+import functools
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -105,39 +107,63 @@ class Kepler(nn.Module):
 
 
 @torch.no_grad()
-def embed_all(model: Kepler, descriptions: Descriptions) -> Float[Tensor, "E D"]:
-    """The vector of every description; the shortest ones are encoded first."""
+def embed_all(
+    model: Kepler, descriptions: Descriptions, entities: Int64[Tensor, " N"] | None = None
+) -> Float[Tensor, "N D"]:
+    """The vectors of all descriptions, or of these entities'; each is encoded once, the shortest ones first."""
     model.eval()
     device = model.relation.weight.device
-    order = descriptions.by_length(torch.arange(len(descriptions.tokens.lengths)).numpy())
-    pieces = torch.cat([model.embed(to_device(piece, device)) for piece in descriptions.pieces(order)])
-    vectors = torch.empty_like(pieces)
-    vectors[torch.from_numpy(order).to(device)] = pieces
-    return vectors
+    wanted = np.arange(len(descriptions.tokens.lengths)) if entities is None else entities.numpy()
+    distinct = np.unique(wanted)
+    order = descriptions.by_length(distinct)
+    empty = torch.empty(0, model.relation.embedding_dim, device=device)
+    vectors = torch.cat([empty, *(model.embed(to_device(piece, device)) for piece in descriptions.pieces(order))])
+    places = np.argsort(order)[np.searchsorted(distinct, wanted)]
+    return vectors[torch.from_numpy(places).to(device)]
 
 
 class KeplerScorer:
-    """Ranks by the distance that was trained: -||h + r - t||_p of every entity of the dataset."""
+    """Ranks by the distance that was trained: -||h + r - t||_p of every candidate; C columns below are E, unless some
+    entities alone are candidates."""
 
-    def __init__(self, model: Kepler, descriptions: Descriptions) -> None:
-        """Encodes every entity once."""
-        self._model = model
-        self.entities: Float[Tensor, "E D"] = embed_all(model, descriptions)
+    def __init__(
+        self, model: Kepler, descriptions: Descriptions, candidates: Int64[Tensor, " C"] | None = None
+    ) -> None:
+        """`candidates` are sorted; None for all entities. They are encoded when they are first asked for."""
+        self._model, self._descriptions = model, descriptions
+        everything = torch.arange(len(descriptions.tokens.lengths))
+        self.candidates: Int64[Tensor, " C"] = everything if candidates is None else candidates
 
-    def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
-        """Score of every entity as the tail of (head, relation)."""
-        return self.tails_of(self.entities[heads], relations)
+    @functools.cached_property
+    def entities(self) -> Float[Tensor, "C D"]:
+        """The candidates' vectors."""
+        return embed_all(self._model, self._descriptions, self.candidates)
 
-    def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
-        """Score of every entity as the head of (relation, tail)."""
-        return self.heads_of(relations, self.entities[tails])
+    def among(self, candidates: Int64[Tensor, " C"]) -> "KeplerScorer":
+        """The same for these alone: no other entity is encoded, unless it is asked about."""
+        return KeplerScorer(self._model, self._descriptions, candidates)
+
+    def vectors(self, entities: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
+        """The vectors of any entities; those of candidates are at hand."""
+        places = torch.searchsorted(self.candidates, entities.contiguous()).clamp(max=len(self.candidates) - 1)
+        if torch.equal(self.candidates[places], entities):
+            return self.entities[places]
+        return embed_all(self._model, self._descriptions, entities)
+
+    def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
+        """Score of every candidate as the tail of (head, relation)."""
+        return self.tails_of(self.vectors(heads), relations)
+
+    def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
+        """Score of every candidate as the head of (relation, tail)."""
+        return self.heads_of(relations, self.vectors(tails))
 
     @torch.no_grad()
-    def tails_of(self, heads: Float[Tensor, "B D"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
+    def tails_of(self, heads: Float[Tensor, "B D"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """As `tails`, for heads that are given as vectors: entities outside the dataset."""
         return -distances(heads + self._model.relation(relations), self.entities, self._model.config.norm)
 
     @torch.no_grad()
-    def heads_of(self, relations: Int64[Tensor, " B"], tails: Float[Tensor, "B D"]) -> Float[Tensor, "B E"]:
+    def heads_of(self, relations: Int64[Tensor, " B"], tails: Float[Tensor, "B D"]) -> Float[Tensor, "B C"]:
         """As `heads`, for tails that are given as vectors."""
         return -distances(tails - self._model.relation(relations), self.entities, self._model.config.norm)
