@@ -4,9 +4,9 @@
 
 Ten folds by a hash of the fact. The knowledge graph is CoDEx-M, the Wikipedia sample's triples and FewRel's facts; a
 fold's own are excluded from it and from the train graphs, which are the other folds' sentences. Every system ranks the
-relations of the same samples. What a fold's system has ranked is kept in the work folder and not done again; the table,
-over the folds that are done, is written to results/completion.json. A fold takes about 21 CPU-minutes. Needs
-WIKILOOM_DATA.
+relations of the same samples. What a fold's system has ranked is kept in the work folder and not done again. The ranks
+of a fold that is done go to results/completion_ranks.parquet, in place of that fold's earlier ones, and the table over
+all folds there to results/completion.json. A fold takes about 21 CPU-minutes. Needs WIKILOOM_DATA.
 """
 
 import argparse
@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from benchmarks.completion_data import FOLDS, fold_dataset, shared_datasets, wikiloom
-from benchmarks.timing import save
+from benchmarks.timing import RESULTS, save
 from schemas.dataset import Dataset
 from training.baselines import LEARNED
 from training.evaluation import bootstrap
@@ -63,6 +65,11 @@ SETTINGS = {
 RULES = TASKS["graph-completion"].rules
 SYSTEMS = ("colake", "colake-no-triples", *SETTINGS, *RULES)
 RESAMPLES = 1_000
+KEPT = RESULTS / "completion_ranks.parquet"
+"""A row for each fold and system: what a document of the work folder holds, protocol and ranks as JSON."""
+NESTED = ("protocol", "ranks")
+Documents = dict[int, dict[str, dict[str, Any]]]
+"""By fold and system: what ask_once wrote."""
 LEADING = ("macro_mrr", "mrr")
 
 
@@ -101,12 +108,16 @@ def main() -> int:
         fold = Fold(folder, Dataset(fold_dataset(number, folder, shared)), chosen.split)
         for system in systems:
             ask_once(fold, system)
-    figures = table(sorted(chosen.work.glob(f"fold-*/{chosen.split}")))
-    if not figures["folds"]:
+    found = done_folds(chosen.work, chosen.split)
+    if chosen.split == "test":
+        found = read_kept(KEPT) | found
+    if not found:
         print(f"No fold has {', '.join(SYSTEMS)} yet.")
         return 0
+    figures = table(found)
     show(figures)
     if chosen.split == "test":
+        write_kept(found, KEPT)
         print(save("completion", figures))
     return 0
 
@@ -168,13 +179,40 @@ def cpu_seconds() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def table(folders: Sequence[Path]) -> dict[str, Any]:
-    """The metrics of every system over the samples of all folds that are done, and CoLAKE's distance from each."""
-    done = [folder for folder in folders if all((folder / f"{system}.json").is_file() for system in SYSTEMS)]
-    read = {
-        system: [json.loads((folder / f"{system}.json").read_text(encoding="utf-8")) for folder in done]
-        for system in SYSTEMS
-    }
+def done_folds(work: Path, split: str) -> Documents:
+    """The folds of a work folder that all systems have been asked."""
+    found = {}
+    for folder in work.glob(f"fold-*/{split}"):
+        paths = {system: folder / f"{system}.json" for system in SYSTEMS}
+        if all(path.is_file() for path in paths.values()):
+            number = int(folder.parent.name.removeprefix("fold-"))
+            found[number] = {system: json.loads(path.read_text(encoding="utf-8")) for system, path in paths.items()}
+    return found
+
+
+def read_kept(path: Path) -> Documents:
+    """What write_kept wrote; nothing where there is no such file."""
+    found: Documents = {}
+    for row in pq.read_table(path).to_pylist() if path.is_file() else ():
+        document = row | {name: json.loads(row[name]) for name in NESTED}
+        found.setdefault(document.pop("fold"), {})[document.pop("system")] = document
+    return found
+
+
+def write_kept(found: Documents, path: Path) -> None:
+    """The folds' documents as Parquet, by fold."""
+    rows = [
+        {"fold": fold, "system": system, **document, **{name: json.dumps(document[name]) for name in NESTED}}
+        for fold, documents in sorted(found.items())
+        for system, document in documents.items()
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path, compression="zstd")
+
+
+def table(found: Documents) -> dict[str, Any]:
+    """The metrics of every system over the samples of all these folds, and CoLAKE's distance from each."""
+    folds = sorted(found)
+    read = {system: [found[fold][system] for fold in folds] for system in SYSTEMS}
     first = read["colake"]
     for name, documents in read.items():
         if [one["samples"] for one in documents] != [one["samples"] for one in first]:
@@ -183,14 +221,14 @@ def table(folders: Sequence[Path]) -> dict[str, Any]:
     inductive = np.array([flag for one in first for flag in one["inductive"]], dtype=bool)
     values = {}
     for documents in read.values():
-        for name in documents[0]["ranks"] if documents else ():
+        for name in documents[0]["ranks"]:
             ranks = [rank for one in documents for rank in one["ranks"][name]]
             values[name] = metric_values(torch.tensor(ranks, dtype=torch.float64))
     return {
-        "folds": [int(folder.parent.name.removeprefix("fold-")) for folder in done],
+        "folds": folds,
         "cpu_seconds": {name: [one["cpu_seconds"] for one in documents] for name, documents in read.items()},
         "samples": [{**one["protocol"]["samples"], "left_out": one["protocol"]["left_out"]} for one in first],
-        "protocol": first[0]["protocol"] if first else {},
+        "protocol": first[0]["protocol"],
         "settings": {"colake": COLAKE, "colake-no-triples": NO_TRIPLES, **SETTINGS},
         **{
             part: _part({name: own[chosen] for name, own in values.items()}, relations[chosen])

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from benchmarks.completion import SYSTEMS, table
+from benchmarks.completion import SYSTEMS, done_folds, read_kept, table, write_kept
 from benchmarks.completion_data import FOLDS, fold_of, split_of
 from benchmarks.loader import SHUFFLES
 from benchmarks.scale import RISKS
@@ -213,18 +213,19 @@ def test_completion_pools_the_folds_that_are_done_and_pairs_the_samples(tmp_path
         path = tmp_path / f"fold-{fold}" / "test" / f"{system}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(document), encoding="utf-8")
-    figures = table(sorted(tmp_path.glob("fold-*/test")))
+    write_kept(done_folds(tmp_path, "test"), tmp_path / "kept.parquet")
+    found = read_kept(tmp_path / "kept.parquet")
+    assert found == done_folds(tmp_path, "test")
+    figures = table(found)
     assert figures["folds"] == [0, 1]
     colake, transe = (figures["transductive"][name] for name in ("colake", "transe"))
     assert colake["mrr"] == 0.75 and colake["macro_mrr"] == round((5 / 6 + 1 / 2) / 2, 4)
     ahead, low, high = transe["colake_less_this"]["macro_mrr"]
     assert transe["macro_mrr"] == 0.5 and ahead == round(1 / 6, 4) and low <= ahead <= high
     assert figures["inductive"]["transe"]["colake_less_this"]["mrr"] == [-0.75] * 3
-    (tmp_path / "fold-1" / "test" / "transe.json").write_text(
-        json.dumps({**document, "samples": ["another"]}), encoding="utf-8"
-    )
+    found[1]["transe"]["samples"] = ["another"]
     with pytest.raises(SystemExit, match="transe was asked other samples"):
-        table(sorted(tmp_path.glob("fold-*/test")))
+        table(found)
 
 
 MASKED = {"relation": "accuracy", "between_anchors": "accuracy", "tail": "mrr", "entity": "mrr"}

@@ -16,10 +16,12 @@ from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError, nearest
 from training.checkpoint import refuse_pickles
 from training.data.batch import ragged
+from training.data.setting import Setting
 from training.data.special import load_tokenizer, special_tokens
 from training.data.triples import Descriptions, descriptions
 from training.embeddings import EMBEDDINGS, EmbeddingSettings, PykeenScorer, new_embedding, train_embedding
 from training.evaluation.facts import Facts, read_facts
+from training.evaluation.link_prediction import TRAINED_ON
 from training.evaluation.tasks import TASKS, find_task, open_examination
 from training.models.dkrl import Dkrl, DkrlScorer, DkrlSettings, train_dkrl
 
@@ -40,6 +42,8 @@ class Learned:
     """The same model untrained."""
     scorer: Callable[[Any, Any, Dataset, Facts], Any]
     """(model, settings, dataset, facts) -> training.scoring's Scorer and RelationScorer."""
+    inductive: bool = True
+    """Whether it has an answer among entities that train lacks."""
 
 
 def _embedding(name: str) -> Learned:
@@ -48,7 +52,8 @@ def _embedding(name: str) -> Learned:
         resolve=lambda settings, facts: settings.resolved(EMBEDDINGS[name], len(facts.splits["train"])),
         train=lambda settings, dataset, facts: train_embedding(name, settings, facts),
         new=lambda settings, dataset, facts: new_embedding(name, settings, facts),
-        scorer=lambda model, settings, dataset, facts: PykeenScorer(model),
+        scorer=lambda model, settings, dataset, facts: PykeenScorer(model, facts),
+        inductive=False,
     )
 
 
@@ -97,6 +102,8 @@ class BaselineRun:
     folder: Path
     name: str
     dataset: Dataset
+    split: Setting
+    """Which triples were train to it."""
     settings: dict[str, Any]
 
     def tasks(self) -> list[str]:
@@ -108,7 +115,7 @@ class BaselineRun:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        kind, facts = LEARNED[self.name], read_facts(self.dataset)
+        kind, facts = LEARNED[self.name], read_facts(self.dataset, self.split)
         settings = kind.settings(**self.settings)
         model = kind.new(settings, self.dataset, facts)
         try:
@@ -134,19 +141,20 @@ def run_baseline(name: str, data: Path, task: str | None, out: Path | None, sett
     if task not in tasks:
         raise UsageError(f"Baseline {key} has no answer for {task}, only for {' and '.join(tasks)}.")
     own, others, split = _divide(key, task, settings)
+    require_answer(key, others)
     dataset = Dataset(data)
     examination = open_examination(task, dataset, split, others)
     folder = out or _next_folder(key)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty. Choose another --out.")
     if key in RULES:
-        _write_config(folder, key, dataset, {})
+        _write_config(folder, key, dataset, TRAINED_ON[others.get("setting", "transductive")], {})
         examination.examine(folder, key, examination.rule(key))
         return folder
     kind, facts = LEARNED[key], examination.questions.facts
     chosen = kind.resolve(own, facts)
     model = kind.train(chosen, dataset, facts)
-    _write_config(folder, key, dataset, dataclasses.asdict(chosen))
+    _write_config(folder, key, dataset, facts.setting, dataclasses.asdict(chosen))
     _save(model, folder / WEIGHTS)
     examination.examine(folder, key, kind.scorer(model, chosen, dataset, facts))
     return folder
@@ -158,6 +166,16 @@ def find_baseline(name: str) -> str:
     if key not in NAMES:
         raise UsageError(f"There is no baseline {name!r}.{nearest(key, list(NAMES))} They are: {', '.join(NAMES)}.")
     return key
+
+
+def require_answer(name: str, settings: dict[str, str]) -> None:
+    """UsageError where a baseline can't answer in the setting of a task's settings."""
+    if settings.get("setting") == "inductive" and name in LEARNED and not LEARNED[name].inductive:
+        able = ", ".join(key for key in LEARNED if LEARNED[key].inductive)
+        raise UsageError(
+            f"Baseline {name} has vectors of train's entities alone, so no answer in setting=inductive. "
+            f"Take one that reads texts ({able}), or a plain rule."
+        )
 
 
 def is_baseline(folder: Path) -> bool:
@@ -178,6 +196,7 @@ def load_baseline(folder: Path, data: Path | None = None) -> BaselineRun:
     try:
         name, digest = find_baseline(document["baseline"]), str(document["data"]["digest"])
         folder_of_data = Path(data or document["data"]["folder"])
+        split = TypeAdapter(Setting).validate_python(document["data"].get("split", "transductive"))
         told = TypeAdapter(_settings_of(name)).validate_python(document.get("settings", {}))
     except (KeyError, TypeError, AttributeError, ValueError, UsageError) as error:
         raise DataError(
@@ -189,7 +208,7 @@ def load_baseline(folder: Path, data: Path | None = None) -> BaselineRun:
             f"{folder} was made on dataset {digest[:8]}, but {dataset.folder} is {dataset.digest[:8]}. "
             "Give the dataset it was made on with --data, or run the baseline again."
         )
-    return BaselineRun(folder, name, dataset, dataclasses.asdict(told))
+    return BaselineRun(folder, name, dataset, split, dataclasses.asdict(told))
 
 
 def _divide(name: str, task: str, settings: dict[str, str]) -> tuple[Any, dict[str, str], str]:
@@ -217,9 +236,9 @@ def _next_folder(name: str) -> Path:
     return Path("runs") / f"{name}-{max((int(match[1]) for match in found if match), default=0) + 1}"
 
 
-def _write_config(folder: Path, name: str, dataset: Dataset, settings: dict[str, Any]) -> None:
+def _write_config(folder: Path, name: str, dataset: Dataset, split: Setting, settings: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    data = {"folder": str(dataset.folder.resolve()), "digest": dataset.digest}
+    data = {"folder": str(dataset.folder.resolve()), "digest": dataset.digest, "split": split}
     sections = {"data": data, "settings": settings}
     # JSON's strings and numbers are TOML's as well, but for the DEL character.
     lines = [f'baseline = "{name}"']

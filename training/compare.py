@@ -117,7 +117,8 @@ def _read_run(folder: Path) -> Run:
     results: dict[tuple[str, str], Result] = {}
     for path in sorted((folder / "results").glob("*.json")):
         result = _read_result(path)
-        split = str(result.protocol.get("split", ""))
+        split, setting = (str(result.protocol.get(name, "")) for name in ("split", "setting"))
+        split = f"{split}, {setting}" if setting not in ("", "transductive") else split
         # What a run is fine-tuned for has datasets of its own, of which there may be several.
         of = f" of {result.digest[:8]}" if result.protocol.get("fine_tuned") else ""
         key = (result.task, split + of)

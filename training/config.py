@@ -25,6 +25,10 @@ class DataConfig:
     """Further datasets; each --data after the first writes one here."""
     more_digests: tuple[str, ...] = ()
     """Their logical digests."""
+    split: Literal["transductive", "inductive"] = "transductive"
+    """Which triples are train and valid: by the dataset's column `split`, or by `inductive_split`, whose train has none
+    of the entities that valid and test ask about. KEPLER then draws no such entity as a negative, and reads no
+    description of one as text."""
     tokens: str = "tiny"
     """The token ids to train on: the dataset's tokens/NAME."""
     vocab_size: Positive = 4_000
@@ -56,6 +60,8 @@ class EncoderConfig:
     max_positions: Positive = 512
     dropout: Share = 0.1
     """Of states and attention, in every encoder; on a CPU, attention without it takes far less memory and time."""
+    frozen: bool = False
+    """Its weights stay as they are: only what stands upon them learns (heads, relations, entity rows)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

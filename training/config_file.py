@@ -195,6 +195,8 @@ def _check_together(config: Config) -> None:
         )
     if encoder.name == "tiny" and encoder.hidden_size % encoder.heads:
         raise UsageError(f"encoder.hidden_size {encoder.hidden_size} is no multiple of encoder.heads {encoder.heads}.")
+    if config.data.split == "inductive" and config.system == "colake":
+        raise UsageError('data.split = "inductive" is for kepler and mlm-only: colake reads graphs, not triples.')
     if config.data.workers and config.data.on_corrupt == "quarantine":
         raise UsageError('data.on_corrupt = "quarantine" needs data.workers = 0: the ranks agree on what to leave out.')
     _check_kepler(config.kepler, encoder.max_positions)

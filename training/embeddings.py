@@ -77,24 +77,45 @@ class EmbeddingSettings:
 
 
 class PykeenScorer:
-    """A PyKEEN model behind training.scoring's Scorer and RelationScorer."""
+    """A PyKEEN model behind training.scoring's Scorer and RelationScorer. L entities have a row."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, facts: Facts | None = None) -> None:
+        """`facts` of the inductive setting say which entities the rows are; the others score -inf."""
         self._model: Any = model.eval()
+        self._learnt = None if facts is None else learnt_entities(facts)
+        self._entities = 0 if facts is None else facts.entities
         size = sum(parameter.numel() for parameter in model.parameters())
         self._rows = max(1, SCORES_AT_ONCE // max(1, size))
 
     def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
         """Scores of every entity as the tail of (head, relation)."""
-        return self._scores(self._model.score_t, torch.stack([heads, relations], dim=1))
+        return self._wide(self._scores(self._model.score_t, torch.stack([self._row(heads), relations], dim=1)))
 
     def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
         """Scores of every entity as the head of (relation, tail)."""
-        return self._scores(self._model.score_h, torch.stack([relations, tails], dim=1))
+        return self._wide(self._scores(self._model.score_h, torch.stack([relations, self._row(tails)], dim=1)))
 
     def relations(self, heads: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B R"]:
         """Scores of every relation between head and tail."""
-        return self._scores(self._model.score_r, torch.stack([heads, tails], dim=1))
+        return self._scores(self._model.score_r, torch.stack([self._row(heads), self._row(tails)], dim=1))
+
+    def _row(self, entities: Int64[Tensor, " B"]) -> Int64[Tensor, " B"]:
+        if self._learnt is None:
+            return entities
+        rows = torch.searchsorted(self._learnt, entities.contiguous()).clamp(max=len(self._learnt) - 1)
+        missing = int((self._learnt[rows] != entities).sum())
+        if missing:
+            raise DataError(
+                f"{missing} of the entities that are given are in no train triple, and an embedding has no vector of "
+                "them. Ask about entities of train, or take a system that reads texts: kepler or dkrl."
+            )
+        return rows
+
+    def _wide(self, scores: Float[Tensor, "B L"]) -> Float[Tensor, "B E"]:
+        if self._learnt is None:
+            return scores
+        wide = scores.new_full((len(scores), self._entities), -torch.inf)
+        return wide.index_copy_(1, self._learnt.to(scores.device), scores)
 
     @torch.no_grad()
     def _scores(self, score: Any, pairs: Int64[Tensor, "B 2"]) -> Float[Tensor, "B C"]:
@@ -204,8 +225,17 @@ def _optimizer(model: nn.Module, settings: EmbeddingSettings, triples: int) -> t
     return torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=decay, decoupled_weight_decay=True)
 
 
+def learnt_entities(facts: Facts) -> Int64[Tensor, " L"] | None:
+    """The entities that the rows are of, where they are not all: PyKEEN draws negatives from all that have a row."""
+    return None if facts.setting == "transductive" else torch.from_numpy(facts.learnable)
+
+
 def _factory(facts: Facts) -> Any:
     from pykeen.triples import CoreTriplesFactory
 
-    triples = torch.from_numpy(facts.splits["train"])
-    return CoreTriplesFactory(triples, num_entities=facts.entities, num_relations=facts.relations)
+    triples, learnt = torch.from_numpy(facts.splits["train"]), learnt_entities(facts)
+    if learnt is None:
+        return CoreTriplesFactory(triples, num_entities=facts.entities, num_relations=facts.relations)
+    ends = torch.searchsorted(learnt, triples[:, [0, 2]])
+    rows = torch.stack([ends[:, 0], triples[:, 1], ends[:, 1]], dim=1)
+    return CoreTriplesFactory(rows, num_entities=len(learnt), num_relations=facts.relations)

@@ -80,6 +80,7 @@ def build_encoder(config: EncoderConfig, vocab_size: int, token_types: int) -> B
         # One number of the encoder's config holds for its head as well: whoever reads an export goes by it.
         head.norm.eps = encoder.config.layer_norm_eps
         _initialise(head, encoder.config.initializer_range)
+    encoder.requires_grad_(not config.frozen)
     return Built(encoder, head, offset, _cost(encoder))
 
 

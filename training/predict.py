@@ -26,9 +26,10 @@ from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
 from training.baselines import LEARNED, BaselineRun, is_baseline, load_baseline
 from training.data.graphs import Graph
+from training.data.setting import SPLITS
 from training.data.triples import Descriptions
 from training.encoders import encode_text
-from training.evaluation.facts import SPLITS, Facts, read_facts
+from training.evaluation.facts import Facts, read_facts
 from training.evaluation.names import Names, entity_names, plain, relation_names
 from training.linking import Link, LinkSettings, open_linker
 from training.linking.disambiguation import GraphContext
@@ -93,7 +94,8 @@ def predict(
     )
     scores = _answer(run, system, opened, question)
     names = relations if question.asked == "relation" else entities
-    return _rows(scores, question, names, read_facts(opened.dataset), top)
+    setting = opened.split if isinstance(opened, BaselineRun) else opened.config.data.split
+    return _rows(scores, question, names, read_facts(opened.dataset, setting), top)
 
 
 def render(rows: Sequence[dict[str, Any]], as_json: bool = False) -> str:

@@ -1,6 +1,6 @@
 """What a link predictor gives to the ranking: a score for every entity, as the tail or as the head.
 
-B queries, E entities of the dataset, in the order of entity_index.
+B queries, E entities of the dataset, in the order of entity_index; C of them are candidates.
 """
 
 from typing import Protocol, runtime_checkable
@@ -23,6 +23,15 @@ class Scorer(Protocol):
 
     def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
         """Scores of every entity as the head of (relation, tail)."""
+        ...
+
+
+@runtime_checkable
+class NarrowScorer(Protocol):
+    """A scorer that need not score what is no candidate."""
+
+    def among(self, candidates: Int64[Tensor, " C"]) -> Scorer:
+        """The same scores of these entities alone, C columns in their order; queries may still be of any entity."""
         ...
 
 

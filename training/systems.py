@@ -16,15 +16,16 @@ from training.data.batch import pinned, ragged
 from training.data.collate import COLUMNS
 from training.data.faults import Agree, alone
 from training.data.graphs import GraphFeed, TableSizes
-from training.data.groups import MemoryGroups, ParquetGroups, RowGroups
+from training.data.groups import MemoryGroups, ParquetGroups, RowGroups, SomeRows
 from training.data.loader import Loader, Parts
 from training.data.names import NamedRows, named_rows, unnamed_rows
 from training.data.negatives import alias_table, known_facts
+from training.data.setting import Setting, as_array, known_entities, read_triples
 from training.data.special import SpecialTokens, load_tokenizer, special_tokens
 from training.data.splits import Sides, train_and_valid
 from training.data.stream import SOLE, Rank
 from training.data.text import MlmFeed, Passages, TextBlocks, TextFeed, corpora
-from training.data.triples import TRIPLE, Descriptions, KeplerBatch, TripleFeed, descriptions
+from training.data.triples import Descriptions, KeplerBatch, TripleFeed, descriptions
 from training.entity_memory import CPU, EntityMemory
 from training.models.colake import Colake
 from training.models.kepler import Kepler
@@ -204,7 +205,7 @@ def _colake_feeds(config: Config, source: Source) -> Feeds:
 def _kepler_feeds(config: Config, source: Source) -> Feeds:
     streams, graphs, sizes = {}, {}, (config.train.batch_size, config.kepler.second_batch)
     for name, graph in zip(("triples", "triples2"), _graphs(config, source), strict=False):
-        facts = {split: _triples(graph.dataset, split) for split in ("train", "valid")}
+        facts = {split: _triples(graph.dataset, split, config.data.split) for split in ("train", "valid")}
         streams[name] = _sides(config, graph, name, facts)
         graphs[name] = _triple_feeds(config, graph, name, facts["train"])
     batch = dict(zip(streams, sizes, strict=False))
@@ -227,8 +228,9 @@ def _kepler_feeds(config: Config, source: Source) -> Feeds:
 
 
 def _triple_feeds(config: Config, source: Source, name: str, train: MemoryGroups) -> dict[str, TripleFeed]:
-    triples = np.stack([train.rows[column].to_numpy().astype(np.int64) for column in TRIPLE], axis=-1)
-    known = known_facts(triples, source.sizes.entities, source.sizes.relations)
+    triples = as_array(train.rows)
+    drawn_from = known_entities(triples) if config.data.split == "inductive" else None
+    known = known_facts(triples, source.sizes.entities, source.sizes.relations, drawn_from)
     texts = entity_descriptions(config, source), relation_descriptions(config, source)
     return {
         split: TripleFeed(*texts, known, config.kepler, config.seed, f"{name}/{split}") for split in ("train", "valid")
@@ -289,9 +291,9 @@ def relation_descriptions(config: Config, source: Source) -> Descriptions | None
     )
 
 
-def _triples(dataset: Dataset, split: str) -> MemoryGroups:
+def _triples(dataset: Dataset, split: str, setting: Setting) -> MemoryGroups:
     """The split's triples, each with its number in the split."""
-    table = dataset.read("triples", split, list(TRIPLE))
+    table = read_triples(dataset, split, setting)
     rows = pa.array(np.arange(table.num_rows))
     return MemoryGroups(table.append_column("row", rows).combine_chunks(), f"{dataset.folder}/triples/{split}")
 
@@ -303,20 +305,25 @@ def _texts(config: Config, source: Source) -> tuple[dict[str, RowGroups], str, s
         return {split: Passages(groups) for split, groups in graphs.items()}, "graph_id", None
     graphs = _graphs(config, source)
     if config.system == "kepler" and config.kepler.corpus == "descriptions":
-        return _described_texts(graphs), "entity_index", None
+        return _described_texts(config, graphs), "entity_index", None
     pages = {split: _pages([source, *source.more[len(graphs) - 1 :]], split) for split in ("train", "valid")}
     if len(pages["train"].sizes):
         return pages, "page_id", None
     note = f"{source.dataset.folder} has no pages: masked language modelling reads the entities' descriptions."
-    return _described_texts(graphs), "entity_index", note
+    return _described_texts(config, graphs), "entity_index", note
 
 
 def _pages(sources: Sequence[Source], split: str) -> RowGroups:
     return corpora([ParquetGroups(source.tokens, "pages", split, ["page_id", "ids"]) for source in sources], "page_id")
 
 
-def _described_texts(sources: Sequence[Source]) -> dict[str, RowGroups]:
-    parts = [ParquetGroups(source.tokens, "entities", None, ["entity_index", "ids"]) for source in sources]
+def _described_texts(config: Config, sources: Sequence[Source]) -> dict[str, RowGroups]:
+    parts: list[RowGroups] = []
+    for source in sources:
+        parts.append(ParquetGroups(source.tokens, "entities", None, ["entity_index", "ids"]))
+        if config.data.split == "inductive":
+            train = as_array(read_triples(source.dataset, "train", "inductive"))
+            parts[-1] = SomeRows(parts[-1], known_entities(train))
     entities = corpora(parts, "entity_index")
     return {"train": entities, "valid": MemoryGroups(entities.schema.empty_table(), "no valid texts")}
 

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -54,10 +55,11 @@ def make_dataset(
     pages: bool = True,
     valid_pages: bool = True,
     examples: Sequence[dict] = (),
+    sides: Mapping[int, str] = MappingProxyType({}),
     vocabulary: World | None = None,
 ) -> Path:
     """DATASET with tokens/tiny, whose words are those of `vocabulary` (the world's own); one page and one graph per
-    entity, and these examples."""
+    entity, and these examples. `sides` are the entities of the inductive valid and test; all others are train's."""
     world = world or World()
     splits = [["train"] * 8, ["valid"], ["test"]]
     kinds = [kind for group in splits for kind in group]
@@ -67,9 +69,9 @@ def make_dataset(
     if not valid_pages:
         page_split = ["train" if split == "valid" else split for split in page_split]
     tables = {
-        "entities": _entities(world, train),
+        "entities": _entities(world, train, sides),
         "relations": _relations(world, train),
-        "triples": _triples(world, fact_split),
+        "triples": _triples(world, fact_split, sides),
         "anchors": _anchors(world),
         "examples": _table(TABLES["examples"], list(examples)),
     }
@@ -93,7 +95,7 @@ def _table(definition, rows: list[dict]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=definition.schema)
 
 
-def _entities(world: World, train: list) -> pa.Table:
+def _entities(world: World, train: list, sides: Mapping[int, str]) -> pa.Table:
     rows = []
     for index, name in enumerate(world.names):
         out, into = sum(f[0] == index for f in train), sum(f[2] == index for f in train)
@@ -101,7 +103,7 @@ def _entities(world: World, train: list) -> pa.Table:
         row |= {"entity": f"Q{index + 1}", "entity_index": index, "label": name, "aliases": [], "categories": []}
         row |= {"text": " ".join(world.text(index)), "text_source": "lead", "kind": "item", "mention_count": 1}
         row |= {"in_degree": into, "out_degree": out, "frequency": 1 + into + out, "graph_count": 1 + into}
-        rows.append(row | {"inductive_split": "train"})
+        rows.append(row | {"inductive_split": sides.get(index, "train")})
     return _table(TABLES["entities"], rows)
 
 
@@ -114,11 +116,12 @@ def _relations(world: World, train: list) -> pa.Table:
     return _table(TABLES["relations"], rows)
 
 
-def _triples(world: World, splits: list[str]) -> pa.Table:
+def _triples(world: World, splits: list[str], sides: Mapping[int, str]) -> pa.Table:
+    of = [[sides.get(end, "train") for end in (head, tail)] for head, _, tail in world.facts]
     rows = [
         {"head": f"Q{h + 1}", "relation": f"P{r + 1}", "tail": f"Q{t + 1}", "head_index": h, "relation_index": r}
-        | {"tail_index": t, "label": True, "split": split, "inductive_split": "train"}
-        for (h, r, t), split in zip(world.facts, splits, strict=True)
+        | {"tail_index": t, "label": True, "split": split, "inductive_split": one if one == other else "dropped"}
+        for (h, r, t), split, (one, other) in zip(world.facts, splits, of, strict=True)
     ]
     return _table(TABLES["triples"], rows)
 

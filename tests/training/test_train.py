@@ -251,6 +251,18 @@ def test_a_signal_saves_and_exits_75_and_resuming_has_the_same_bits(number, made
     assert weights(tmp_path / "run") == weights(unkilled["colake-tiny"])
 
 
+def test_a_frozen_encoder_stays_as_it_was_while_what_stands_upon_it_learns(made_up, tmp_path):
+    assert run("kepler-tiny", made_up, tmp_path, encoder_frozen="true") == 0
+    first, last = (
+        {name: value for file in folder.glob("model/*.safetensors") for name, value in load_file(file).items()}
+        for folder in checkpoints(tmp_path)[-2:]
+    )
+    moved = {name for name in first if not torch.equal(first[name], last[name])}
+    head = ("dense.weight", "dense.bias", "norm.weight", "norm.bias", "bias")
+    assert moved == {"relation.weight", *(f"word_head.{name}" for name in head)}
+    assert run("kepler-tiny", made_up, tmp_path, resume=True, encoder_frozen="true") == 0
+
+
 def test_global_generators_do_not_matter(made_up, unkilled, tmp_path):
     random.seed(1)
     np.random.seed(2)  # the point of the test

@@ -61,6 +61,13 @@ class KnownFacts:
     keys: Int64[np.ndarray, " T"]
     entities: int
     relations: int
+    drawn_from: Int64[np.ndarray, " C"] | None = None
+    """The entities that corrupt triples; None for all."""
+
+    @property
+    def drawable(self) -> int:
+        """How many entities there are to draw from."""
+        return self.entities if self.drawn_from is None else len(self.drawn_from)
 
     def holds(
         self, heads: Int64[np.ndarray, "*#S"], relations: Int64[np.ndarray, "*#S"], tails: Int64[np.ndarray, "*#S"]
@@ -77,9 +84,14 @@ class KnownFacts:
         return (heads * self.relations + relations) * self.entities + tails
 
 
-def known_facts(triples: Int64[np.ndarray, "T 3"], entities: int, relations: int) -> KnownFacts:
+def known_facts(
+    triples: Int64[np.ndarray, "T 3"],
+    entities: int,
+    relations: int,
+    drawn_from: Int64[np.ndarray, " C"] | None = None,
+) -> KnownFacts:
     """The index of these (head, relation, tail) rows."""
-    empty = KnownFacts(np.empty(0, dtype=np.int64), entities, relations)
+    empty = KnownFacts(np.empty(0, dtype=np.int64), entities, relations, drawn_from)
     keys = np.sort(empty._keys(triples[:, 0], triples[:, 1], triples[:, 2]))
     return dataclasses.replace(empty, keys=keys)
 
@@ -87,11 +99,13 @@ def known_facts(triples: Int64[np.ndarray, "T 3"], entities: int, relations: int
 def corrupt_tails(
     triples: Int64[np.ndarray, "B 3"], known: KnownFacts, words: UInt64[np.ndarray, "B N D"], *, heads: bool = False
 ) -> Int64[np.ndarray, "B N"]:
-    """N entities per triple, uniform over all, that make no known fact as its tail (or as its head).
+    """N entities per triple, uniform over those to draw from, that make no known fact as its tail (or as its head).
 
     `words` are D random 64-bit words per negative: redrawing is a fixed number of draws, so nothing depends on luck.
     """
-    drawn = (words % np.uint64(known.entities)).astype(np.int64)
+    drawn = (words % np.uint64(known.drawable)).astype(np.int64)
+    if known.drawn_from is not None:
+        drawn = known.drawn_from[drawn]
     head, relation, tail = (np.broadcast_to(triples[:, i, None, None], drawn.shape) for i in range(3))
     false = ~(known.holds(drawn, relation, tail) if heads else known.holds(head, relation, drawn))
     first = np.where(false.any(axis=-1), false.argmax(axis=-1), words.shape[-1] - 1)

@@ -16,11 +16,11 @@ from training.config import KeplerConfig
 from training.data.batch import Ragged, offsets, pad_mask, tensor
 from training.data.graphs import IGNORE
 from training.data.negatives import REDRAWS, KnownFacts, corrupt_tails
+from training.data.setting import TRIPLE
 from training.data.special import SpecialTokens
 from training.data.stream import Part
 from training.data.text import TextBatch, frame
 
-TRIPLE = ("head_index", "relation_index", "tail_index")
 GRAPHS = ("ke", "ke2")
 """The loss terms of a first and of a second graph."""
 WIDTH = 32

@@ -7,10 +7,9 @@ from jaxtyping import Int64
 
 from schemas.dataset import Dataset
 from schemas.errors import DataError
+from training.data.setting import SPLITS, Setting, as_array, known_entities, read_triples
 
 Array = np.ndarray
-SPLITS = ("train", "valid", "test")
-COLUMNS = ("head_index", "relation_index", "tail_index")
 
 
 class Groups:
@@ -31,11 +30,19 @@ class Groups:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """True triples of a knowledge graph as (head, relation, tail) indices, by split."""
+    """True triples of a knowledge graph as (head, relation, tail) indices, by the splits of a setting."""
 
     entities: int
     relations: int
     splits: dict[str, Int64[Array, "_ 3"]]
+    setting: Setting = "transductive"
+
+    @property
+    def learnable(self) -> Int64[Array, " K"]:
+        """Entities that training may meet, as negatives too: all, or in the inductive setting those of train."""
+        if self.setting == "transductive":
+            return np.arange(self.entities)
+        return known_entities(self.splits["train"])
 
     def triples(self, *splits: str) -> Int64[Array, "N 3"]:
         """The distinct triples of some splits together, sorted."""
@@ -44,17 +51,23 @@ class Facts:
 
     def unseen(self, triples: Int64[Array, "N 3"]) -> np.ndarray:
         """Which triples have a head or a tail that no train triple has; bool (N,)."""
-        seen = np.zeros(self.entities, dtype=bool)
-        seen[self.splits["train"][:, [0, 2]]] = True
+        seen = self.seen()
         return ~(seen[triples[:, 0]] & seen[triples[:, 2]])
 
+    def seen(self) -> np.ndarray:
+        """Which entities some train triple has; bool (E,)."""
+        seen = np.zeros(self.entities, dtype=bool)
+        seen[self.splits["train"][:, [0, 2]]] = True
+        return seen
 
-def read_facts(dataset: Dataset) -> Facts:
-    """Read the true triples (the transductive split) of a dataset."""
+
+def read_facts(dataset: Dataset, setting: Setting = "transductive") -> Facts:
+    """Read the true triples of a dataset, split as the setting has it."""
     facts = Facts(
         entities=dataset.rows("entities"),
         relations=dataset.rows("relations"),
-        splits={split: _indices(dataset, split) for split in SPLITS},
+        splits={split: as_array(read_triples(dataset, split, setting)) for split in SPLITS},
+        setting=setting,
     )
     for split, triples in facts.splits.items():
         largest = triples.max(axis=0, initial=-1)
@@ -64,8 +77,3 @@ def read_facts(dataset: Dataset) -> Facts:
                 f"{facts.entities} entities and {facts.relations} relations. Build the dataset again."
             )
     return facts
-
-
-def _indices(dataset: Dataset, split: str) -> Int64[Array, "N 3"]:
-    table = dataset.read("triples", split, list(COLUMNS))
-    return np.stack([table[column].to_numpy().astype(np.int64) for column in COLUMNS], axis=1)

@@ -23,6 +23,7 @@ from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError, nearest
 from schemas.hashing import hash_string, random_u64
 from training.data.graphs import Graph
+from training.data.setting import SPLITS
 from training.data.special import load_tokenizer
 from training.evaluation import bootstrap, ranking
 from training.evaluation.completion_samples import (
@@ -34,7 +35,7 @@ from training.evaluation.completion_samples import (
     read_samples,
     triples_of,
 )
-from training.evaluation.facts import SPLITS, Facts, Groups, read_facts
+from training.evaluation.facts import Facts, Groups, read_facts
 from training.evaluation.masked_rules import TrainGraphs, read_train_graphs
 from training.evaluation.ranking import HITS, Ranks, rank_by_counting
 from training.scoring import RelationScorer

@@ -1,38 +1,51 @@
-"""Link prediction: which tail completes (h, r, ?), which head (?, r, t), among all entities of the dataset.
+"""Link prediction: which tail completes (h, r, ?), which head (?, r, t), in one of the settings of a dataset.
 
-The protocol is Bordes et al. (NIPS 2013), "filtered": other answers known from any split are not counted against the
-model. Both sides weigh the same. Every choice is written into the result.
+transductive: among all entities, other answers known from any split not counted against the model ("filtered", Bordes
+et al., NIPS 2013). inductive (KEPLER, Wang et al., TACL 2021): of a split whose entities train does not have, among the
+entities of that split, other answers known from that split not counted. Both sides weigh the same. Every choice is
+written into the result.
 """
 
 import dataclasses
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow.compute as pc
 
 from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError, nearest
-from training.evaluation.facts import SPLITS, Facts, read_facts
-from training.evaluation.ranking import KnownAnswers, Ranks, join, rank_metrics, rank_triples
+from training.data.setting import SPLITS, Setting
+from training.evaluation.facts import Facts, read_facts
+from training.evaluation.ranking import Candidates, KnownAnswers, Ranks, join, rank_metrics, rank_triples
 from training.scoring import Scorer
 
 SIDES = ("head", "tail")
+TRAINED_ON: dict[str, Setting] = {"transductive": "transductive", "inductive": "inductive"}
+"""Whose train triples hold none of the facts that a setting asks about: the other's hold most of them."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LinkPredictionSettings:
     """What `--set` can change."""
 
+    setting: Literal["transductive", "inductive"] = "transductive"
+    """Whether the entities asked about are among those that train has; a run's own unless told otherwise."""
     ties: Literal["realistic", "optimistic", "pessimistic"] = "realistic"
     """How a rank is read where candidates share the gold's score."""
-    filter: str = "train,valid,test"
-    """Splits whose true triples are not counted against the model; none for raw ranks."""
+    filter: str = ""
+    """Splits whose true triples are not counted against the model; none for raw ranks. By default train,valid,test,
+    and the evaluated split alone in the inductive setting."""
     unseen: Literal["keep", "skip"] = "keep"
-    """What happens to triples with an entity that no train triple has."""
+    """What happens to triples with an entity that no train triple has (transductive)."""
 
-    @property
-    def filter_splits(self) -> tuple[str, ...]:
+    def __post_init__(self) -> None:
+        if self.setting != "transductive" and self.unseen == "skip":
+            raise UsageError(f"unseen=skip leaves nothing to ask in setting={self.setting}: every triple is unseen.")
+
+    def filter_splits(self, split: str) -> tuple[str, ...]:
         """The splits of the filter; UsageError for an unknown one."""
-        names = tuple(name for name in self.filter.split(",") if name and name != "none")
+        usual = ",".join(SPLITS) if self.setting == "transductive" else split
+        names = tuple(name for name in (self.filter or usual).split(",") if name and name != "none")
         for name in names:
             if name not in SPLITS:
                 raise UsageError(
@@ -49,6 +62,8 @@ class Questions:
     triples: np.ndarray
     relation_names: list[str]
     known: dict[str, KnownAnswers | None]
+    candidates: Candidates | None
+    """None for all entities."""
     settings: LinkPredictionSettings
     protocol: dict[str, Any]
 
@@ -59,31 +74,28 @@ def prepare(dataset: Dataset, split: str, settings: LinkPredictionSettings) -> Q
         raise UsageError(
             f"link-prediction has no split {split!r}, only {', '.join(SPLITS)}.{nearest(split, [*SPLITS])}"
         )
-    facts = read_facts(dataset)
+    facts = read_facts(dataset, TRAINED_ON[settings.setting])
     triples = facts.splits[split]
     unseen = facts.unseen(triples)
     if settings.unseen == "skip":
         triples = triples[~unseen]
-    if not len(triples):
-        raise DataError(
-            f"{dataset.folder} has no {split} triples to rank ({len(unseen)} in the split, "
-            f"{int(unseen.sum())} with an entity that train lacks, unseen={settings.unseen})."
-        )
-    splits = settings.filter_splits
+    _require_triples(dataset, split, settings, triples, unseen)
+    candidates = None if settings.setting == "transductive" else _entities_of(dataset, split, triples)
+    splits = settings.filter_splits(split)
     known = {side: KnownAnswers(facts, splits, side) if splits else None for side in SIDES}
     protocol = {
-        "setting": "transductive",
+        "setting": settings.setting,
         "split": split,
         "triples": len(triples),
         "sides": list(SIDES),
-        "candidates": facts.entities,
+        "candidates": facts.entities if candidates is None else len(candidates),
         "filtered": bool(splits),
         "filter_splits": list(splits),
         "ties": settings.ties,
         "unseen": {"policy": settings.unseen, "triples": int(unseen.sum())},
     }
     names = dataset.read("relations", columns=["relation"])["relation"].to_pylist()
-    return Questions(facts, triples, names, known, settings, protocol)
+    return Questions(facts, triples, names, known, candidates, settings, protocol)
 
 
 def link_prediction(scorer: Scorer, questions: Questions) -> dict[str, Any]:
@@ -92,8 +104,10 @@ def link_prediction(scorer: Scorer, questions: Questions) -> dict[str, Any]:
     "both" is the mean over the 2N queries. "ties" gives the MRR under the two other readings of a tie, so a model that
     scores everything alike can't hide. "relations" has count, mrr and hits@10 of both sides, by relation.
     """
+    entities, candidates = questions.facts.entities, questions.candidates
+    asked = scorer if candidates is None else candidates.narrow(scorer)
     ranks = {
-        side: rank_triples(scorer, questions.triples, side, questions.known[side], questions.facts.entities)
+        side: rank_triples(asked, questions.triples, side, questions.known[side], entities, candidates)
         for side in SIDES
     }
     ties = questions.settings.ties
@@ -104,6 +118,34 @@ def link_prediction(scorer: Scorer, questions: Questions) -> dict[str, Any]:
         "ties": {name: rank_metrics(both.by(name))["mrr"] for name in ("optimistic", "pessimistic")},
         "relations": _by_relation(questions, both),
     }
+
+
+def _require_triples(
+    dataset: Dataset, split: str, settings: LinkPredictionSettings, triples: np.ndarray, unseen: np.ndarray
+) -> None:
+    if len(triples):
+        return
+    if settings.setting == "inductive":
+        raise DataError(
+            f"{dataset.folder} has no inductive {split} triples to rank. "
+            "Make such a split: wikiloom import FORMAT --split inductive --valid N --test N"
+        )
+    raise DataError(
+        f"{dataset.folder} has no {split} triples to rank ({len(unseen)} in the split, "
+        f"{int(unseen.sum())} with an entity that train lacks, unseen={settings.unseen})."
+    )
+
+
+def _entities_of(dataset: Dataset, split: str, triples: np.ndarray) -> Candidates:
+    """The entities of an inductive split; DataError where one of its triples has another."""
+    sides = dataset.read("entities", columns=["inductive_split"])["inductive_split"]
+    own = pc.equal(sides, split).to_numpy()
+    if not own[triples[:, [0, 2]]].all():
+        raise DataError(
+            f"{dataset.folder}: inductive {split} has triples of entities that are not {split}'s. "
+            "Run wikiloom validate, then build the dataset again."
+        )
+    return Candidates(np.flatnonzero(own), of=len(own))
 
 
 def _by_relation(questions: Questions, both: Ranks) -> dict[str, dict[str, int | float]]:

@@ -3,10 +3,11 @@
 For a gold answer with score s, among the candidates that are not other known answers:
 optimistic rank = 1 + #(score > s), pessimistic rank = #(score >= s) (the gold among them), realistic = their mean.
 A score that comes from another summation than the candidates' moves ranks (BLAS blocks differ by shape), hence the
-one matrix. B queries, E candidates, M known answers of the B queries.
+one matrix. B queries, E entities, C of them candidates, M known answers of the B queries.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from schemas.errors import DataError
 from training.evaluation.facts import Facts, Groups
-from training.scoring import Scorer
+from training.scoring import NarrowScorer, Scorer
 
 Side = Literal["head", "tail"]
 HITS = (1, 3, 10)
@@ -96,18 +97,74 @@ class KnownAnswers:
         return triples[:, self._given] * self._relations + triples[:, 1]
 
 
+class Candidates:
+    """Those of E entities that are ranked, sorted: C columns."""
+
+    def __init__(self, entities: Int64[np.ndarray, " C"], of: int) -> None:
+        self.entities, self._of = torch.from_numpy(entities), of
+
+    def __len__(self) -> int:
+        return len(self.entities)
+
+    def narrow(self, scorer: Scorer) -> Scorer:
+        """The scorer with these columns alone; others are not even computed where it can leave them out."""
+        if isinstance(scorer, NarrowScorer):
+            return scorer.among(self.entities)
+        return _Columns(scorer, self.entities, max(1, SCORES_AT_ONCE // self._of))
+
+    def columns(self, entities: Int64[Tensor, " N"]) -> Int64[Tensor, " N"]:
+        """The column of each entity, -1 for one that is no candidate."""
+        places = torch.searchsorted(self.entities, entities.contiguous()).clamp(max=len(self) - 1)
+        return torch.where(self.entities[places] == entities, places, -1)
+
+    def cells(
+        self, known: tuple[Int64[Tensor, " M"], Int64[Tensor, " M"]]
+    ) -> tuple[Int64[Tensor, " K"], Int64[Tensor, " K"]]:
+        """(row, column) of the known answers that are candidates."""
+        columns = self.columns(known[1])
+        return known[0][columns >= 0], columns[columns >= 0]
+
+
+class _Columns:
+    """Some columns of a scorer that scores every entity, for `rows` queries at a time."""
+
+    def __init__(self, scorer: Scorer, entities: Int64[Tensor, " C"], rows: int) -> None:
+        self._scorer, self._entities, self._rows = scorer, entities, rows
+
+    def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
+        return self._of(self._scorer.tails, heads, relations)
+
+    def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
+        return self._of(self._scorer.heads, relations, tails)
+
+    def _of(
+        self, score: Callable[[Tensor, Tensor], Tensor], one: Int64[Tensor, " B"], other: Int64[Tensor, " B"]
+    ) -> Float[Tensor, "B C"]:
+        parts = zip(one.split(self._rows), other.split(self._rows), strict=True)
+        scores = (score(*part) for part in parts)
+        return torch.cat([part.index_select(1, self._entities.to(part.device)) for part in scores])
+
+
 def rank_triples(
-    scorer: Scorer, triples: Int64[np.ndarray, "N 3"], side: Side, known: KnownAnswers | None, entities: int
+    scorer: Scorer,
+    triples: Int64[np.ndarray, "N 3"],
+    side: Side,
+    known: KnownAnswers | None,
+    entities: int,
+    candidates: Candidates | None = None,
 ) -> Ranks:
-    """Rank the head or the tail of each triple among all entities, a bounded number of scores at a time."""
-    size = max(1, SCORES_AT_ONCE // max(1, entities))
+    """Rank the head or the tail of each triple among all `entities`, or among candidates, to which the scorer has been
+    narrowed; a bounded number of scores at a time. What is asked for has to be a candidate."""
+    size = max(1, SCORES_AT_ONCE // max(1, entities if candidates is None else len(candidates)))
     parts = []
     for start in range(0, len(triples), size):
         chunk = triples[start : start + size]
         heads, relations, tails = torch.from_numpy(chunk.copy()).unbind(dim=1)
         scores = scorer.tails(heads, relations) if side == "tail" else scorer.heads(relations, tails)
-        gold = tails if side == "tail" else heads
-        parts.append(rank_by_counting(scores, gold, None if known is None else known.of(chunk)))
+        gold, others = tails if side == "tail" else heads, None if known is None else known.of(chunk)
+        if candidates is not None:
+            gold, others = candidates.columns(gold), None if others is None else candidates.cells(others)
+        parts.append(rank_by_counting(scores, gold, others))
     return join(parts)
 
 

@@ -5,8 +5,10 @@ from typing import Any
 
 from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
-from training.baselines import LEARNED, is_baseline, load_baseline
+from training.baselines import LEARNED, LEARNED_TASKS, is_baseline, load_baseline, require_answer
 from training.config_file import read_config
+from training.data.setting import Setting
+from training.evaluation.link_prediction import TRAINED_ON
 from training.evaluation.starts import open_start
 from training.evaluation.tasks import TASKS, Examination, find_task, open_examination
 from training.linking.disambiguation import GraphContext
@@ -39,8 +41,10 @@ def evaluate(
         examination = open_examination(task, Dataset(data), split, settings)
         start = open_start(run)
         return examination.examine(run, start.name, start)
-    system = read_config(run).system
+    config = read_config(run)
+    system = config.system
     _require_task(run, system, [*TASKS_OF[system], *FINE_TUNED], task)
+    settings = _in_setting(run, config.data.split, task, settings)
     opened = load_run(run, data)
     examination = open_examination(task, opened.dataset, split, settings, opened.tokens)
     return examination.examine(run, opened.config.recipe, _asked(opened, examination))
@@ -56,9 +60,29 @@ def _asked(run: Run, examination: Examination) -> Any:
 def _evaluate_baseline(run: Path, task: str, data: Path | None, split: str, settings: dict[str, str]) -> dict[str, Any]:
     baseline = load_baseline(run, data)
     _require_task(run, baseline.name, baseline.tasks(), task)
+    if baseline.name in LEARNED:
+        settings = _in_setting(run, baseline.split, task, settings)
+        require_answer(baseline.name, settings)
     examination = open_examination(task, baseline.dataset, split, settings)
     system = baseline.scorer() if baseline.name in LEARNED else examination.rule(baseline.name)
     return examination.examine(run, baseline.name, system)
+
+
+def _in_setting(run: Path, split: Setting, task: str, settings: dict[str, str]) -> dict[str, str]:
+    """The settings with the run's own setting, where a task has one and none is told.
+
+    DataError where the run was trained on triples that the task asks about.
+    """
+    if task == "link-prediction":
+        settings = {"setting": split, **settings}
+    asked = TRAINED_ON.get(settings.get("setting", "transductive"), split)
+    if task in LEARNED_TASKS and asked != split:
+        raise DataError(
+            f"{run} was trained on the {split} train triples, among which are answers of the {asked} setting. "
+            f"Train one for it: wikiloom train with --set data.split={asked}, or wikiloom baseline with "
+            f"--set setting={asked}."
+        )
+    return settings
 
 
 def _require_task(run: Path, system: str, tasks: list[str], task: str) -> None:

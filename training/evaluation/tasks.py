@@ -137,7 +137,8 @@ class Examination:
         return self.task.rules[name](self.questions)
 
     def examine(self, folder: Path, name: str, system: Any) -> dict[str, Any]:
-        """Ask the system and the task's rules, write FOLDER/results/TASK-SPLIT-DIGEST8.json, print the table."""
+        """Ask the system and the task's rules, write FOLDER/results/TASK-SPLIT-DIGEST8.json (TASK-SETTING-SPLIT-DIGEST8
+        for another setting than the transductive one), print the table."""
         began = time.perf_counter()
         metrics = self.task.ask(system, self.questions)
         result = {
@@ -153,7 +154,9 @@ class Examination:
                 if rule != name
             },
         }
-        path = folder / "results" / f"{self.name}-{self.split}-{self.dataset.digest[:8]}.json"
+        setting = self.questions.protocol.get("setting", "transductive")
+        asked = self.split if setting == "transductive" else f"{setting}-{self.split}"
+        path = folder / "results" / f"{self.name}-{asked}-{self.dataset.digest[:8]}.json"
         _write(path, result)
         self._print({name: metrics, **result["baselines"]}, path)
         return result

@@ -12,6 +12,7 @@ B triples, K drawn entities, U descriptions, T tokens of the longest, D dimensio
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -106,9 +107,10 @@ class Corrupted:
 def batches(triples: Int64[np.ndarray, "N 3"], facts: Facts, settings: DkrlSettings, epoch: int) -> Iterator[Corrupted]:
     """The epoch's batches: order and corruptions are hashes of (seed, epoch, row)."""
     order = np.argsort(random_u64(settings.seed, "dkrl/order", epoch, np.arange(len(triples))), kind="stable")
+    learnable = facts.learnable
     for start in range(0, len(order), settings.batch):
         rows = order[start : start + settings.batch]
-        drawn = _below(settings, "entities", facts.entities, epoch, start, np.arange(settings.drawn))
+        drawn = learnable[_below(settings, "entities", len(learnable), epoch, start, np.arange(settings.drawn))]
         picks = np.arange(2 * settings.negatives)[:, None]
         others = drawn[_below(settings, "picks", settings.drawn, epoch, rows, picks)]
         wrong = _below(settings, "relations", facts.relations, epoch, rows, np.arange(settings.negatives)[:, None])
@@ -160,33 +162,57 @@ def margin_loss(model: Dkrl, batch: Corrupted, texts: Descriptions, margin: floa
     return F.relu(margin + true - torch.stack(corrupted)).mean()
 
 
+Vectors = tuple[Float[Tensor, "N D"], Float[Tensor, "N D"]]
+"""(an entity's own, which is its description's where train does not have it; its description's)."""
+
+
 class DkrlScorer:
-    """A trained DKRL behind training.scoring's Scorer and RelationScorer."""
+    """A trained DKRL behind training.scoring's Scorer and RelationScorer. C candidates, all E unless narrowed."""
 
-    def __init__(self, model: Dkrl, texts: Descriptions, facts: Facts) -> None:
-        seen = np.zeros(facts.entities, dtype=bool)
-        seen[facts.splits["train"][:, [0, 2]]] = True
+    def __init__(
+        self, model: Dkrl, texts: Descriptions, facts: Facts, candidates: Int64[Tensor, " C"] | None = None
+    ) -> None:
+        """`candidates` are sorted; None for all entities. They are read when they are first asked for."""
+        self._model, self._texts, self._facts = model, texts, facts
+        self._candidates = torch.arange(facts.entities) if candidates is None else candidates
+        self._seen = torch.from_numpy(facts.seen())
         self._relation, self._norm = model.relation.weight.detach(), model.norm
-        with torch.no_grad():
-            read = [model.describe(piece) for piece in texts.pieces(np.arange(len(seen)))]
-            described = torch.cat([torch.empty(0, model.word.embedding_dim), *read])
-            own = torch.where(torch.from_numpy(seen)[:, None], model.entity.weight, described)
-        self._vectors = (own, described)
 
-    def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
-        """Minus the energy of every entity as the tail."""
-        return -self._sum([own[heads] + self._relation[relations] for own in self._vectors])
+    @functools.cached_property
+    def _vectors(self) -> Vectors:
+        return self._read(self._candidates)
 
-    def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
-        """Minus the energy of every entity as the head."""
-        return -self._sum([own[tails] - self._relation[relations] for own in self._vectors])
+    def among(self, candidates: Int64[Tensor, " C"]) -> "DkrlScorer":
+        """The same for these alone: no other entity's description is read, unless it is asked about."""
+        return DkrlScorer(self._model, self._texts, self._facts, candidates)
+
+    def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
+        """Minus the energy of every candidate as the tail."""
+        return -self._sum([own + self._relation[relations] for own in self._both(heads)])
+
+    def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
+        """Minus the energy of every candidate as the head."""
+        return -self._sum([own - self._relation[relations] for own in self._both(tails)])
 
     def relations(self, heads: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B R"]:
         """Minus the energy of every relation."""
-        gaps = [tail[tails] - head[heads] for head in self._vectors for tail in self._vectors]
+        gaps = [tail - head for head in self._both(heads) for tail in self._both(tails)]
         return -sum(distances(gap, self._relation, self._norm) for gap in gaps)
 
-    def _sum(self, wanted: list[Float[Tensor, "B D"]]) -> Float[Tensor, "B E"]:
+    def _both(self, entities: Int64[Tensor, " N"]) -> Vectors:
+        """The vectors of any entities; those of candidates are at hand."""
+        places = torch.searchsorted(self._candidates, entities.contiguous()).clamp(max=len(self._candidates) - 1)
+        if torch.equal(self._candidates[places], entities):
+            return self._vectors[0][places], self._vectors[1][places]
+        return self._read(entities)
+
+    @torch.no_grad()
+    def _read(self, entities: Int64[Tensor, " N"]) -> Vectors:
+        read = [self._model.describe(piece) for piece in self._texts.pieces(entities.numpy())]
+        described = torch.cat([torch.empty(0, self._model.word.embedding_dim), *read])
+        return torch.where(self._seen[entities, None], self._model.entity.weight[entities], described), described
+
+    def _sum(self, wanted: list[Float[Tensor, "B D"]]) -> Float[Tensor, "B C"]:
         return sum(distances(each, own, self._norm) for each in wanted for own in self._vectors)  # type: ignore[return-value]
 
 

@@ -15,7 +15,9 @@ B triples, U distinct entities of a micro-batch, V vectors of it, E entities, R 
 """
 
 import dataclasses
+import functools
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -143,60 +145,91 @@ class Kepler(nn.Module):
 
 
 @torch.no_grad()
-def embed_all(model: Kepler, descriptions: Descriptions) -> Float[Tensor, "E D"]:
-    """The vector of every description; the shortest ones are encoded first."""
+def embed_all(
+    model: Kepler, descriptions: Descriptions, entities: Int64[Tensor, " N"] | None = None
+) -> Float[Tensor, "N D"]:
+    """The vectors of all descriptions, or of these entities'; each is encoded once, the shortest ones first."""
     model.eval()
     device = model.encoder.device
-    order = descriptions.by_length(torch.arange(len(descriptions.tokens.lengths)).numpy())
-    pieces = torch.cat([model.embed(to_device(piece, device)) for piece in descriptions.pieces(order)])
-    vectors = torch.empty_like(pieces)
-    vectors[torch.from_numpy(order).to(device)] = pieces
-    return vectors
+    wanted = np.arange(len(descriptions.tokens.lengths)) if entities is None else entities.cpu().numpy()
+    distinct = np.unique(wanted)
+    order = descriptions.by_length(distinct)
+    empty = torch.empty(0, model.encoder.config.hidden_size, device=device)
+    vectors = torch.cat([empty, *(model.embed(to_device(piece, device)) for piece in descriptions.pieces(order))])
+    places = np.argsort(order)[np.searchsorted(distinct, wanted)]
+    return vectors[torch.from_numpy(places).to(device)]
 
 
 class KeplerScorer:
-    """Ranks by the distance that was trained: -||h + r - t||_p of every entity of the dataset, or of a conditioned
-    model -||h_r + r - t||_p for tails and -||h + r - t_r||_p for heads."""
+    """Ranks by the distance that was trained: -||h + r - t||_p of every candidate, or of a conditioned model
+    -||h_r + r - t||_p for tails and -||h + r - t_r||_p for heads; C columns below are E, unless some entities alone are
+    candidates."""
 
     def __init__(
-        self, model: Kepler, descriptions: Descriptions, relations: Descriptions | None = None, graph: str = GRAPHS[0]
+        self,
+        model: Kepler,
+        descriptions: Descriptions,
+        relations: Descriptions | None = None,
+        graph: str = GRAPHS[0],
+        candidates: Int64[Tensor, " C"] | None = None,
     ) -> None:
-        """Encodes every entity once, and where the model reads their texts every relation; `graph` is theirs."""
-        self._model, self._texts, self._relation_texts = model, descriptions, relations
-        self.entities: Float[Tensor, "E D"] = embed_all(model, descriptions)
-        table = model.table(graph)
-        if table is None and relations is None:
-            raise ValueError("relations that are described need their descriptions")
-        self.relations: Float[Tensor, "R D"] = embed_all(model, relations) if table is None else table.weight.detach()
+        """`relations` are texts, where the model reads them; `graph` is the one of all these. `candidates` are sorted;
+        None for all entities. What is encoded is encoded when it is first asked for."""
+        self._model, self._texts, self._relation_texts, self._graph = model, descriptions, relations, graph
+        everything = torch.arange(len(descriptions.tokens.lengths))
+        self.candidates: Int64[Tensor, " C"] = everything if candidates is None else candidates
 
-    def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
-        """Score of every entity as the tail of (head, relation)."""
-        return self.tails_of(self.given(heads, relations), relations)
+    @functools.cached_property
+    def entities(self) -> Float[Tensor, "C D"]:
+        """The candidates' vectors."""
+        return embed_all(self._model, self._texts, self.candidates)
 
-    def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
-        """Score of every entity as the head of (relation, tail)."""
-        return self.heads_of(relations, self.given(tails, relations))
+    @functools.cached_property
+    def relations(self) -> Float[Tensor, "R D"]:
+        """The relations' vectors."""
+        table = self._model.table(self._graph)
+        if table is not None:
+            return table.weight.detach()
+        assert self._relation_texts is not None
+        return embed_all(self._model, self._relation_texts)
 
-    def vectors(self, entities: Int64[Tensor, " B"], texts: Descriptions | None = None) -> Float[Tensor, "B D"]:
-        """Vectors of the dataset's entities, or of those that have these texts."""
-        return (self.entities if texts is None else embed_all(self._model, texts))[entities]
+    def among(self, candidates: Int64[Tensor, " C"]) -> "KeplerScorer":
+        """The same for these alone: no other entity is encoded, unless it is asked about."""
+        return KeplerScorer(self._model, self._texts, self._relation_texts, self._graph, candidates)
+
+    def vectors(self, entities: Int64[Tensor, " N"], texts: Descriptions | None = None) -> Float[Tensor, "N D"]:
+        """The vectors of any entities, those of candidates being at hand; or of those that have these texts."""
+        if texts is not None:
+            return embed_all(self._model, texts, entities)
+        places = torch.searchsorted(self.candidates, entities.contiguous()).clamp(max=len(self.candidates) - 1)
+        if torch.equal(self.candidates[places], entities):
+            return self.entities[places]
+        return embed_all(self._model, self._texts, entities)
 
     def given(
-        self, entities: Int64[Tensor, " B"], relations: Int64[Tensor, " B"], texts: Descriptions | None = None
-    ) -> Float[Tensor, "B D"]:
-        """The same as what a question with this relation gives; each distinct pair is encoded once."""
+        self, entities: Int64[Tensor, " N"], relations: Int64[Tensor, " N"], texts: Descriptions | None = None
+    ) -> Float[Tensor, "N D"]:
+        """The same as what a question with these relations gives; each distinct pair is encoded once."""
         if not self._model.config.conditioned:
             return self.vectors(entities, texts)
         assert self._relation_texts is not None
         pairs, places = torch.stack([entities, relations]).unique(dim=1, return_inverse=True)
-        joined = conditioned(texts or self._texts, self._relation_texts, *pairs.cpu().numpy())
-        return embed_all(self._model, joined)[places]
+        joined = conditioned(texts or self._texts, self._relation_texts, *pairs.numpy())
+        return embed_all(self._model, joined, places)
 
-    def tails_of(self, heads: Float[Tensor, "B D"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
+    def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
+        """Score of every candidate as the tail of (head, relation)."""
+        return self.tails_of(self.given(heads, relations), relations)
+
+    def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
+        """Score of every candidate as the head of (relation, tail)."""
+        return self.heads_of(relations, self.given(tails, relations))
+
+    def tails_of(self, heads: Float[Tensor, "B D"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """As `tails`, for heads that are `given` as vectors: entities outside the dataset."""
         return -distances(heads + self.relations[relations], self.entities, self._model.config.norm)
 
-    def heads_of(self, relations: Int64[Tensor, " B"], tails: Float[Tensor, "B D"]) -> Float[Tensor, "B E"]:
+    def heads_of(self, relations: Int64[Tensor, " B"], tails: Float[Tensor, "B D"]) -> Float[Tensor, "B C"]:
         """As `heads`, for tails that are `given` as vectors."""
         return -distances(tails - self.relations[relations], self.entities, self._model.config.norm)
 

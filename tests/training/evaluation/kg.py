@@ -2,7 +2,9 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pyarrow as pa
 import pytest
@@ -16,16 +18,24 @@ from schemas.manifest import Manifest
 REAL = {"kinships": ("train.txt", "valid.txt", "test.txt"), "umls": ("train.tsv", "dev.tsv", "test.tsv")}
 
 
-def write_kg(folder: Path, splits: dict[str, list[tuple[str, str, str]]], **tables: list[dict]) -> Dataset:
-    """A dataset of triples (and further tables, as rows) whose indices follow the frequency, as the build's do."""
+def write_kg(
+    folder: Path,
+    splits: dict[str, list[tuple[str, str, str]]],
+    sides: Mapping[str, str] = MappingProxyType({}),
+    **tables: list[dict],
+) -> Dataset:
+    """A dataset of triples (and further tables, as rows) whose indices follow the frequency, as the build's do.
+
+    `sides` are the entities of the inductive valid and test; all others are train's.
+    """
     triples = [(*triple, split) for split, rows in splits.items() for triple in rows]
     entities = _by_frequency([name for head, _, tail, _ in triples for name in (head, tail)])
     relations = _by_frequency([relation for _, relation, _, _ in triples])
     degrees = Counter(name for head, _, tail, split in triples if split == "train" for name in (head, tail))
     rows = {
-        "entities": [_entity(name, index, degrees[name]) for name, index in entities.items()],
+        "entities": [_entity(name, index, degrees[name], sides.get(name, "train")) for name, index in entities.items()],
         "relations": [_relation(name, index) for name, index in relations.items()],
-        "triples": [_triple(entities, relations, *triple) for triple in triples],
+        "triples": [_triple(entities, relations, *triple, _side(sides, triple)) for triple in triples],
         **tables,
     }
     rows["triples"].sort(key=lambda row: tuple(row[key] for key in TABLES["triples"].sort_by))
@@ -55,7 +65,12 @@ def _by_frequency(names: list[str]) -> dict[str, int]:
     return {name: index for index, name in enumerate(sorted(counts, key=lambda name: (-counts[name], name.encode())))}
 
 
-def _entity(name: str, index: int, degree: int) -> dict:
+def _side(sides: Mapping[str, str], triple: tuple[str, str, str, str]) -> str:
+    head, tail = (sides.get(name, "train") for name in (triple[0], triple[2]))
+    return head if head == tail else "dropped"
+
+
+def _entity(name: str, index: int, degree: int, side: str) -> dict:
     return {
         "entity": name,
         "entity_index": index,
@@ -74,7 +89,7 @@ def _entity(name: str, index: int, degree: int) -> dict:
         "out_degree": 0,
         "frequency": degree,
         "graph_count": degree,
-        "inductive_split": "train",
+        "inductive_split": side,
     }
 
 
@@ -84,7 +99,9 @@ def _relation(name: str, index: int) -> dict:
     return {"relation": name, "relation_index": index, "label": label, "aliases": [], "description": None, **counts}
 
 
-def _triple(entities: dict[str, int], relations: dict[str, int], head: str, relation: str, tail: str, split: str):
+def _triple(
+    entities: dict[str, int], relations: dict[str, int], head: str, relation: str, tail: str, split: str, side: str
+) -> dict:
     return {
         "head": head,
         "relation": relation,
@@ -94,5 +111,5 @@ def _triple(entities: dict[str, int], relations: dict[str, int], head: str, rela
         "tail_index": entities[tail],
         "label": True,
         "split": split,
-        "inductive_split": "train",
+        "inductive_split": side,
     }
