@@ -287,10 +287,10 @@ def test_only_descriptions_are_read_where_the_corpus_is_descriptions(made_up):
             assert any(tuple(original) == text[: len(original)] for text in described)
 
 
-@pytest.mark.parametrize(("changes", "texts"), [({}, 4), ({"conditioned": True}, 6), ({"relations": "described"}, 5)])
+@pytest.mark.parametrize(("changes", "texts"), [({}, 4), ({"conditioned": True}, 8), ({"relations": "described"}, 5)])
 def test_what_has_the_same_text_shares_one_encoding(changes, texts):
     triples = np.array([[0, 0, 1], [2, 0, 3], [2, 1, 4]])
-    entities = described([[5, 6], [7], [5, 6], [8, 9, 10], []], 16)  # 0 and 2 are told apart by nothing, 4 has a name
+    entities = described([[5, 6], [11], [5, 6], [8, 9, 10], []], 16)  # 0 and 2 are told apart by nothing, 4 has a name
     config = KeplerConfig(in_batch=True, negatives=0, **changes)
     numbers = dict(zip(TRIPLE, triples.T, strict=True)) | {"row": np.arange(3)}
     feed = TripleFeed(
