@@ -342,7 +342,7 @@ def _cut(rows: Parts, pieces: int) -> list[Parts]:
 def _sides(config: Config, source: Source, name: str, groups: Mapping[str, RowGroups]) -> Sides:
     if not groups["train"].sizes.sum():
         raise DataError(
-            f"{source.dataset.folder} has no {name} in its train split, which {config.system} learns from. "
+            f"{source.dataset.folder} has no {name.rstrip('2')} in its train split, which {config.system} learns from. "
             "See wikiloom describe for what it holds."
         )
     least, digest = config.train.valid_rows, source.dataset.digest
