@@ -53,6 +53,8 @@ class Kepler(nn.Module):
         built = build_encoder(config.encoder, vocab_size, token_types=1)
         self.encoder, self.word_head, self._cost = built.encoder, built.head, built.cost
         self.config = own = config.kepler
+        # Without masked language modelling nothing leads to the head: ranks would wait for its gradients.
+        self.word_head.requires_grad_(own.blocks > 0)
         tabled = own.relations == "table"
         self.relation = self._table(relations, own.gamma) if tabled else None
         self.second_relation = self._table(second_relations, own.second_gamma) if tabled and own.second_batch else None

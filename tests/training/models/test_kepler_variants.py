@@ -268,6 +268,14 @@ def test_the_second_graph_has_its_own_margin_and_relations(made_up, second):
     assert torch.isclose(losses["ke"], slow_knowledge_loss(model.config, None, model, batch.facts), rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", VARIANTS)
+def test_each_parameter_that_learns_has_a_gradient(name, made_up, second):
+    # Ranks wait for all of them.
+    _, _, system = make(name, made_up, *([second] if name == "w+w" else []))
+    torch.stack([*system.model.losses(batches_of(system, 0)[0]).values()]).sum().backward()
+    assert [key for key, p in system.model.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
 def test_without_blocks_no_text_is_read_and_no_word_is_predicted(made_up, monkeypatch):
     _, _, system = make("ke", made_up)
     (batch,) = batches_of(system, 0)
