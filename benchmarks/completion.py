@@ -13,7 +13,6 @@ import argparse
 import dataclasses
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -25,7 +24,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from benchmarks.completion_data import FOLDS, fold_dataset, shared_datasets, wikiloom
+from benchmarks.commands import commands_seconds, wikiloom
+from benchmarks.completion_data import FOLDS, fold_dataset, shared_datasets
 from benchmarks.timing import RESULTS, save
 from schemas.dataset import Dataset
 from training.baselines import LEARNED
@@ -175,8 +175,7 @@ def ranks_of(system: Any, questions: CompletionQuestions) -> list[float]:
 
 def cpu_seconds() -> float:
     """Of this process and its children that have ended."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
+    return time.process_time() + commands_seconds()
 
 
 def done_folds(work: Path, split: str) -> Documents:

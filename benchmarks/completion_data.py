@@ -6,13 +6,12 @@ valid) are in no graph; those that are left are facts of the knowledge graph, an
 
 import json
 import os
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.commands import wikiloom
 from schemas.hashing import hash_string, random_u64
 
 FOLDS = 10
@@ -21,14 +20,6 @@ VALID = 5
 FILES = {"train": "train_wiki.json", "valid": "val_wiki.json", "test": "test_wiki.json"}
 """What wikiloom import fewrel makes a split of."""
 Fact = tuple[str, str, str]
-
-
-def wikiloom(*words: str | Path) -> None:
-    """Run one command; its own message ends the benchmark where it fails."""
-    command = [sys.executable, "-m", "wikiloom", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"wikiloom {' '.join(command[3:])} failed: {done.stderr[-2000:]}")
 
 
 def real_data() -> Path:

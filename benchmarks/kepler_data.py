@@ -7,12 +7,11 @@ train has not.
 
 import gzip
 import os
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from benchmarks.commands import wikiloom
 from schemas.hashing import hash_string
 
 ENTITIES = 8_000
@@ -24,13 +23,6 @@ GRAPHS = tuple(TRIPLES)
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 TOKENS = "all-MiniLM-L6-v2"
 Triple = tuple[str, str, str]
-
-
-def wikiloom(*words: str | Path) -> None:
-    """Run one command; its own message ends the benchmark where it fails."""
-    done = subprocess.run([sys.executable, "-m", "wikiloom", *map(str, words)], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"wikiloom {' '.join(map(str, words))} failed: {done.stderr[-2000:]}")
 
 
 def dataset_of(graph: str, work: Path) -> Path:

@@ -9,12 +9,17 @@ from training.baselines import LEARNED, LEARNED_TASKS, is_baseline, load_baselin
 from training.config_file import read_config
 from training.data.setting import Setting
 from training.evaluation.link_prediction import TRAINED_ON
+from training.evaluation.masked_words import Words
 from training.evaluation.starts import open_start
 from training.evaluation.tasks import TASKS, Examination, find_task, open_examination
 from training.linking.disambiguation import GraphContext
 from training.runs import Run, load_run
 
-TASKS_OF = {"kepler": ["link-prediction"], "colake": ["masked", "linking", "graph-completion"], "mlm-only": []}
+TASKS_OF = {
+    "kepler": ["link-prediction", "masked-words"],
+    "colake": ["masked", "linking", "graph-completion", "masked-words"],
+    "mlm-only": ["masked-words"],
+}
 """What each system can be asked as it is."""
 FINE_TUNED = [name for name, task in TASKS.items() if task.learns]
 """What any system can learn."""
@@ -54,6 +59,8 @@ def _asked(run: Run, examination: Examination) -> Any:
     """What of a run answers a task."""
     if examination.name == "linking":
         return examination.questions.linker(GraphContext(run))
+    if examination.name == "masked-words":
+        return Words(run.network.encoder, run.network.word_head)
     return run.scorer() if examination.name == "link-prediction" else run.model
 
 

