@@ -155,7 +155,7 @@ def test_a_variant_learns_in_fifty_steps_and_ranks_as_by_hand(name, runs, made_u
         assert (f"valid/{term}" in lines[0]) == expected == (f"weight/{term}" in lines[0])
         assert not expected or lines[-1][f"valid/{term}"] < 0.95 * lines[0][f"valid/{term}"], term
     run = load_run(folder)
-    require_ranks_of(Slow(folder), run.scorer(), held_out(run.dataset)[:20])
+    require_ranks_of(Slow(folder), run.scorer(), held_out(run.dataset)[:10])
     triples = run.dataset.rows("triples", "test")
     assert evaluate(folder, "link-prediction")["protocol"]["triples"] == triples
 
@@ -164,7 +164,7 @@ def test_a_run_on_two_graphs_answers_for_either(runs, second):
     folder = runs("w+w")
     run = load_run(folder, second)
     assert run.dataset.digest == Dataset(second).digest and run.graph == "ke2"
-    require_ranks_of(Slow(folder, second, "second_relation"), run.scorer(), held_out(run.dataset)[:20])
+    require_ranks_of(Slow(folder, second, "second_relation"), run.scorer(), held_out(run.dataset)[:10])
     assert evaluate(folder, "link-prediction", second)["digest"] == Dataset(second).digest
     assert predict(folder, head="city0", relation="P1", data=second)[0]["label"]
 
