@@ -252,20 +252,18 @@ def test_a_conditioned_text_never_loses_the_relation(pairs, relation_length, roo
 
 
 def test_the_second_graph_has_its_own_margin_and_relations(made_up, second):
-    _, _, system = make("w+w", made_up, second, kepler_second_gamma=2.5, kepler_second_batch=16)
+    changes = {"kepler_second_gamma": 2.5, "kepler_second_batch": 16, "kepler_self_adversarial": 0}
+    config, _, system = make("w+w", made_up, second, **changes)
     model, batch = system.model, batches_of(system, 0)[0]
     assert len(batch.facts.heads) == 16 and len(batch.second.heads) == 16
     bound = 4.5 / 16
     assert 0.8 * bound < model.second_relation.weight.abs().max() <= bound < model.relation.weight.abs().max()
+    losses = model.losses(batch)
+    assert torch.isclose(losses["ke"], slow_knowledge_loss(config.kepler, None, model, batch.facts), rtol=1e-4)
     # The second loss, by hand, with the second margin and the second table.
     model.relation, model.second_relation = model.second_relation, model.relation
-    own = dataclasses.replace(model.config, gamma=2.5, self_adversarial=0.0)
-    slow = slow_knowledge_loss(own, None, model, batch.second)
-    model.relation, model.second_relation = model.second_relation, model.relation
-    model.config = dataclasses.replace(model.config, self_adversarial=0.0)
-    losses = model.losses(batch)
+    slow = slow_knowledge_loss(dataclasses.replace(config.kepler, gamma=2.5), None, model, batch.second)
     assert torch.isclose(losses["ke2"], slow, rtol=1e-4)
-    assert torch.isclose(losses["ke"], slow_knowledge_loss(model.config, None, model, batch.facts), rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
