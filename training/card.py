@@ -43,7 +43,8 @@ def write_card(run: Run, name: str, contents: Contents, path: Path) -> None:
 def without_paths(config: Config) -> Config:
     """The config with the names of the folders in it, and not where they are."""
     encoder = dataclasses.replace(config.encoder, name=_bare(config.encoder.name))
-    data = dataclasses.replace(config.data, folder=_bare(config.data.folder))
+    more = tuple(_bare(folder) for folder in config.data.more_folders)
+    data = dataclasses.replace(config.data, folder=_bare(config.data.folder), more_folders=more)
     return dataclasses.replace(config, encoder=encoder, data=data, memory=dataclasses.replace(config.memory, folder=""))
 
 

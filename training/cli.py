@@ -29,8 +29,9 @@ class Train:
 
     recipe: tyro.conf.Positional[str]
     """A recipe's name (wikiloom recipes), or a TOML file: RUN/config.toml repeats a run."""
-    data: Path | None = None
-    """The dataset's folder; by default the one that the TOML file names."""
+    data: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
+    """The dataset's folder; by default those that the TOML file names. May be given several times: a recipe of two
+    graphs takes the second from the second, and masked language modelling the pages of all others."""
     out: Path | None = None
     """The run's folder; by default runs/RECIPE-n."""
     resume: bool = False
@@ -176,11 +177,12 @@ def _train(arguments: list[str]) -> int:
 
     return train(
         config.recipe,
-        config.data,
+        next(iter(config.data), None),
         config.out,
         resume=config.resume,
         dry_run=config.dry_run,
         settings=settings(config.set),
+        more=config.data[1:],
     )
 
 

@@ -21,6 +21,10 @@ class DataConfig:
     """The dataset; --data writes it here."""
     digest: str = ""
     """Its logical digest; a run refuses another."""
+    more_folders: tuple[str, ...] = ()
+    """Further datasets; each --data after the first writes one here."""
+    more_digests: tuple[str, ...] = ()
+    """Their logical digests."""
     split: Literal["transductive", "inductive"] = "transductive"
     """Which triples are train and valid: by the dataset's column `split`, or by `inductive_split`, whose train has none
     of the entities that valid and test ask about. KEPLER then draws no such entity as a negative, and reads no
@@ -191,12 +195,29 @@ class KeplerConfig:
     """Temperature that weighs the nearer negatives more (Sun et al., ICLR 2019); 0 weighs all alike, as the paper."""
     halved: bool = False
     """Half the knowledge loss, as the authors' code has it."""
+    relations: Literal["table", "described"] = "table"
+    """A relation's vector. described: the encoding of its description (KEPLER-Rel)."""
+    conditioned: bool = False
+    """What a question gives of an entity is the encoding of its description with the relation's behind it
+    (KEPLER-Cond)."""
+    second_batch: Count = 0
+    """Triples per step of a second graph, the second --data (KEPLER-W+W), beside train.batch_size of the first; 0 for
+    none."""
+    second_gamma: AboveZero = 1.0
+    """The second graph's margin; its table of relations is its own too."""
+    second_weight: Weight = 1.0
+    """Of the second graph's loss."""
     max_length: Positive = 512
     """Tokens of a description, specials included."""
+    relation_length: Positive = 64
+    """Tokens of a relation's description, specials included, where relations are described or conditioned on."""
+    corpus: Literal["pages", "descriptions"] = "pages"
+    """What masked language modelling reads: the datasets' pages, or the entities' descriptions (KEPLER-OnlyDesc), which
+    also stand in where there are no pages."""
     block_length: Positive = 512
     """Tokens of a masked-language-model block, specials included."""
-    blocks: Positive = 32
-    """Blocks per step."""
+    blocks: Count = 32
+    """Blocks per step; 0 for no masked language modelling (KEPLER-KE)."""
     encode_tokens: Positive = 8_192
     """Padded tokens encoded at a time; descriptions of like length go together."""
     recompute: bool = False

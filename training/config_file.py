@@ -6,13 +6,14 @@ import json
 import re
 import tomllib
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import DataError, UsageError, nearest
-from training.config import Config
+from training.config import Config, KeplerConfig
 
 RECIPES = Path(__file__).parent / "recipes"
 ALIASES = {"kepler-tiny": "kepler-wiki-tiny"}
@@ -22,6 +23,7 @@ ALIASES = {"kepler-tiny": "kepler-wiki-tiny"}
 FREE = (
     "about",
     "data.folder",
+    "data.more_folders",
     "data.threads",
     "data.ahead",
     "data.workers",
@@ -67,9 +69,12 @@ def load_config(recipe: str, settings: dict[str, str] | None = None) -> Config:
     return _check(document, str(path))
 
 
-def with_data(config: Config, folder: Path, digest: str) -> Config:
-    """The config of a run on this dataset."""
-    data = dataclasses.replace(config.data, folder=str(folder), digest=digest)
+def with_data(config: Config, folder: Path, digest: str, more: Sequence[tuple[Path, str]] = ()) -> Config:
+    """The config of a run on this dataset, and on these further ones."""
+    folders, digests = tuple(str(path) for path, _ in more), tuple(own for _, own in more)
+    data = dataclasses.replace(
+        config.data, folder=str(folder), digest=digest, more_folders=folders, more_digests=digests
+    )
     return dataclasses.replace(config, data=data)
 
 
@@ -101,8 +106,8 @@ def _flat(config: Config) -> dict[str, Any]:
     return flat
 
 
-def _toml_value(value: str | int | float | bool) -> str:
-    # JSON's strings, integers, floats and booleans are TOML's as well, but for the DEL character.
+def _toml_value(value: str | int | float | bool | tuple[str, ...]) -> str:
+    # JSON's strings, integers, floats, booleans and lists are TOML's as well, but for the DEL character.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -126,6 +131,8 @@ def _put(document: dict[str, Any], key: str, value: str) -> None:
         raise UsageError(f"--set {key}={value}: there is no key {key!r}.{nearest(key, known)}")
     section, _, name = key.rpartition(".")
     kind = _field_type(section, name)
+    if typing.get_origin(kind) is tuple:
+        raise UsageError(f"--set {key}={value}: give each dataset a --data DIR of its own instead.")
     typed = _typed(kind, value)
     if typed is None:
         raise UsageError(f"--set {key}={value}: expected {_expected(kind)}")
@@ -178,8 +185,10 @@ def _check(document: dict[str, Any], source: str) -> Config:
 def _check_together(config: Config) -> None:
     """What one field alone can't tell."""
     train, encoder = config.train, config.encoder
-    if not re.fullmatch(r"[\w.-]+", config.recipe):
-        raise UsageError(f"recipe {config.recipe!r}: letters, digits, dots and hyphens only; it names folders.")
+    if not re.fullmatch(r"[\w.+-]+", config.recipe):
+        raise UsageError(
+            f"recipe {config.recipe!r}: letters, digits, dots, plus signs and hyphens only; it names folders."
+        )
     if train.micro_batch and train.batch_size % train.micro_batch:
         raise UsageError(
             f"train.batch_size {train.batch_size} is no multiple of train.micro_batch {train.micro_batch}."
@@ -190,6 +199,18 @@ def _check_together(config: Config) -> None:
         raise UsageError('data.split = "inductive" is for kepler and mlm-only: colake reads graphs, not triples.')
     if config.data.workers and config.data.on_corrupt == "quarantine":
         raise UsageError('data.on_corrupt = "quarantine" needs data.workers = 0: the ranks agree on what to leave out.')
+    _check_kepler(config.kepler, encoder.max_positions)
+
+
+def _check_kepler(kepler: KeplerConfig, positions: int) -> None:
+    longest = min(kepler.max_length, positions)
+    if kepler.conditioned and kepler.relation_length + 2 > longest:
+        raise UsageError(
+            f"kepler.relation_length {kepler.relation_length} leaves nothing of the {longest} tokens of a text for the "
+            "entity that is conditioned on the relation. Set it lower."
+        )
+    if not kepler.blocks and kepler.corpus == "descriptions":
+        raise UsageError('kepler.corpus = "descriptions" needs kepler.blocks: with 0 no text is read.')
 
 
 def read_config(folder: Path) -> Config:

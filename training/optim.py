@@ -5,7 +5,7 @@ from torch import nn
 
 from training.config import OptimConfig
 
-NO_DECAY = ("relation.weight",)
+NO_DECAY = ("relation.weight", "second_relation.weight")
 """Tables of which a batch uses few rows: decay would wear the rare ones away."""
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -26,15 +27,14 @@ from schemas.errors import DataError, UsageError
 from training.baselines import LEARNED, BaselineRun, is_baseline, load_baseline
 from training.data.graphs import Graph
 from training.data.setting import SPLITS
-from training.data.text import TextBatch
+from training.data.triples import Descriptions
 from training.encoders import encode_text
 from training.evaluation.facts import Facts, read_facts
 from training.evaluation.names import Names, entity_names, plain, relation_names
 from training.linking import Link, LinkSettings, open_linker
 from training.linking.disambiguation import GraphContext
-from training.models.kepler import KeplerScorer
-from training.objectives import distances
 from training.runs import Run, load_run
+from training.systems import DESCRIBED, described
 
 MASK = "<mask>"
 
@@ -149,29 +149,24 @@ def _from_scorer(scorer: Any, question: Question) -> Float[Tensor, " N"]:
 
 
 def _from_vectors(run: Run, question: Question) -> Float[Tensor, " N"]:
-    """KEPLER's: -||h + r - t||_p, where an entity may be given by a text."""
+    """KEPLER's: minus the distance that was trained, where an entity may be given by a text."""
     scorer = run.scorer()
-    head = _vector(run, scorer, question.head, question.head_text)
-    tail = _vector(run, scorer, question.tail, question.tail_text)
+    texts = [_own_text(run, text) for text in (question.head_text, question.tail_text)]
+    head, tail = question.head or 0, question.tail or 0
     if question.asked == "relation":
-        with torch.no_grad():
-            return -distances(head + run.model.relation.weight, tail, run.model.config.norm)[:, 0]
-    relation = torch.tensor([question.relation], device=scorer.entities.device)
+        return scorer.relations_of(head, tail, (texts[0], texts[1]))
+    relation = torch.tensor([question.relation])
     if question.asked == "tail":
-        return scorer.tails_of(head, relation)[0]
-    return scorer.heads_of(relation, tail)[0]
+        return scorer.tails_of(scorer.given(torch.tensor([head]), relation, texts[0]), relation)[0]
+    return scorer.heads_of(relation, scorer.given(torch.tensor([tail]), relation, texts[1]))[0]
 
 
-@torch.no_grad()
-def _vector(run: Run, scorer: KeplerScorer, index: int | None, text: str | None) -> Float[Tensor, "1 D"]:
-    """An entity's vector: from the data, or from a description; zeros for the one that is asked for."""
+def _own_text(run: Run, text: str | None) -> Descriptions | None:
+    """The description of an entity outside the data, as that of entity 0."""
     if text is None:
-        return torch.zeros_like(scorer.entities[:1]) if index is None else scorer.entities[index : index + 1]
-    special, longest = run.source.special, min(run.config.kepler.max_length, run.config.encoder.max_positions)
-    ids = run.tokenizer.encode(text, add_special_tokens=False).ids[: longest - 2]
-    framed = torch.tensor([[special.bos, *ids, special.eos]], device=scorer.entities.device)
-    labels = torch.empty((1, 0), dtype=torch.int64, device=framed.device)
-    return run.model.embed(TextBatch(framed, torch.ones_like(framed, dtype=torch.bool), labels))
+        return None
+    ids = pa.array([run.tokenizer.encode(text, add_special_tokens=False).ids], pa.list_(pa.int32()))
+    return described(run.config, run.source, pa.table([ids, ids], names=list(DESCRIBED)))
 
 
 def _from_graph(run: Run, question: Question) -> Float[Tensor, " N"]:

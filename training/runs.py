@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,17 @@ from training.checkpoint import checkpoints, load_memory, load_model, read_state
 from training.config import Config
 from training.config_file import differences, load_config, read_config, to_toml, with_data
 from training.data.special import load_tokenizer
+from training.data.triples import GRAPHS
 from training.models.colake import ColakePredictor
 from training.models.kepler import Kepler, KeplerScorer
-from training.systems import Source, build_model, entity_descriptions, open_source
+from training.systems import (
+    Source,
+    build_model,
+    entity_descriptions,
+    graph_count,
+    open_sources,
+    relation_descriptions,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +44,9 @@ class Run:
     """ColakePredictor for CoLAKE, else the trained module."""
     tokenizer: Tokenizer
     source: Source
+    """Of `dataset`."""
+    graph: str = GRAPHS[0]
+    """Which of a KEPLER run's graphs `dataset` is."""
 
     @property
     def network(self) -> Any:
@@ -49,11 +60,13 @@ class Run:
                 f"{self.folder} is a {self.config.system} run, which does not rank triples. "
                 "Use a KEPLER run, or evaluate this one with --task masked."
             )
-        return KeplerScorer(self.model, entity_descriptions(self.config, self.source))
+        texts = entity_descriptions(self.config, self.source), relation_descriptions(self.config, self.source)
+        return KeplerScorer(self.model, *texts, self.graph)
 
 
 def load_run(folder: Path, data: Path | None = None) -> Run:
-    """The newest checkpoint of a run, on the dataset it was trained on (`data`, where it has moved since).
+    """The newest checkpoint of a run, on the dataset it was trained on (`data`, where it has moved since; of a run on
+    two graphs the one that `data` is).
 
     Raises DataError where the folder is no run, has no checkpoint, holds a pickle, or where the dataset is another.
     """
@@ -62,17 +75,34 @@ def load_run(folder: Path, data: Path | None = None) -> Run:
     saved = checkpoints(folder)
     if not saved:
         raise DataError(f"{folder} has no checkpoint yet. Finish it: wikiloom train {folder}/config.toml --resume")
-    dataset = Dataset(data or config.data.folder)
-    require_digest(folder, config, dataset)
-    source = open_source(dataset, dataset.tokens(config.data.tokens))
+    datasets, asked = _graphs(folder, config, data)
+    first = open_sources(config, datasets, [graph.tokens(config.data.tokens) for graph in datasets])
     torch.manual_seed(config.seed)
-    model = build_model(config, source, training=False)
+    model = build_model(config, first, training=False)
     read_state(saved[-1])
     load_model(saved[-1], model)
     load_memory(saved[-1], model.memory)
-    return Run(
-        folder, config, dataset, source.tokens, _answering(config, source, model), load_tokenizer(source.tokens), source
-    )
+    source = [first, *first.more][asked]
+    answering, tokenizer = _answering(config, source, model), load_tokenizer(source.tokens)
+    return Run(folder, config, datasets[asked], source.tokens, answering, tokenizer, source, GRAPHS[asked])
+
+
+def _graphs(folder: Path, config: Config, data: Path | None) -> tuple[list[Dataset], int]:
+    """(the datasets whose graphs a run has learned, which of them `data` is); it stands in for that one's folder."""
+    digests, (*folders,) = _digests(config)[: graph_count(config)], map(Path, _folders(config))
+    # Those that gave their pages alone are needed no more.
+    for other, digest in zip(folders[len(digests) :], config.data.more_digests[len(digests) - 1 :], strict=True):
+        if (other / "manifest.json").is_file():
+            require_digest(folder, digest, Dataset(other))
+    asked = 0
+    if data is not None:
+        given = Dataset(data).digest
+        asked = digests.index(given) if given in digests else 0
+        folders[asked] = data
+    datasets = [Dataset(each) for each in folders[: len(digests)]]
+    for dataset, digest in zip(datasets, digests, strict=True):
+        require_digest(folder, digest, dataset)
+    return datasets, asked
 
 
 def _answering(config: Config, source: Source, model: nn.Module) -> Any:
@@ -82,24 +112,46 @@ def _answering(config: Config, source: Source, model: nn.Module) -> Any:
     return ColakePredictor(model, source.special, source.sizes, config.encoder.max_positions - 2)
 
 
-def require_digest(folder: Path, config: Config, dataset: Dataset) -> None:
-    """DataError where the run was trained on another dataset."""
-    if config.data.digest and config.data.digest != dataset.digest:
+def require_digest(folder: Path, digest: str, dataset: Dataset) -> None:
+    """DataError where the run was trained on another dataset than this."""
+    if digest and digest != dataset.digest:
         raise DataError(
-            f"{folder} was trained on dataset {config.data.digest[:8]}, but {dataset.folder} is {dataset.digest[:8]}. "
+            f"{folder} was trained on dataset {digest[:8]}, but {dataset.folder} is {dataset.digest[:8]}. "
             "Give the dataset it was trained on with --data, or train a new run."
         )
 
 
-def open_config(recipe: str, data: Path | None, settings: dict[str, str]) -> tuple[Config, Dataset]:
-    """The config of a run and the dataset it is for: `data`, or what the TOML file names."""
+def open_config(recipe: str, data: Sequence[Path], settings: dict[str, str]) -> tuple[Config, list[Dataset]]:
+    """The config of a run and the datasets it is for: `data`, or what the TOML file names.
+
+    Raises UsageError where the recipe takes more of them, or fewer.
+    """
     config = load_config(recipe, settings)
-    if data is None and not config.data.folder:
+    named = [folder for folder in _folders(config) if folder]
+    if not data and not named:
         raise UsageError(f"train {recipe} needs --data DIR, the dataset to learn from.")
-    dataset = Dataset(data or config.data.folder)
-    if data is None:
-        require_digest(Path(recipe), config, dataset)
-    return with_data(config, dataset.folder.resolve(), dataset.digest), dataset
+    datasets = [Dataset(folder) for folder in data or named]
+    if not data:
+        for dataset, digest in zip(datasets, _digests(config), strict=False):
+            require_digest(Path(recipe), digest, dataset)
+    first, *more = [(dataset.folder.resolve(), dataset.digest) for dataset in datasets]
+    config = with_data(config, *first, more)
+    _require_number(recipe, config, len(datasets))
+    return config, datasets
+
+
+def _require_number(recipe: str, config: Config, datasets: int) -> None:
+    graphs, kepler = graph_count(config), config.kepler
+    if datasets < graphs:
+        raise UsageError(f"train {recipe} learns from two graphs: give it --data DIR twice.")
+    if len({*_digests(config)}) < datasets:
+        raise UsageError(f"train {recipe}: one dataset is given as --data twice.")
+    whole = {"kepler": kepler.blocks > 0 and kepler.corpus == "pages", "mlm-only": config.mlm.corpus == "pages"}
+    if datasets > graphs and not whole.get(config.system, False):
+        raise UsageError(
+            f"train {recipe} learns from {graphs} --data DIR, {datasets} are given: a further one gives its pages to "
+            "masked language modelling, and this recipe reads no pages."
+        )
 
 
 def choose_folder(recipe: str, config: Config, out: Path | None, *, resume: bool) -> Path:
@@ -149,10 +201,16 @@ def resumed(folder: Path, config: Config, say: Callable[[str], None]) -> Config:
     """
     before = read_config(folder)
     refuse_pickles(folder)
-    if before.data.digest != config.data.digest:
+    for was, now, name in zip(_digests(before), _digests(config), _folders(config), strict=False):
+        if was != now:
+            raise DataError(
+                f"{folder} was trained on dataset {was[:8]}, but {name} is {now[:8]}. "
+                "Resume it on its own dataset, or train a new run."
+            )
+    if len(_digests(before)) != len(_digests(config)):
         raise DataError(
-            f"{folder} was trained on dataset {before.data.digest[:8]}, but {config.data.folder} is "
-            f"{config.data.digest[:8]}. Resume it on its own dataset, or train a new run."
+            f"{folder} was trained on {len(_digests(before))} datasets, and {len(_digests(config))} are given. "
+            "Resume it on its own, each with a --data, or train a new run."
         )
     changed = differences(config, before)
     if changed:
@@ -168,6 +226,33 @@ def resumed(folder: Path, config: Config, say: Callable[[str], None]) -> Config:
             "the weights will be close to an unbroken run's, not bit-identical"
         )
     return config
+
+
+def _digests(config: Config) -> list[str]:
+    return [config.data.digest, *config.data.more_digests]
+
+
+def _folders(config: Config) -> list[str]:
+    return [config.data.folder, *config.data.more_folders]
+
+
+def open_all_tokens(datasets: Sequence[Dataset], config: Config) -> list[Dataset]:
+    """tokens/NAME of each dataset, made by the first one's tokenizer; DataError where one's are by another."""
+    first = open_tokens(datasets[0], config)
+    found = [first]
+    for dataset in datasets[1:]:
+        folder = dataset.folder / "tokens" / config.data.tokens
+        if not (folder / "manifest.json").is_file():
+            print(f"{dataset.folder} has no tokens/{folder.name}: making them", file=sys.stderr, flush=True)
+            _wikiloom("tokenize", str(dataset.folder), "--tokenizer", str(first.folder), "--name", folder.name)
+        tokens = dataset.tokens(folder.name)
+        if tokens.manifest.rest.get("tokenizer") != first.manifest.rest.get("tokenizer"):
+            raise DataError(
+                f"{folder} was made by another tokenizer than {first.folder}. Make it again: wikiloom tokenize "
+                f"{dataset.folder} --tokenizer {first.folder} --name {folder.name}"
+            )
+        found.append(tokens)
+    return found
 
 
 def open_tokens(dataset: Dataset, config: Config) -> Dataset:

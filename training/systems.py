@@ -24,8 +24,8 @@ from training.data.setting import Setting, as_array, known_entities, read_triple
 from training.data.special import SpecialTokens, load_tokenizer, special_tokens
 from training.data.splits import Sides, train_and_valid
 from training.data.stream import SOLE, Rank
-from training.data.text import MlmFeed, Passages, TextBlocks, TextFeed
-from training.data.triples import Descriptions, TripleFeed, descriptions
+from training.data.text import MlmFeed, Passages, TextBlocks, TextFeed, corpora
+from training.data.triples import Descriptions, KeplerBatch, TripleFeed, descriptions
 from training.entity_memory import CPU, EntityMemory
 from training.models.colake import Colake
 from training.models.kepler import Kepler
@@ -92,17 +92,41 @@ class Source:
     tokens: Dataset
     special: SpecialTokens
     sizes: TableSizes
+    more: Sequence["Source"] = ()
+    """Further datasets, of the same tokenizer."""
 
 
-def open_source(dataset: Dataset, tokens: Dataset) -> Source:
-    """DataError where the dataset has no entities or relations, or the tokenizer lacks a special token."""
+def open_source(dataset: Dataset, tokens: Dataset, *, graph: bool = True) -> Source:
+    """DataError where the tokenizer lacks a special token, or the dataset, as a `graph`, entities or relations."""
     tokenizer = load_tokenizer(tokens)
     words = max(tokenizer.get_vocab().values()) + 1  # there may be ids that no token has
     sizes = TableSizes(words, dataset.rows("entities"), dataset.rows("relations"))
     for name, rows in (("entities", sizes.entities), ("relations", sizes.relations)):
-        if not rows:
+        if graph and not rows:
             raise DataError(f"{dataset.folder} has no {name}, which training needs. Build it with a larger --keep.")
     return Source(dataset, tokens, special_tokens(tokenizer), sizes)
+
+
+def open_sources(config: Config, datasets: Sequence[Dataset], tokens: Sequence[Dataset]) -> Source:
+    """The first of a run's datasets, with the further ones; DataError where one lacks what it is for."""
+    graphs = 0 if config.system == "mlm-only" else graph_count(config)
+    sources = [
+        open_source(*pair, graph=number < graphs) for number, pair in enumerate(zip(datasets, tokens, strict=True))
+    ]
+    for source in sources[max(1, graphs) :]:
+        if not source.tokens.rows("pages"):
+            raise DataError(f"{source.dataset.folder} has no pages for masked language modelling. Leave it out.")
+    return dataclasses.replace(sources[0], more=sources[1:])
+
+
+def graph_count(config: Config) -> int:
+    """Of how many of its datasets a run learns the graph: of the first, and of the second by kepler.second_batch. The
+    others give their pages alone."""
+    return 2 if config.system == "kepler" and config.kepler.second_batch else 1
+
+
+def _graphs(config: Config, source: Source) -> list[Source]:
+    return [source, *source.more][: graph_count(config)]
 
 
 def build_model(
@@ -111,7 +135,7 @@ def build_model(
     """The model; the caller sets torch's seed. Its entity memory is on `device` from the beginning. Rows of entities
     and relations are given their first values for training alone: else all weights come from a checkpoint."""
     if config.system == "kepler":
-        return Kepler(config, source.sizes.words, source.sizes.relations)
+        return Kepler(config, source.sizes.words, *(graph.sizes.relations for graph in _graphs(config, source)))
     if config.system == "mlm-only":
         return MlmOnly(config, source.sizes.words)
     model = Colake(config, source.sizes, device, rank, training=training)
@@ -179,59 +203,64 @@ def _colake_feeds(config: Config, source: Source) -> Feeds:
 
 
 def _kepler_feeds(config: Config, source: Source) -> Feeds:
-    facts = {split: _triples(source.dataset, split, config.data.split) for split in ("train", "valid")}
-    triples = as_array(facts["train"].rows)
-    drawn_from = known_entities(triples) if config.data.split == "inductive" else None
-    known = known_facts(triples, source.sizes.entities, source.sizes.relations, drawn_from)
-    texts, key, note = _texts(config, source)
-    length = min(config.kepler.block_length, config.encoder.max_positions)
-    blocks = {split: TextBlocks(groups, key, length) for split, groups in texts.items()}
-    described, share = entity_descriptions(config, source), config.kepler.mask_share
-
-    def feed(split: str) -> TripleFeed:
-        name = f"triples/{split}"
-        text = TextFeed(source.special, source.sizes.words, share, config.seed, f"{name}/mlm")
-        return TripleFeed(described, known, text, config.kepler, config.seed, name)
-
-    feeds = {split: feed(split) for split in ("train", "valid")}
+    streams, graphs, sizes = {}, {}, (config.train.batch_size, config.kepler.second_batch)
+    for name, graph in zip(("triples", "triples2"), _graphs(config, source), strict=False):
+        facts = {split: _triples(graph.dataset, split, config.data.split) for split in ("train", "valid")}
+        streams[name] = _sides(config, graph, name, facts)
+        graphs[name] = _triple_feeds(config, graph, name, facts["train"])
+    batch = dict(zip(streams, sizes, strict=False))
+    text: dict[str, TextFeed] = {}
+    if config.kepler.blocks:
+        streams["text"], batch["text"] = _blocks(config, source, config.kepler.block_length), config.kepler.blocks
+        text = _text_feeds(config, source, config.kepler.mask_share, "triples/{}/mlm")
 
     def build(split: str, step: int, pieces: list[Parts]) -> list[Any]:
-        return [feeds[split].batch(rows["triples"], rows["text"]) for rows in pieces]
+        return [
+            KeplerBatch(
+                graphs["triples"][split].batch(rows["triples"]),
+                graphs["triples2"][split].batch(rows["triples2"]) if "triples2" in rows else None,
+                text[split].batch(rows["text"]) if "text" in rows else None,
+            )
+            for rows in pieces
+        ]
 
-    streams = {"triples": _sides(config, source, "triples", facts), "text": _sides(config, source, "text", blocks)}
-    streams["text"] = dataclasses.replace(
-        streams["text"], note=" ".join(filter(None, (note, streams["text"].note))) or None
-    )
-    return streams, build, {"triples": config.train.batch_size, "text": config.kepler.blocks}
+    return streams, build, batch
+
+
+def _triple_feeds(config: Config, source: Source, name: str, train: MemoryGroups) -> dict[str, TripleFeed]:
+    triples = as_array(train.rows)
+    drawn_from = known_entities(triples) if config.data.split == "inductive" else None
+    known = known_facts(triples, source.sizes.entities, source.sizes.relations, drawn_from)
+    texts = entity_descriptions(config, source), relation_descriptions(config, source)
+    return {
+        split: TripleFeed(*texts, known, config.kepler, config.seed, f"{name}/{split}") for split in ("train", "valid")
+    }
+
+
+def _text_feeds(config: Config, source: Source, share: float, name: str) -> dict[str, TextFeed]:
+    return {
+        split: TextFeed(source.special, source.sizes.words, share, config.seed, name.format(split))
+        for split in ("train", "valid")
+    }
 
 
 def _mlm_feeds(config: Config, source: Source) -> Feeds:
-    texts, key, note = _passages(source) if config.mlm.corpus == "passages" else _texts(config, source)
-    length = min(config.mlm.block_length, config.encoder.max_positions)
-    blocks = {split: TextBlocks(groups, key, length) for split, groups in texts.items()}
-
-    def feed(split: str) -> MlmFeed:
-        masked = TextFeed(source.special, source.sizes.words, config.mlm.mask_share, config.seed, f"text/{split}")
-        return MlmFeed(masked, config.mlm.encode_tokens)
-
-    feeds = {split: feed(split) for split in ("train", "valid")}
+    texts = _text_feeds(config, source, config.mlm.mask_share, "text/{}")
+    feeds = {split: MlmFeed(text, config.mlm.encode_tokens) for split, text in texts.items()}
 
     def build(split: str, step: int, pieces: list[Parts]) -> list[Any]:
         return [feeds[split].batch(rows["text"]) for rows in pieces]
 
+    return {"text": _blocks(config, source, config.mlm.block_length)}, build, {"text": config.train.batch_size}
+
+
+def _blocks(config: Config, source: Source, length: int) -> Sides:
+    """Blocks of the text that masked language modelling reads."""
+    texts, key, note = _texts(config, source)
+    length = min(length, config.encoder.max_positions)
+    blocks = {split: TextBlocks(groups, key, length) for split, groups in texts.items()}
     sides = _sides(config, source, "text", blocks)
-    sides = dataclasses.replace(sides, note=" ".join(filter(None, (note, sides.note))) or None)
-    return {"text": sides}, build, {"text": config.train.batch_size}
-
-
-def _passages(source: Source) -> tuple[dict[str, RowGroups], str, str | None]:
-    """The graphs' texts by split."""
-    splits = ("train", "valid")
-    return (
-        {s: Passages(ParquetGroups(source.tokens, "wk_graphs", s, Passages.columns)) for s in splits},
-        "graph_id",
-        None,
-    )
+    return dataclasses.replace(sides, note=" ".join(filter(None, (note, sides.note))) or None)
 
 
 def entity_descriptions(config: Config, source: Source) -> Descriptions:
@@ -249,6 +278,19 @@ def described(config: Config, source: Source, rows: pa.Table) -> Descriptions:
     )
 
 
+def relation_descriptions(config: Config, source: Source) -> Descriptions | None:
+    """Every relation's text, cut as the recipe says; None where the model reads none."""
+    if config.kepler.relations == "table" and not config.kepler.conditioned:
+        return None
+    rows = source.tokens.read("relations", None, list(DESCRIBED))
+    return descriptions(
+        *(ragged(rows[name]) for name in DESCRIBED),
+        source.special,
+        max_length=min(config.kepler.relation_length, config.encoder.max_positions),
+        encode_tokens=config.kepler.encode_tokens,
+    )
+
+
 def _triples(dataset: Dataset, split: str, setting: Setting) -> MemoryGroups:
     """The split's triples, each with its number in the split."""
     table = read_triples(dataset, split, setting)
@@ -257,16 +299,33 @@ def _triples(dataset: Dataset, split: str, setting: Setting) -> MemoryGroups:
 
 
 def _texts(config: Config, source: Source) -> tuple[dict[str, RowGroups], str, str | None]:
-    """Pages by split; a dataset without pages (a benchmark's graph) has its descriptions instead."""
-    pages = {s: ParquetGroups(source.tokens, "pages", s, ["page_id", "ids"]) for s in ("train", "valid")}
+    """(what masked language modelling reads by split, its column of ids, a note)."""
+    if config.system == "mlm-only" and config.mlm.corpus == "passages":
+        graphs = {s: ParquetGroups(source.tokens, "wk_graphs", s, Passages.columns) for s in ("train", "valid")}
+        return {split: Passages(groups) for split, groups in graphs.items()}, "graph_id", None
+    graphs = _graphs(config, source)
+    if config.system == "kepler" and config.kepler.corpus == "descriptions":
+        return _described_texts(config, graphs), "entity_index", None
+    pages = {split: _pages([source, *source.more[len(graphs) - 1 :]], split) for split in ("train", "valid")}
     if len(pages["train"].sizes):
-        return dict(pages), "page_id", None
+        return pages, "page_id", None
     note = f"{source.dataset.folder} has no pages: masked language modelling reads the entities' descriptions."
-    entities: RowGroups = ParquetGroups(source.tokens, "entities", None, ["entity_index", "ids"])
-    if config.data.split == "inductive":
-        entities = SomeRows(entities, known_entities(as_array(read_triples(source.dataset, "train", "inductive"))))
-    nothing = MemoryGroups(entities.schema.empty_table(), "no valid texts")
-    return {"train": entities, "valid": nothing}, "entity_index", note
+    return _described_texts(config, graphs), "entity_index", note
+
+
+def _pages(sources: Sequence[Source], split: str) -> RowGroups:
+    return corpora([ParquetGroups(source.tokens, "pages", split, ["page_id", "ids"]) for source in sources], "page_id")
+
+
+def _described_texts(config: Config, sources: Sequence[Source]) -> dict[str, RowGroups]:
+    parts: list[RowGroups] = []
+    for source in sources:
+        parts.append(ParquetGroups(source.tokens, "entities", None, ["entity_index", "ids"]))
+        if config.data.split == "inductive":
+            train = as_array(read_triples(source.dataset, "train", "inductive"))
+            parts[-1] = SomeRows(parts[-1], known_entities(train))
+    entities = corpora(parts, "entity_index")
+    return {"train": entities, "valid": MemoryGroups(entities.schema.empty_table(), "no valid texts")}
 
 
 def _micro_batches(config: Config, world: int) -> int:
@@ -283,7 +342,7 @@ def _cut(rows: Parts, pieces: int) -> list[Parts]:
 def _sides(config: Config, source: Source, name: str, groups: Mapping[str, RowGroups]) -> Sides:
     if not groups["train"].sizes.sum():
         raise DataError(
-            f"{source.dataset.folder} has no {name} in its train split, which {config.system} learns from. "
+            f"{source.dataset.folder} has no {name.rstrip('2')} in its train split, which {config.system} learns from. "
             "See wikiloom describe for what it holds."
         )
     least, digest = config.train.valid_rows, source.dataset.digest

@@ -8,7 +8,7 @@ killed and resumed therefore ends with the same bits as one that is not.
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +21,28 @@ from training.heap import keep_flat
 from training.metrics import MetricsLog, draw_curves, progress
 from training.outlook import estimate, outlook, rehearse
 from training.ranks import Ranks, joined
-from training.runs import begin, choose_folder, open_config, open_tokens, require_free, resolved, resumed
+from training.runs import begin, choose_folder, open_all_tokens, open_config, require_free, resolved, resumed
 from training.speed import Clock, Meter
 from training.step import Learner, advance, learner, validate
-from training.systems import System, build_system, open_source
+from training.systems import System, build_system, open_sources
 
 STOPPED = 75
 """Exit code of a run that a signal stopped and that was saved."""
 
 
 def train(
-    recipe: str, data: Path | None, out: Path | None, *, resume: bool, dry_run: bool, settings: dict[str, str]
+    recipe: str,
+    data: Path | None,
+    out: Path | None,
+    *,
+    resume: bool,
+    dry_run: bool,
+    settings: dict[str, str],
+    more: Sequence[Path] = (),
 ) -> int:
-    """Train a recipe (or a TOML file) on a dataset, or resume such a run; returns the exit code."""
-    config, dataset = open_config(recipe, data, settings)
+    """Train a recipe (or a TOML file) on a dataset, and on `more` of them, or resume such a run; returns the exit
+    code."""
+    config, datasets = open_config(recipe, [*([data] if data else []), *more], settings)
     with joined(config.train.device, config.train.rank_timeout) as ranks:
         again = resume or (ranks.restarted and out is not None and (out / "config.toml").is_file())
         resume = ranks.told("resume", lambda: str(again)) == str(True)
@@ -43,7 +51,7 @@ def train(
         if ranks.first and not resume and not dry_run:
             require_free(run)
         started = Clock()
-        system = _system(config, dataset, ranks)
+        system = _system(config, datasets, ranks)
         if dry_run:
             rehearse(config, system, ranks, started.read())
             return 0
@@ -52,13 +60,13 @@ def train(
         return _loop(config, run, system, ranks)
 
 
-def _system(config: Config, dataset: Dataset, ranks: Ranks) -> System:
+def _system(config: Config, datasets: Sequence[Dataset], ranks: Ranks) -> System:
     if config.train.flat_memory and ranks.device.type == "cpu":
         keep_flat()
     torch.set_num_threads(config.train.threads)
     torch.use_deterministic_algorithms(config.train.deterministic, warn_only=True)
-    ranks.told("tokens", lambda: str(open_tokens(dataset, config).folder))
-    source = open_source(dataset, open_tokens(dataset, config))
+    ranks.told("tokens", lambda: str(open_all_tokens(datasets, config)[0].folder))
+    source = open_sources(config, datasets, open_all_tokens(datasets, config))
     torch.manual_seed(config.seed)
     system = build_system(config, source, ranks.place, ranks.agree, ranks.device)
     for line in [*system.notes, *outlook(config, system, ranks)]:

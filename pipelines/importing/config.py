@@ -24,6 +24,7 @@ FORMATS = {
     "nations": "benchmarks",
     "open-entity": "open_entity",
     "tacred": "tacred",
+    "text": "plain_text",
     "tsv": "tsv",
     "umls": "benchmarks",
     "wikidata5m": "wikidata5m",
@@ -43,7 +44,8 @@ class Import:
         tyro.conf.arg(metavar="FORMAT", help=f"{', '.join(FORMATS)}; docs/imports.md says what files each has."),
     ]
     from_: Annotated[Path, tyro.conf.arg(name="from")]
-    """Folder with the files' published names: plain, .gz, or inside the published archive."""
+    """Folder with the files' published names: plain, .gz, or inside the published archive. For text, a folder of *.txt
+    or one file."""
     out: Path
     """Folder of the dataset; new, empty, or an earlier import."""
     split: Literal["official", "transductive", "inductive"] | None = None

@@ -17,6 +17,7 @@ from pipelines.importing.config import Import, reader
 from pipelines.importing.download import download
 from pipelines.importing.graph import Imported, import_graph, resolve_split
 from pipelines.importing.options import add_options, read_excluded
+from pipelines.importing.pages import write_pages
 from pipelines.importing.source import FACTS, Source
 from pipelines.importing.tables import relation_rows, write_entities, write_triples
 from pipelines.sources.published import Published
@@ -38,7 +39,7 @@ def import_dataset(config: Import) -> Manifest:
     if config.download:
         download(config.format, config.from_)
     started = finish.cpu_seconds()
-    files = Published(config.from_)
+    files = Published(config.from_, alone=config.format == "text")
     source = add_options(reader(config.format)(config.format, files), config)
     _require_triples(source)
     config = resolve_split(source, config)
@@ -74,6 +75,10 @@ def _write_tables(source: Source, made: Imported, out: Path, work: Path) -> dict
         writer.write("relations", lambda: relation_rows(source, made))
     if len(made.graph.heads) or len(made.negatives):
         writer.write_shards("triples", lambda folder: write_triples(made, folder))
+    if source.pages is not None:
+        pages = source.pages
+        writer.write_shards("pages", lambda folder: write_pages(pages, folder))
+        source = dataclasses.replace(source, rejects=pa.Table.from_pylist(pages.rejects, TABLES["rejects"].schema))
     for name, rows in (("examples", source.examples), ("rejects", source.rejects)):
         if rows is not None and rows.num_rows:
             writer.write(name, lambda rows=rows, name=name: _sorted(name, rows))

@@ -26,6 +26,7 @@ VALUES = {
     "kind": pa.string(),
 }
 """What may be said of an entity or relation."""
+PAGE_TEXTS = pa.schema({"title": pa.string(), "text": pa.string()})
 
 
 @dataclasses.dataclass
@@ -69,6 +70,15 @@ class Texts(NamedTuple):
     count: Count
 
 
+class Pages(NamedTuple):
+    """Texts without links, which may be larger than memory."""
+
+    batches: Iterator[pa.RecordBatch]
+    """Of PAGE_TEXTS, read once."""
+    rejects: Sequence[dict[str, str]]
+    """Rows of the table rejects, in any order; complete when `batches` have been read."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
     """All that a format's files say; what a format does not have is left out."""
@@ -91,8 +101,9 @@ class Source:
     """Rows of the table examples, in any order."""
     rejects: pa.Table | None = None
     """Rows of the table rejects, in any order; each is one of the drops of `counts`."""
+    pages: Pages | None = None
     ledger: Ledger
-    """The files that were read; complete when `texts` have been."""
+    """The files that were read; complete when `texts` and `pages` have been."""
     language: str = "en"
     licence: str = "unknown"
     """As the Hub names it (mit, cc-by-4.0, other, ...)."""

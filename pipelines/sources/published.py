@@ -58,15 +58,16 @@ class File:
 class Published:
     """The published files in a folder, or in one archive."""
 
-    def __init__(self, source: Path) -> None:
+    def __init__(self, source: Path, *, alone: bool = False) -> None:
+        """`alone`: a file that is no archive will do, as the folder of itself."""
         if not source.exists():
             raise DataError(f"{source} is missing. Give --from the folder with the files' published names.")
-        if source.is_file() and not source.name.endswith((".zip", *_TAR)):
+        if source.is_file() and not alone and not source.name.endswith((".zip", *_TAR)):
             raise DataError(f"{source} is a file. Give --from the folder that it is in, or an archive.")
         self.source = source
         self._found: dict[str, list[File]] = {}
         self._archives: dict[str, list[File]] | None = None
-        paths = [path for path in source.iterdir() if path.is_file()] if source.is_dir() else []
+        paths = [path for path in source.iterdir() if path.is_file()] if source.is_dir() else [source] * alone
         for path in sorted(paths, key=lambda path: (len(path.name), path.name)):
             self._found.setdefault(_bare(path.name), []).append(File(_bare(path.name), path))
 

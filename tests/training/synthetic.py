@@ -56,9 +56,10 @@ def make_dataset(
     valid_pages: bool = True,
     examples: Sequence[dict] = (),
     sides: Mapping[int, str] = MappingProxyType({}),
+    vocabulary: World | None = None,
 ) -> Path:
-    """DATASET with tokens/tiny; one page and one graph per entity, and these examples. `sides` are the entities of the
-    inductive valid and test; all others are train's."""
+    """DATASET with tokens/tiny, whose words are those of `vocabulary` (the world's own); one page and one graph per
+    entity, and these examples. `sides` are the entities of the inductive valid and test; all others are train's."""
     world = world or World()
     splits = [["train"] * 8, ["valid"], ["test"]]
     kinds = [kind for group in splits for kind in group]
@@ -75,7 +76,8 @@ def make_dataset(
         "examples": _table(TABLES["examples"], list(examples)),
     }
     digest = _write(folder, TABLES, tables, {})
-    _tokens(folder / "tokens" / "tiny", world, train, page_split if pages else [], digest)
+    ids = _word_ids(vocabulary or world)
+    _tokens(folder / "tokens" / "tiny", world, ids, train, page_split if pages else [], digest)
     return folder
 
 
@@ -132,11 +134,14 @@ def _anchors(world: World) -> pa.Table:
     return _table(TABLES["anchors"], sorted(rows, key=lambda row: (row["surface"].encode(), row["entity_index"])))
 
 
-def _tokens(folder: Path, world: World, train: list, page_split: list[str], digest: str) -> None:
+def _word_ids(world: World) -> dict[str, int]:
     words = sorted(
         {w for i in range(len(world.names)) for w in world.text(i)} | {w for r in RELATIONS for w in r.split()}
     )
-    ids = {word: number for number, word in enumerate([*SPECIAL, *words])}
+    return {word: number for number, word in enumerate([*SPECIAL, *words])}
+
+
+def _tokens(folder: Path, world: World, ids: dict[str, int], train: list, page_split: list[str], digest: str) -> None:
     entities = [
         {"entity_index": i, "ids": [ids[w] for w in world.text(i)], "name_ids": [ids[name]]}
         for i, name in enumerate(world.names)

@@ -42,6 +42,10 @@ class Ragged:
         """These rows, in this order."""
         return taken(self.values, self.cu_seqlens * self.values.itemsize, pa.array(rows))
 
+    def strings(self) -> pa.Array:
+        """Each row as the string of its bytes, without a copy."""
+        return _strings(self.values, self.cu_seqlens * self.values.itemsize)
+
     def slice(self, start: int, end: int) -> "Ragged":
         """Rows start to end, without a copy of their values."""
         cu_seqlens = self.cu_seqlens[start : end + 1]
@@ -69,11 +73,14 @@ def offsets(lengths: Integer[np.ndarray, " B"]) -> Int64[np.ndarray, " B1"]:
 def taken(values: Shaped[np.ndarray, " N"], edges: Int64[np.ndarray, " E"], rows: pa.Array) -> Ragged:
     """These rows, of which row b is the bytes of `values` from edges[b] to edges[b + 1]."""
     # Arrow copies a string of bytes at once, but a list value by value: the rows are taken as if they were strings.
-    buffers = [None, pa.py_buffer(edges), pa.py_buffer(np.ascontiguousarray(values))]
-    strings = pa.Array.from_buffers(pa.large_binary(), len(edges) - 1, buffers)
-    _, ends, data = strings.take(rows).buffers()
+    _, ends, data = _strings(values, edges).take(rows).buffers()
     cu_seqlens = np.frombuffer(ends, dtype=np.int64, count=len(rows) + 1) // values.itemsize
     return Ragged(np.frombuffer(data, dtype=values.dtype, count=int(cu_seqlens[-1])), cu_seqlens)
+
+
+def _strings(values: Shaped[np.ndarray, " N"], edges: Int64[np.ndarray, " E"]) -> pa.Array:
+    buffers = [None, pa.py_buffer(edges), pa.py_buffer(np.ascontiguousarray(values))]
+    return pa.Array.from_buffers(pa.large_binary(), len(edges) - 1, buffers)
 
 
 def single(column: pa.ChunkedArray | pa.Array) -> pa.Array:

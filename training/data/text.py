@@ -1,6 +1,7 @@
 """Plain text for masked language modelling: pages or passages, cut into blocks, masked afresh each epoch."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,9 @@ from training.data.groups import RowGroups
 from training.data.masking import corrupted, draw
 from training.data.special import SpecialTokens
 from training.data.stream import Part
+
+ID_SPACE = 2**40
+"""More than any page's id."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +88,39 @@ def written_out(units: Ragged, spans: Ragged, mentions: Ragged) -> Ragged:
     values = np.empty(cu_seqlens[-1], dtype=np.int32)
     values[own], values[~is_mention] = mentions.values, units.values[units.values >= 0]
     return Ragged(values, cu_seqlens)
+
+
+class Corpora:
+    """Texts of several datasets, one after the other; those of the second and later ones have ids of their own."""
+
+    def __init__(self, parts: Sequence[RowGroups], key: str) -> None:
+        self._parts, self._key = parts, key
+        self.sizes: Int64[np.ndarray, " G"] = np.concatenate([part.sizes for part in parts])
+        self._first = np.cumsum([0, *(len(part.sizes) for part in parts)])
+        place = parts[0].schema.get_field_index(key)
+        self.schema = parts[0].schema.set(place, pa.field(key, pa.int64()))
+
+    def read(self, group: int) -> pa.Table:
+        """The texts of one row group."""
+        part, own = self._find(group)
+        rows = self._parts[part].read(own)
+        # Two texts of one id would be masked in the same places.
+        ids = rows[self._key].to_numpy().astype(np.int64) + part * ID_SPACE
+        return rows.set_column(rows.schema.get_field_index(self._key), self._key, pa.array(ids)).cast(self.schema)
+
+    def name(self, group: int) -> str:
+        """As the row group's in its own dataset."""
+        part, own = self._find(group)
+        return self._parts[part].name(own)
+
+    def _find(self, group: int) -> tuple[int, int]:
+        part = int(np.searchsorted(self._first, group, side="right")) - 1
+        return part, group - int(self._first[part])
+
+
+def corpora(parts: Sequence[RowGroups], key: str) -> RowGroups:
+    """The texts of some datasets, known by the column `key`."""
+    return parts[0] if len(parts) == 1 else Corpora(parts, key)
 
 
 class TextBlocks:

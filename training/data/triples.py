@@ -1,9 +1,10 @@
 """KEPLER's batches: triples with negatives, each distinct description once, and blocks of text beside them.
 
-B triples, U distinct entities of a micro-batch.
+B triples, U distinct entities of a micro-batch, P pairs of an entity and a relation.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,20 +19,30 @@ from training.data.negatives import REDRAWS, KnownFacts, corrupt_tails
 from training.data.setting import TRIPLE
 from training.data.special import SpecialTokens
 from training.data.stream import Part
-from training.data.text import TextBatch, TextFeed, frame
+from training.data.text import TextBatch, frame
 
+GRAPHS = ("ke", "ke2")
+"""The loss terms of a first and of a second graph."""
 WIDTH = 32
 """Pieces of descriptions are padded to a multiple of so many tokens, or to the longest."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FactBatch:
-    """Triples over distinct entities, which are numbered as the rows of `texts`, one piece after the other."""
+    """Triples over distinct entities, whose texts and those of their relations are vectors: V of them."""
 
     texts: list[TextBatch]
+    """Every distinct text once, in pieces."""
+    rows: Int64[Tensor, " V"]
+    """Which text each vector is of, counted through the pieces: first come the U entities, then the entities with a
+    relation's text behind theirs, then relations. Two that have the same text share it."""
     heads: Int64[Tensor, " B"]
     relations: Int64[Tensor, " B"]
+    """Rows of the table of relations; vectors where relations are described."""
     tails: Int64[Tensor, " B"]
+    given_heads: Int64[Tensor, " B"]
+    """The vectors of the heads where tails are asked for: conditioned on the relation, or those of `heads`."""
+    given_tails: Int64[Tensor, " B"]
     head_weights: Float[Tensor, "B U"]
     """Weight of each entity as a corrupted head; with tail_weights, a row adds up to 1."""
     tail_weights: Float[Tensor, "B U"]
@@ -39,37 +50,59 @@ class FactBatch:
 
 @dataclasses.dataclass(frozen=True)
 class KeplerBatch:
-    """Facts, and blocks of text beside them."""
+    """Facts, those of a second graph where there is one, and blocks of text beside them where language is modelled."""
 
     facts: FactBatch
-    blocks: TextBatch
+    second: FactBatch | None
+    blocks: TextBatch | None
+
+    @property
+    def graphs(self) -> dict[str, FactBatch]:
+        """The facts by the names of their loss terms."""
+        graphs = zip(GRAPHS, (self.facts, self.second), strict=True)
+        return {name: facts for name, facts in graphs if facts is not None}
 
     @property
     def counts(self) -> dict[str, int]:
         """Labels of each loss term."""
-        return {"ke": len(self.facts.heads), "mlm": int((self.blocks.labels != IGNORE).sum())}
+        mlm = {} if self.blocks is None else {"mlm": int((self.blocks.labels != IGNORE).sum())}
+        return {name: len(facts.heads) for name, facts in self.graphs.items()} | mlm
 
     @property
     def lengths(self) -> Int64[Tensor, " T"]:
         """Tokens of each text and each block."""
-        return torch.cat([text.real.sum(dim=1) for text in (*self.facts.texts, self.blocks)])
+        return torch.cat([text.real.sum(dim=1) for text in self._texts])
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Distinct entities, and padded tokens of their texts and of the blocks."""
-        texts = [*self.facts.texts, self.blocks]
-        return {"entities": self.facts.head_weights.shape[1], "padded_tokens": sum(text.ids.numel() for text in texts)}
+        """Distinct entities, and padded tokens of all texts and blocks."""
+        entities = sum(facts.head_weights.shape[1] for facts in self.graphs.values())
+        return {"entities": entities, "padded_tokens": sum(text.ids.numel() for text in self._texts)}
+
+    @property
+    def _texts(self) -> list[TextBatch]:
+        texts = [text for facts in self.graphs.values() for text in facts.texts]
+        return texts if self.blocks is None else [*texts, self.blocks]
 
 
 @dataclasses.dataclass(frozen=True)
 class Descriptions:
-    """Every entity's text as token ids, cut and framed by <s> and </s>; an entity without text has its name's."""
+    """Texts of all entities (or relations) as token ids, cut and framed by <s> and </s>; what has no text has its
+    name's."""
 
     tokens: Ragged
     pad: int
     longest: int
     """Tokens of the longest text."""
-    rows_per_piece: int
+    max_length: int
+    """Tokens that a text may have, specials included."""
+    encode_tokens: int
+    """Padded tokens of a piece, at most."""
+
+    @property
+    def rows_per_piece(self) -> int:
+        """Texts of a piece."""
+        return max(1, self.encode_tokens // self.longest)
 
     def pieces(self, entities: Int64[np.ndarray, " U"]) -> list[TextBatch]:
         """These texts in this order, padded in pieces; the first one may have fewer rows than the others."""
@@ -81,6 +114,11 @@ class Descriptions:
     def by_length(self, entities: Int64[np.ndarray, " U"]) -> Int64[np.ndarray, " U"]:
         """The same entities, the shortest texts first: pieces then hold little padding."""
         return entities[np.lexsort((entities, self.tokens.lengths[entities]))]
+
+    def distinct(self, entities: Int64[np.ndarray, " U"]) -> tuple[Int64[np.ndarray, " T"], Int64[np.ndarray, " U"]]:
+        """(the first entity with each text, in this order, and which of these texts each entity has)."""
+        texts = self.tokens.take(entities).strings().dictionary_encode().indices.to_numpy().astype(np.int64)
+        return entities[np.unique(texts, return_index=True)[1]], texts
 
     def _piece(self, entities: Int64[np.ndarray, " U"]) -> TextBatch:
         texts = self.tokens.take(entities)
@@ -97,7 +135,8 @@ class Descriptions:
 def descriptions(
     ids: Ragged, names: Ragged, special: SpecialTokens, *, max_length: int, encode_tokens: int
 ) -> Descriptions:
-    """The texts of tokens/NAME/entities; `max_length` counts <s> and </s>, `encode_tokens` bounds a padded piece."""
+    """The texts of tokens/NAME/entities or relations; `max_length` counts <s> and </s>, `encode_tokens` bounds a padded
+    piece."""
     lengths = np.where(ids.lengths > 0, ids.lengths, names.lengths)
     starts = np.where(ids.lengths > 0, ids.cu_seqlens[:-1], names.cu_seqlens[:-1] + len(ids.values))
     lengths = np.minimum(lengths, max_length - 2)
@@ -106,45 +145,111 @@ def descriptions(
     values = np.concatenate([ids.values, names.values]).astype(np.int64)[source]
     framed = frame(values, Ragged(values, cu_seqlens), special)
     longest = int(framed.lengths.max(initial=2))
-    return Descriptions(framed, special.pad, longest, max(1, encode_tokens // longest))
+    return Descriptions(framed, special.pad, longest, max_length, encode_tokens)
+
+
+def conditioned(
+    entities: Descriptions, relations: Descriptions, of: Int64[np.ndarray, " P"], on: Int64[np.ndarray, " P"]
+) -> Descriptions:
+    """<s> entity </s> relation </s> for P pairs of indices: the relation's text is whole, the entity's is cut to what
+    it leaves of `entities.max_length`."""
+    texts, behind = entities.tokens.take(of), relations.tokens.take(on)
+    kept = np.minimum(texts.lengths, entities.max_length - (behind.lengths - 1))
+    cu_seqlens = offsets(kept + behind.lengths - 1)
+    values = np.empty(cu_seqlens[-1], dtype=np.int64)
+    own = texts.within < kept[texts.rows]
+    values[(cu_seqlens[texts.rows] + texts.within)[own]] = texts.values[own]
+    # Where it was cut, its last token gives way to its </s>.
+    values[cu_seqlens[:-1] + kept - 1] = texts.values[texts.cu_seqlens[1:] - 1]
+    rest = behind.within > 0
+    values[(cu_seqlens[behind.rows] + kept[behind.rows] + behind.within - 1)[rest]] = behind.values[rest]
+    longest = min(entities.max_length, entities.longest + relations.longest - 1)
+    return dataclasses.replace(entities, tokens=Ragged(values, cu_seqlens), longest=longest)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+    """Some entities (or relations, or pairs), the shortest texts first."""
+
+    ids: Int64[np.ndarray, " U"]
+    texts: list[TextBatch]
+    rows: Int64[np.ndarray, " U"]
+    """Which of `texts` each has."""
+
+    @classmethod
+    def of(cls, descriptions: Descriptions, ids: Int64[np.ndarray, " N"]) -> "_Chosen":
+        """The distinct ones among these."""
+        order = descriptions.by_length(np.unique(ids))
+        first, rows = descriptions.distinct(order)
+        return cls(order, descriptions.pieces(first), rows)
+
+    @property
+    def count(self) -> int:
+        """Distinct texts."""
+        return int(self.rows.max(initial=-1)) + 1
+
+    def find(self, ids: Int64[np.ndarray, "*S"]) -> Int64[np.ndarray, "*S"]:
+        """The place of each in `self.ids`."""
+        order = np.argsort(self.ids)
+        return order[np.searchsorted(self.ids, ids, sorter=order)]
 
 
 @dataclasses.dataclass(frozen=True)
 class TripleFeed:
-    """Triples and blocks -> micro-batches; everything drawn depends on seed, epoch and row."""
+    """Triples of a graph -> micro-batches; everything drawn depends on seed, epoch and row."""
 
     descriptions: Descriptions
+    relations: Descriptions | None
+    """Where the model reads relations' texts."""
     known: KnownFacts
-    text: TextFeed
     config: KeplerConfig
     seed: int
     stream: str
 
-    def batch(self, facts: Part, blocks: Part) -> KeplerBatch:
+    def batch(self, facts: Part) -> FactBatch:
         """One micro-batch."""
-        return KeplerBatch(self._facts(facts), self.text.batch(blocks))
-
-    def _facts(self, facts: Part) -> FactBatch:
         triples = np.stack([facts.columns.numbers[name].astype(np.int64) for name in TRIPLE], axis=-1)
         rows, epochs = facts.columns.numbers["row"], facts.epochs
         corrupt = [self._corrupt(triples, rows, epochs, side) for side in ("heads", "tails")]
-        distinct = np.unique(np.concatenate([triples[:, 0], triples[:, 2], *(side.ravel() for side in corrupt)]))
-        order = self.descriptions.by_length(distinct)
-        place = np.empty_like(order)
-        place[np.searchsorted(distinct, order)] = np.arange(len(order))
-        at = [place[np.searchsorted(distinct, ids)] for ids in (triples[:, 0], triples[:, 2], *corrupt)]
+        entities = _Chosen.of(
+            self.descriptions, np.concatenate([triples[:, 0], triples[:, 2], *(side.ravel() for side in corrupt)])
+        )
+        heads, tails, *drawn = (entities.find(ids) for ids in (triples[:, 0], triples[:, 2], *corrupt))
         if self.config.in_batch:
-            weights = self._in_batch(triples, order)
+            weights = self._in_batch(triples, entities.ids)
         else:
-            weights = [_weights(drawn, len(order)) for drawn in at[2:]]
+            weights = [_weights(ids, len(entities.ids)) for ids in drawn]
+        chosen, relations, given = self._with_relations(entities, triples, (heads, tails))
+        firsts = np.cumsum([0, *(some.count for some in chosen[:-1])])
         return FactBatch(
-            texts=self.descriptions.pieces(order),
-            heads=tensor(at[0]),
-            relations=tensor(triples[:, 1]),
-            tails=tensor(at[1]),
+            texts=[piece for some in chosen for piece in some.texts],
+            rows=tensor(np.concatenate([some.rows + first for some, first in zip(chosen, firsts, strict=True)])),
+            heads=tensor(heads),
+            relations=tensor(relations),
+            tails=tensor(tails),
+            given_heads=tensor(given[0]),
+            given_tails=tensor(given[1]),
             head_weights=tensor(weights[0]),
             tail_weights=tensor(weights[1]),
         )
+
+    def _with_relations(
+        self, entities: _Chosen, triples: Int64[np.ndarray, "B 3"], ends: Sequence[Int64[np.ndarray, " B"]]
+    ) -> tuple[list[_Chosen], Int64[np.ndarray, " B"], Sequence[Int64[np.ndarray, " B"]]]:
+        """(all that is encoded, FactBatch.relations, given heads and tails)."""
+        chosen, given, relations, texts = [entities], ends, triples[:, 1], self.relations
+        if texts is not None and self.config.conditioned:
+            count = len(texts.tokens.lengths)
+            keys = [triples[:, side] * count + triples[:, 1] for side in (0, 2)]
+            pairs = np.unique(np.concatenate(keys))
+            joined = conditioned(self.descriptions, texts, *np.divmod(pairs, count))
+            chosen.append(_Chosen.of(joined, np.arange(len(pairs))))
+            given = [len(entities.ids) + chosen[-1].find(np.searchsorted(pairs, side)) for side in keys]
+        if texts is not None and self.config.relations == "described":
+            first = sum(len(some.ids) for some in chosen)
+            chosen.append(_Chosen.of(texts, relations))
+            relations = first + chosen[-1].find(relations)
+        return chosen, relations, given
 
     def _corrupt(
         self,

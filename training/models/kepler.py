@@ -6,9 +6,12 @@ Differences from the authors' code:
 - negatives are drawn anew each epoch from counter-based hashes and filtered against train facts (there: once, on disk,
   against train and valid facts);
 - eq. 2 is not halved unless `kepler.halved` says so; logits are computed at masked positions only;
-- option `kepler.in_batch`: all other entities of the micro-batch are negatives as well.
+- option `kepler.in_batch`: all other entities of the micro-batch are negatives as well;
+- KEPLER-W+W: the second graph has its own margin and number of relations (there: those of the first);
+- KEPLER-Cond: a long description is cut before the relation's (there: the relation's is cut away);
+- KEPLER-KE: the masked language model is not computed (there: computed, and not used).
 
-B triples, U distinct entities of a micro-batch, E entities, D hidden.
+B triples, U distinct entities of a micro-batch, V vectors of it, E entities, R relations, D hidden.
 """
 
 import dataclasses
@@ -24,43 +27,59 @@ from training.config import Config
 from training.data.batch import to_device
 from training.data.graphs import IGNORE
 from training.data.text import TextBatch
-from training.data.triples import Descriptions, FactBatch, KeplerBatch
+from training.data.triples import GRAPHS, Descriptions, FactBatch, KeplerBatch, conditioned
 from training.encoders import build_encoder, encode_text
 from training.objectives import cross_entropy_sum, distances, harder, knowledge_embedding_sum
 
 
 @dataclasses.dataclass(frozen=True)
 class Queries:
-    """Where the answers of (?, r, t) and of (h, r, ?) should lie: t - r and h + r."""
+    """Where the answers of (?, r, t) and of (h, r, ?) should lie: t - r and h + r, or t_r - r and h_r + r."""
 
     heads: Float[Tensor, "B D"]
     tails: Float[Tensor, "B D"]
 
 
 class Kepler(nn.Module):
-    """A text encoder whose output at <s> is the entity's vector, and a table of relations."""
+    """A text encoder whose output at <s> is the entity's vector, and a table of relations for each graph (none where
+    relations are described)."""
 
     memory = None
     """An entity's vector is made from its text."""
 
-    def __init__(self, config: Config, vocab_size: int, relations: int) -> None:
+    def __init__(self, config: Config, vocab_size: int, relations: int, second_relations: int = 0) -> None:
+        """`relations` of the first graph, and of the second where there is one."""
         super().__init__()
         built = build_encoder(config.encoder, vocab_size, token_types=1)
         self.encoder, self.word_head, self._cost = built.encoder, built.head, built.cost
-        self.config = config.kepler
-        hidden = built.encoder.config.hidden_size
-        self.relation = nn.Embedding(relations, hidden)
-        bound = (self.config.gamma + 2) / hidden
-        nn.init.uniform_(self.relation.weight, -bound, bound)
-        self.weights = {"ke": self.config.ke_weight, "mlm": self.config.mlm_weight}
+        self.config = own = config.kepler
+        # Without masked language modelling nothing leads to the head: ranks would wait for its gradients.
+        self.word_head.requires_grad_(own.blocks > 0)
+        tabled = own.relations == "table"
+        self.relation = self._table(relations, own.gamma) if tabled else None
+        self.second_relation = self._table(second_relations, own.second_gamma) if tabled and own.second_batch else None
+        weights = {
+            "ke": own.ke_weight,
+            "ke2": own.second_weight if own.second_batch else None,
+            "mlm": own.mlm_weight if own.blocks else None,
+        }
+        self.weights = {name: weight for name, weight in weights.items() if weight is not None}
+
+    def _table(self, relations: int, gamma: float) -> nn.Embedding:
+        hidden = self.encoder.config.hidden_size
+        table, bound = nn.Embedding(relations, hidden), (gamma + 2) / hidden
+        nn.init.uniform_(table.weight, -bound, bound)
+        return table
 
     def embed(self, texts: TextBatch) -> Float[Tensor, "B D"]:
         """Vectors of texts: the encoder's output at <s>."""
         return encode_text(self.encoder, texts.ids, texts.real)[:, 0]
 
     def losses(self, batch: KeplerBatch) -> dict[str, Float[Tensor, ""]]:
-        """Sums of both terms, where they have labels."""
-        losses = {"ke": self._knowledge(batch.facts)} if len(batch.facts.heads) else {}
+        """Sums of the terms that have labels."""
+        losses = {name: self._knowledge(facts, name) for name, facts in batch.graphs.items() if len(facts.heads)}
+        if batch.blocks is None:
+            return losses
         labelled = torch.nonzero(batch.blocks.labels.flatten() != IGNORE).squeeze(1)
         if len(labelled):
             states = encode_text(self.encoder, batch.blocks.ids, batch.blocks.real).flatten(0, 1)
@@ -71,39 +90,60 @@ class Kepler(nn.Module):
     def flops(self, batch: KeplerBatch) -> int:
         """Floating-point operations of `losses` and its backward, padding and distances left out."""
         words = self.encoder.get_input_embeddings().num_embeddings
-        return self._cost.flops(batch.lengths) + self.word_head.flops(batch.counts["mlm"], words)
+        return self._cost.flops(batch.lengths) + self.word_head.flops(batch.counts.get("mlm", 0), words)
+
+    def table(self, graph: str) -> nn.Embedding | None:
+        """The relations of a graph, one of GRAPHS; None where they are described."""
+        return self.relation if graph == GRAPHS[0] else self.second_relation
+
+    def gamma(self, graph: str) -> float:
+        """The margin of a graph."""
+        return self.config.gamma if graph == GRAPHS[0] else self.config.second_gamma
 
     def _piece(self, texts: TextBatch) -> Float[Tensor, "B D"]:
         if not (self.config.recompute and torch.is_grad_enabled()):
             return self.embed(texts)
         return checkpoint(self.embed, texts, use_reentrant=False)
 
-    def _knowledge(self, facts: FactBatch) -> Float[Tensor, ""]:
+    def _knowledge(self, facts: FactBatch, graph: str = GRAPHS[0]) -> Float[Tensor, ""]:
         # In 32 bits: a distance of nearly equal vectors has few bits left in 16.
-        entities = torch.cat([self._piece(piece) for piece in facts.texts]).float()
-        return self._compared(self._queries(facts, entities), entities, facts)
+        texts = torch.cat([self._piece(piece) for piece in facts.texts]).float()
+        vectors, count = texts.index_select(0, facts.rows), facts.head_weights.shape[1]
+        entities = vectors if len(vectors) == count else vectors[:count]
+        return self._compared(self._queries(facts, vectors, graph), entities, facts, self.gamma(graph))
 
-    def _queries(self, facts: FactBatch, entities: Float[Tensor, "U D"]) -> Queries:
-        relations = self.relation(facts.relations)
+    def _queries(self, facts: FactBatch, vectors: Float[Tensor, "V D"], graph: str) -> Queries:
+        table = self.table(graph)
+        relations = table(facts.relations) if table else vectors.index_select(0, facts.relations)
         return Queries(
-            heads=entities.index_select(0, facts.tails) - relations,
-            tails=entities.index_select(0, facts.heads) + relations,
+            heads=vectors.index_select(0, facts.given_tails) - relations,
+            tails=vectors.index_select(0, facts.given_heads) + relations,
         )
 
-    def _compared(self, queries: Queries, entities: Float[Tensor, "U D"], facts: FactBatch) -> Float[Tensor, ""]:
+    def _compared(
+        self, queries: Queries, entities: Float[Tensor, "U D"], facts: FactBatch, gamma: float
+    ) -> Float[Tensor, ""]:
         """The loss: each query's distance to its answer against those to the negatives."""
         norm, temperature = self.config.norm, self.config.self_adversarial
-        answers = entities.index_select(0, facts.tails)
         as_heads, as_tails = (distances(query, entities, norm) for query in (queries.heads, queries.tails))
         return knowledge_embedding_sum(
-            torch.linalg.vector_norm(queries.tails - answers, ord=norm, dim=-1),
+            self._positive(queries, entities, facts),
             as_heads,
             as_tails,
             harder(facts.head_weights, as_heads, temperature),
             harder(facts.tail_weights, as_tails, temperature),
-            gamma=self.config.gamma,
+            gamma=gamma,
             halved=self.config.halved,
         )
+
+    def _positive(self, queries: Queries, entities: Float[Tensor, "U D"], facts: FactBatch) -> Float[Tensor, " B"]:
+        """The true triples' distances: conditioned, the mean of both questions', which else are the same."""
+        norm = self.config.norm
+        tails = torch.linalg.vector_norm(queries.tails - entities.index_select(0, facts.tails), ord=norm, dim=-1)
+        if not self.config.conditioned:
+            return tails
+        heads = torch.linalg.vector_norm(entities.index_select(0, facts.heads) - queries.heads, ord=norm, dim=-1)
+        return (heads + tails) / 2
 
 
 @torch.no_grad()
@@ -112,58 +152,98 @@ def embed_all(
 ) -> Float[Tensor, "N D"]:
     """The vectors of all descriptions, or of these entities'; each is encoded once, the shortest ones first."""
     model.eval()
-    device = model.relation.weight.device
-    wanted = np.arange(len(descriptions.tokens.lengths)) if entities is None else entities.numpy()
+    device = model.encoder.device
+    wanted = np.arange(len(descriptions.tokens.lengths)) if entities is None else entities.cpu().numpy()
     distinct = np.unique(wanted)
     order = descriptions.by_length(distinct)
-    empty = torch.empty(0, model.relation.embedding_dim, device=device)
+    empty = torch.empty(0, model.encoder.config.hidden_size, device=device)
     vectors = torch.cat([empty, *(model.embed(to_device(piece, device)) for piece in descriptions.pieces(order))])
     places = np.argsort(order)[np.searchsorted(distinct, wanted)]
     return vectors[torch.from_numpy(places).to(device)]
 
 
 class KeplerScorer:
-    """Ranks by the distance that was trained: -||h + r - t||_p of every candidate; C columns below are E, unless some
-    entities alone are candidates."""
+    """Ranks by the distance that was trained: -||h + r - t||_p of every candidate, or of a conditioned model
+    -||h_r + r - t||_p for tails and -||h + r - t_r||_p for heads; C columns below are E, unless some entities alone are
+    candidates."""
 
     def __init__(
-        self, model: Kepler, descriptions: Descriptions, candidates: Int64[Tensor, " C"] | None = None
+        self,
+        model: Kepler,
+        descriptions: Descriptions,
+        relations: Descriptions | None = None,
+        graph: str = GRAPHS[0],
+        candidates: Int64[Tensor, " C"] | None = None,
     ) -> None:
-        """`candidates` are sorted; None for all entities. They are encoded when they are first asked for."""
-        self._model, self._descriptions = model, descriptions
+        """`relations` are texts, where the model reads them; `graph` is the one of all these. `candidates` are sorted;
+        None for all entities. What is encoded is encoded when it is first asked for."""
+        self._model, self._texts, self._relation_texts, self._graph = model, descriptions, relations, graph
         everything = torch.arange(len(descriptions.tokens.lengths))
         self.candidates: Int64[Tensor, " C"] = everything if candidates is None else candidates
 
     @functools.cached_property
     def entities(self) -> Float[Tensor, "C D"]:
         """The candidates' vectors."""
-        return embed_all(self._model, self._descriptions, self.candidates)
+        return embed_all(self._model, self._texts, self.candidates)
+
+    @functools.cached_property
+    def relations(self) -> Float[Tensor, "R D"]:
+        """The relations' vectors."""
+        table = self._model.table(self._graph)
+        if table is not None:
+            return table.weight.detach()
+        assert self._relation_texts is not None
+        return embed_all(self._model, self._relation_texts)
 
     def among(self, candidates: Int64[Tensor, " C"]) -> "KeplerScorer":
         """The same for these alone: no other entity is encoded, unless it is asked about."""
-        return KeplerScorer(self._model, self._descriptions, candidates)
+        return KeplerScorer(self._model, self._texts, self._relation_texts, self._graph, candidates)
 
-    def vectors(self, entities: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
-        """The vectors of any entities; those of candidates are at hand."""
+    def vectors(self, entities: Int64[Tensor, " N"], texts: Descriptions | None = None) -> Float[Tensor, "N D"]:
+        """The vectors of any entities, those of candidates being at hand; or of those that have these texts."""
+        if texts is not None:
+            return embed_all(self._model, texts, entities)
         places = torch.searchsorted(self.candidates, entities.contiguous()).clamp(max=len(self.candidates) - 1)
         if torch.equal(self.candidates[places], entities):
             return self.entities[places]
-        return embed_all(self._model, self._descriptions, entities)
+        return embed_all(self._model, self._texts, entities)
+
+    def given(
+        self, entities: Int64[Tensor, " N"], relations: Int64[Tensor, " N"], texts: Descriptions | None = None
+    ) -> Float[Tensor, "N D"]:
+        """The same as what a question with these relations gives; each distinct pair is encoded once."""
+        if not self._model.config.conditioned:
+            return self.vectors(entities, texts)
+        assert self._relation_texts is not None
+        pairs, places = torch.stack([entities, relations]).unique(dim=1, return_inverse=True)
+        joined = conditioned(texts or self._texts, self._relation_texts, *pairs.numpy())
+        return embed_all(self._model, joined, places)
 
     def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """Score of every candidate as the tail of (head, relation)."""
-        return self.tails_of(self.vectors(heads), relations)
+        return self.tails_of(self.given(heads, relations), relations)
 
     def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """Score of every candidate as the head of (relation, tail)."""
-        return self.heads_of(relations, self.vectors(tails))
+        return self.heads_of(relations, self.given(tails, relations))
 
-    @torch.no_grad()
     def tails_of(self, heads: Float[Tensor, "B D"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
-        """As `tails`, for heads that are given as vectors: entities outside the dataset."""
-        return -distances(heads + self._model.relation(relations), self.entities, self._model.config.norm)
+        """As `tails`, for heads that are `given` as vectors: entities outside the dataset."""
+        return -distances(heads + self.relations[relations], self.entities, self._model.config.norm)
 
-    @torch.no_grad()
     def heads_of(self, relations: Int64[Tensor, " B"], tails: Float[Tensor, "B D"]) -> Float[Tensor, "B C"]:
-        """As `heads`, for tails that are given as vectors."""
-        return -distances(tails - self._model.relation(relations), self.entities, self._model.config.norm)
+        """As `heads`, for tails that are `given` as vectors."""
+        return -distances(tails - self.relations[relations], self.entities, self._model.config.norm)
+
+    def relations_of(
+        self, head: int, tail: int, texts: tuple[Descriptions | None, Descriptions | None] = (None, None)
+    ) -> Float[Tensor, " R"]:
+        """Score of every relation between two entities, of the dataset or of `texts`: as in training, the mean of both
+        questions'."""
+        every = torch.arange(len(self.relations))
+        (h, given_h), (t, given_t) = (
+            (self.vectors(own, text), self.given(own, every, text))
+            for own, text in zip((torch.full_like(every, head), torch.full_like(every, tail)), texts, strict=True)
+        )
+        gaps = (given_h + self.relations - t, h + self.relations - given_t)
+        return -sum(torch.linalg.vector_norm(gap, ord=self._model.config.norm, dim=-1) for gap in gaps) / 2
