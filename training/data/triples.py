@@ -4,7 +4,7 @@ B triples, U distinct entities of a micro-batch, P pairs of an entity and a rela
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -119,6 +119,14 @@ class Descriptions:
         """(the first entity with each text, in this order, and which of these texts each entity has)."""
         texts = self.tokens.take(entities).strings().dictionary_encode().indices.to_numpy().astype(np.int64)
         return entities[np.unique(texts, return_index=True)[1]], texts
+
+    def encoded(self, encode: Callable[[TextBatch], Tensor], entities: Int64[np.ndarray, " N"]) -> Float[Tensor, "N D"]:
+        """What `encode` makes of the texts of at least one entity: each is read once, the shortest ones first."""
+        distinct = np.unique(entities)
+        order = self.by_length(distinct)
+        vectors = torch.cat([encode(piece) for piece in self.pieces(order)])
+        places = np.argsort(order)[np.searchsorted(distinct, entities)]
+        return vectors[torch.from_numpy(places).to(vectors.device)]
 
     def _piece(self, entities: Int64[np.ndarray, " U"]) -> TextBatch:
         texts = self.tokens.take(entities)

@@ -30,6 +30,7 @@ from training.data.triples import Descriptions
 from training.evaluation.facts import Facts
 from training.metrics import progress
 from training.objectives import distances
+from training.scoring import ShownFacts
 
 POOL = 4
 """Places that the first pooling makes one of."""
@@ -148,9 +149,7 @@ def train_dkrl(settings: DkrlSettings, facts: Facts, texts: Descriptions, words:
 
 def margin_loss(model: Dkrl, batch: Corrupted, texts: Descriptions, margin: float) -> Float[Tensor, ""]:
     """Mean over triples and corruptions of max(0, margin + E(true) - E(corrupted))."""
-    order = texts.by_length(batch.entities)
-    described = torch.cat([model.describe(piece) for piece in texts.pieces(order)])
-    described = described[torch.from_numpy(np.argsort(np.searchsorted(batch.entities, order)))]
+    described = texts.encoded(model.describe, batch.entities)
     vectors = torch.stack([model.entity(torch.from_numpy(batch.entities)), described], dim=1)
     heads, tails, relations = vectors[batch.heads], vectors[batch.tails], model.relation(batch.relations)
     true, half = model.energy(heads, relations, tails), len(batch.others) // 2
@@ -168,6 +167,8 @@ Vectors = tuple[Float[Tensor, "N D"], Float[Tensor, "N D"]]
 
 class DkrlScorer:
     """A trained DKRL behind training.scoring's Scorer and RelationScorer. C candidates, all E unless narrowed."""
+
+    least_facts = 0
 
     def __init__(
         self, model: Dkrl, texts: Descriptions, facts: Facts, candidates: Int64[Tensor, " C"] | None = None
@@ -194,6 +195,25 @@ class DkrlScorer:
         """Minus the energy of every candidate as the head."""
         return -self._sum([own - self._relation[relations] for own in self._both(tails)])
 
+    def tails_shown(
+        self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B C"]:
+        """As `tails`, of heads of which facts are shown."""
+        return -self._sum([own + self._relation[relations] for own in self._introduced(heads, shown)])
+
+    def heads_shown(
+        self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B C"]:
+        """As `heads`, of tails of which facts are shown."""
+        return -self._sum([own - self._relation[relations] for own in self._introduced(tails, shown)])
+
+    def _introduced(self, entities: Int64[Tensor, " B"], shown: ShownFacts) -> Vectors:
+        """An own vector of its description's and of where each fact says that the entity lies, by the others' own."""
+        own, described = self._both(entities)
+        others = self._both(shown.others.flatten())[0].unflatten(0, shown.others.shape)
+        said = shown.translated(others, self._relation[shown.relations])
+        return torch.cat([own[:, None], said], dim=1).mean(dim=1), described
+
     def relations(self, heads: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B R"]:
         """Minus the energy of every relation."""
         gaps = [tail - head for head in self._both(heads) for tail in self._both(tails)]
@@ -208,8 +228,7 @@ class DkrlScorer:
 
     @torch.no_grad()
     def _read(self, entities: Int64[Tensor, " N"]) -> Vectors:
-        read = [self._model.describe(piece) for piece in self._texts.pieces(entities.numpy())]
-        described = torch.cat([torch.empty(0, self._model.word.embedding_dim), *read])
+        described = self._texts.encoded(self._model.describe, entities.numpy())
         return torch.where(self._seen[entities, None], self._model.entity.weight[entities], described), described
 
     def _sum(self, wanted: list[Float[Tensor, "B D"]]) -> Float[Tensor, "B C"]:

@@ -30,6 +30,7 @@ from training.data.text import TextBatch
 from training.data.triples import GRAPHS, Descriptions, FactBatch, KeplerBatch, conditioned
 from training.encoders import build_encoder, encode_text
 from training.objectives import cross_entropy_sum, distances, harder, knowledge_embedding_sum
+from training.scoring import ShownFacts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,18 +155,15 @@ def embed_all(
     model.eval()
     device = model.encoder.device
     wanted = np.arange(len(descriptions.tokens.lengths)) if entities is None else entities.cpu().numpy()
-    distinct = np.unique(wanted)
-    order = descriptions.by_length(distinct)
-    empty = torch.empty(0, model.encoder.config.hidden_size, device=device)
-    vectors = torch.cat([empty, *(model.embed(to_device(piece, device)) for piece in descriptions.pieces(order))])
-    places = np.argsort(order)[np.searchsorted(distinct, wanted)]
-    return vectors[torch.from_numpy(places).to(device)]
+    return descriptions.encoded(lambda piece: model.embed(to_device(piece, device)), wanted)
 
 
 class KeplerScorer:
     """Ranks by the distance that was trained: -||h + r - t||_p of every candidate, or of a conditioned model
     -||h_r + r - t||_p for tails and -||h + r - t_r||_p for heads; C columns below are E, unless some entities alone are
     candidates."""
+
+    least_facts = 0
 
     def __init__(
         self,
@@ -226,6 +224,28 @@ class KeplerScorer:
     def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """Score of every candidate as the head of (relation, tail)."""
         return self.heads_of(relations, self.given(tails, relations))
+
+    def tails_shown(
+        self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B C"]:
+        """As `tails`, of heads of which facts are shown."""
+        return self.tails_of(self._introduced(heads, relations, shown), relations)
+
+    def heads_shown(
+        self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B C"]:
+        """As `heads`, of tails of which facts are shown."""
+        return self.heads_of(relations, self._introduced(tails, relations, shown))
+
+    def _introduced(
+        self, entities: Int64[Tensor, " B"], relations: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B D"]:
+        """The mean of what the text gives and of where each fact says that the entity lies."""
+        if not shown.others.numel():
+            return self.given(entities, relations)
+        others = self.given(shown.others.flatten(), shown.relations.flatten()).unflatten(0, shown.others.shape)
+        said = shown.translated(others, self.relations[shown.relations])
+        return torch.cat([self.given(entities, relations)[:, None], said], dim=1).mean(dim=1)
 
     def tails_of(self, heads: Float[Tensor, "B D"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """As `tails`, for heads that are `given` as vectors: entities outside the dataset."""
