@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -122,9 +123,14 @@ class Export:
     out: Path
     """The folder to write, new or empty."""
     entities: bool = False
-    """Write entities.parquet as well: a vector for each entity of the dataset."""
+    """Write a vector for each entity of the dataset as well. Where this is killed, the same command goes on with the
+    files that it finished."""
+    index: bool = False
+    """Write an index of Faiss for approximate search among the entities, too."""
     texts: Path | None = None
     """A file with one text a line; texts.parquet will have a vector for each."""
+    precision: Literal["fp32", "bf16"] | None = None
+    """In which vectors are computed; bf16: matrix products in 16 bits. By default bf16 on a GPU, fp32 on a CPU."""
     data: Path | None = None
     """The dataset's folder, where it is no longer the one that the run's config.toml names."""
 
@@ -236,7 +242,8 @@ def _export(arguments: list[str]) -> int:
     config = parse(Export, "export", arguments)
     from training.export import export
 
-    print(export(config.run, config.out, entities=config.entities, texts=config.texts, data=config.data))
+    options = {name: value for name, value in vars(config).items() if name not in ("run", "out")}
+    print(export(config.run, config.out, **options))
     return 0
 
 
