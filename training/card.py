@@ -150,12 +150,13 @@ def _index(run: Run, contents: Contents) -> Iterator[str]:
     yield from ("", "```python", "import faiss", "import numpy as np", "import pyarrow as pa")
     yield from ("from pyarrow.dataset import dataset", "")
     yield f'index, entities = faiss.read_index("FOLDER/{INDEX}"), dataset("FOLDER/entities")'
-    if wanted == "cosine":
-        yield 'query = np.stack(entities.take(pa.array([0]))["vector"].to_numpy())  # whatever is near the first entity'
-        yield "query = query / np.linalg.norm(query)"
-    else:
+    if isinstance(run.model, Kepler):
         yield "from sentence_transformers import SentenceTransformer"
         yield 'query = SentenceTransformer("FOLDER").encode(["The description of an entity."])'
+    else:
+        yield 'query = np.stack(entities.take(pa.array([0]))["vector"].to_numpy())  # whatever is near the first entity'
+    if wanted == "cosine":
+        yield "query = query / np.linalg.norm(query)"
     yield "rows = index.search(query, 100)[1][0]"
     yield "found = entities.take(pa.array(rows[rows >= 0]))"
     yield 'vectors = np.stack(found["vector"].to_numpy())'
