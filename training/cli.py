@@ -136,6 +136,24 @@ class Export:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ImportWeights:
+    """fairseq's weights of RoBERTa or KEPLER as a Hugging Face folder, for encoder.name in a recipe."""
+
+    file: tyro.conf.Positional[Path]
+    """A torch file with tensors alone, such as KEPLER's model.pt when it is stripped of its arguments."""
+    out: Path
+    """The folder to write, new or empty."""
+    tokenizer: str | None = None
+    """A folder or name of a tokenizer whose tokens have the weights' numbers: that of roberta-base has KEPLER's."""
+    dict: Path | None = None
+    """Else fairseq's dict.txt, with --bpe."""
+    bpe: Path | None = None
+    """The folder with GPT-2's encoder.json and vocab.bpe."""
+    heads: int | None = None
+    """Attention heads of a layer; by default one for 64 dimensions, as in RoBERTa."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Baseline:
     """Train and evaluate a baseline on a dataset."""
 
@@ -247,6 +265,16 @@ def _export(arguments: list[str]) -> int:
     return 0
 
 
+def _import_weights(arguments: list[str]) -> int:
+    config = parse(ImportWeights, "import-weights", arguments)
+    from training.fairseq import import_weights
+    from training.fairseq_dictionary import open_vocabulary
+
+    vocabulary = open_vocabulary(config.tokenizer, config.dict, config.bpe)
+    print(import_weights(config.file, config.out, vocabulary, config.heads))
+    return 0
+
+
 def _baseline(arguments: list[str]) -> int:
     config = parse(Baseline, "baseline", arguments)
     from training.baselines import NAMES, run_baseline
@@ -268,6 +296,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "predict": _predict,
     "link": _link,
     "export": _export,
+    "import-weights": _import_weights,
     "baseline": _baseline,
 }
 
