@@ -61,7 +61,7 @@ class TextEncoder:
         """Vectors of token ids between <s> and </s>; texts of like length are encoded together."""
         lengths = framed.lengths
         vectors = torch.empty(len(lengths), self.width)
-        for rows in _pieces(np.argsort(lengths, kind="stable"), lengths):
+        for rows in pieces(np.argsort(lengths, kind="stable"), lengths):
             piece = framed.take(rows)
             real = tensor(pad_mask(piece.lengths)).to(self._device)
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
@@ -210,7 +210,7 @@ def _array(values: pa.Array | pa.ChunkedArray | Tensor, kind: pa.DataType) -> pa
     return pa.FixedSizeListArray.from_arrays(flat, type=kind)
 
 
-def _pieces(order: Int64[np.ndarray, " B"], lengths: Int64[np.ndarray, " B"]) -> Iterator[Int64[np.ndarray, " _"]]:
+def pieces(order: Int64[np.ndarray, " B"], lengths: Int64[np.ndarray, " B"]) -> Iterator[Int64[np.ndarray, " _"]]:
     """Rows that are encoded together, the shortest ones first."""
     start = 0
     for end in range(1, len(order) + 1):

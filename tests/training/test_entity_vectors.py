@@ -204,7 +204,7 @@ def test_pieces_hold_every_text_once_and_no_more_padding_than_their_bound(length
     lengths = np.array(lengths)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vectors, "PADDED_TOKENS", bound)
-        pieces = list(vectors._pieces(np.argsort(lengths, kind="stable"), lengths))
+        pieces = list(vectors.pieces(np.argsort(lengths, kind="stable"), lengths))
     assert sorted(np.concatenate(pieces).tolist()) == list(range(len(lengths)))
     assert all(len(piece) == 1 or len(piece) * lengths[piece].max() <= bound for piece in pieces)
 
