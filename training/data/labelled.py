@@ -1,7 +1,7 @@
 """Examples of text tasks as a model reads them that is fine-tuned: words with markers around the mentions that the task
 is about, and after them a node for each entity that is linked (CoLAKE, section 3.3: the mention's words stay).
 
-B examples of a batch, S nodes of the longest.
+B examples of a batch, S nodes of the longest, R roles that are marked.
 """
 
 import dataclasses
@@ -28,6 +28,8 @@ class LabelledInput:
     """0 for the words of the first text, 1 for those of the second."""
     entities: list[tuple[int, int]]
     """(row in the table of entities, soft position) of each."""
+    marks: list[int] = dataclasses.field(default_factory=list)
+    """Where the marker before the mention of each role is; 0, which is <s>, for a role that is not there or was cut."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,8 @@ class LabelledBatch:
     positions: Int64[Tensor, "B S"]
     """Soft positions, from 0 for <s>."""
     real: Bool[Tensor, "B S"]
+    marks: Int64[Tensor, "B R"]
+    """Places of the markers before the mentions."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +76,7 @@ class LabelledReader:
         if row["text_b"] is not None:
             framed = [*framed[:-1], *separator, *second, self.special.eos]
         segments = [0] * (len(framed) - len(second) - 1) + [int(row["text_b"] is not None)] * (len(second) + 1)
-        return LabelledInput(framed, segments, entities)
+        return LabelledInput(framed, segments, entities, self._marks(framed))
 
     def _marked(self, row: Mapping[str, Any]) -> tuple[list[int], list[int], list[int]]:
         """(words with markers, where each mention's first word then is, where the markers are)."""
@@ -96,6 +100,10 @@ class LabelledReader:
         # A mention's first word is after all markers that are put at or before it, but for those that end one there.
         moved = [start + sum(place <= start for place, _, _ in put) for start in starts]
         return words, moved, places
+
+    def _marks(self, framed: Sequence[int]) -> list[int]:
+        # A marker is a word that no text has.
+        return [framed.index(before) if before in framed else 0 for before, _ in self.markers.values()]
 
     def _entities(self, row: Mapping[str, Any], starts: Sequence[int], length: int) -> list[tuple[int, int]]:
         """Each linked entity once, at the position of its first mention's first word."""
@@ -131,6 +139,7 @@ def labelled_batch(inputs: Sequence[LabelledInput], pad: int) -> LabelledBatch:
         types=tensor(ragged_rows(types).padded(WORD)),
         positions=tensor(ragged_rows(positions).padded(0)),
         real=tensor(pad_mask(ids.lengths)),
+        marks=tensor(ragged_rows([one.marks for one in inputs]).padded(0)),
     )
 
 

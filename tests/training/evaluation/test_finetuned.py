@@ -1,6 +1,8 @@
 """The tasks that are learned from examples, on made-up files in the published layouts."""
 
+import functools
 import json
+import shutil
 
 import pytest
 
@@ -111,6 +113,27 @@ def test_a_plain_folder_is_asked_alike_and_reads_no_entities(plain, examples):
     assert result["metrics"]["macro"]["f1"] > 0.5 > result["baselines"]["majority"]["macro"]["f1"]
 
 
+def test_each_system_is_learned_in_its_own_form_and_comparisons_need_one(run, plain, examples, tmp_path):
+    few, data = {**FAST, "seeds": "1", "epochs": "1"}, examples["fewrel"]
+    ask = functools.partial(evaluate, task="relation-classification", data=data)
+    assert ask(run, settings=few)["protocol"]["form"] == "start"
+    assert ask(plain, settings=few)["protocol"]["form"] == "markers"
+    assert ask(plain, settings={**few, "form": "start"})["protocol"]["form"] == "start"
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "config.toml").write_text((run / "config.toml").read_text().replace("seed = 0", "seed = 1", 1))
+    for path in (copy / "results").iterdir():
+        path.unlink()
+    ask(copy, settings={**few, "form": "markers"})
+    with pytest.raises(DataError, match=r"form start.*form markers"):
+        compare([run, copy])
+    rule = run_baseline("majority", data, "relation-classification", tmp_path / "rule", few)
+    for one, form in ((run, "start"), (copy, "markers")):
+        tables, _ = compare([one, rule])
+        (table,) = [table for table in tables if table.task == "relation-classification"]
+        assert table.protocol["form"] == form and [len(row.runs) for row in table.rows] == [1, 1]
+
+
 def test_tacred_counts_no_relation_in_no_f1(run, examples):
     result = evaluate(run, "relation-classification", examples["tacred"], settings={**FAST, "seeds": "1"})
     assert result["protocol"]["no_relation_excluded"] and result["protocol"]["epoch_chosen_by"] == "micro F1"
@@ -178,6 +201,8 @@ def test_glue_takes_the_tasks_that_are_asked_for_and_its_test_has_no_labels(run,
 
 
 def test_wrong_uses_are_one_clear_line(run, examples, made_up, tmp_path):
+    with pytest.raises(UsageError, match=r"--set form=markers: Input should be 'start'"):
+        evaluate(run, "glue", examples["fewrel"], settings={"form": "markers"})
     with pytest.raises(UsageError, match="typing needs --data DIR"):
         evaluate(run, "typing")
     with pytest.raises(DataError, match=r"no example of typing in split train \(train 0, valid 0, test 0\)"):
