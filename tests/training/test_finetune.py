@@ -113,6 +113,29 @@ def test_the_places_of_the_markers_before_the_mentions_are_known_in_the_order_of
     assert batch.marks.tolist() == [[1, 11], [1, 0]] and reader(tokenizer).read(row(TEXT)).marks == [0, 0]
 
 
+def test_a_masked_mention_is_one_mask_and_shows_no_entity(tokenizer):
+    read = reader(tokenizer, {"Q7": 4, "Q9": 5})
+    long = {**mention(TEXT, "city1 is a", "head", "Q7"), "masked": True}
+    found = read.read(row(TEXT, long, mention(TEXT, "person2", "tail", "Q9")))
+    assert words(tokenizer, found) == "<s> [HD] <mask> [/HD] city . its capital is [TL] person2 [/TL] . </s>"
+    assert found.entities == [(5, 10)] and found.marks == [1, 9] and read.counts["mentions_linked"] == 1
+    tail = {**mention(TEXT, "is a city", "tail"), "masked": True}
+    assert words(tokenizer, read.read(row(TEXT, mention(TEXT, "city1", "head"), tail))).startswith(
+        "<s> [HD] city1 [/HD] [TL] <mask> [/TL] . its"
+    )
+    assert words(tokenizer, read.read(row(TEXT, long, {**mention(TEXT, "is", "tail"), "masked": True}))).startswith(
+        "<s> [HD] <mask> [TL] <mask> [/TL] <mask> [/HD] city"
+    )
+
+
+def test_mentions_alone_are_shown_without_the_text_around_them(tokenizer):
+    read = reader(tokenizer, {"Q7": 4, "Q9": 5})
+    only = row(TEXT, mention(TEXT, "city1 is", "head", "Q7"), mention(TEXT, "person2", "tail", "Q9"))
+    found = read.read({**only, "only_mentions": True})
+    assert words(tokenizer, found) == "<s> [HD] city1 is [/HD] [TL] person2 [/TL] </s>"
+    assert found.entities == [(4, 2), (5, 6)] and found.marks == [1, 5]
+
+
 def test_two_texts_are_framed_as_their_vocabularys_family_does_and_share_the_room(tokenizer):
     found = reader(tokenizer).read(row("a city", text_b="its capital ."))
     assert words(tokenizer, found) == "<s> a city </s> </s> its capital . </s>"

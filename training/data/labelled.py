@@ -62,7 +62,10 @@ class LabelledReader:
     counts: Counter[str] = dataclasses.field(default_factory=Counter)
 
     def read(self, row: Mapping[str, Any]) -> LabelledInput:
-        """One row. A text that is too long is cut around the marked mentions; of two texts the longer one is cut."""
+        """One row. A text that is too long is cut around the marked mentions; of two texts the longer one is cut.
+
+        A probe's row may say `only_mentions`, and `masked` of a mention: training.evaluation.probes.
+        """
         words, starts, marked = self._marked(row)
         budget = self.max_length - 2
         separator = [] if row["text_b"] is None else self._separator()
@@ -80,26 +83,43 @@ class LabelledReader:
 
     def _marked(self, row: Mapping[str, Any]) -> tuple[list[int], list[int], list[int]]:
         """(words with markers, where each mention's first word then is, where the markers are)."""
-        encoding = self.tokenizer.encode(row["text"], add_special_tokens=False)
-        begins, ends = (np.array(edges, dtype=np.int64) for edges in zip(*encoding.offsets, strict=True) or ((), ()))
+        ids, spans = self._shown(row)
         put: list[tuple[int, int, int]] = []
-        seen, starts = set(), []
-        for mention in row["mentions"]:
-            first = int((ends <= mention["start"]).sum())
-            last = max(first, int((begins < mention["end"]).sum()))
-            starts.append(first)
+        seen = set()
+        for mention, (first, last) in zip(row["mentions"], spans, strict=True):
             if mention["role"] in self.markers and mention["role"] not in seen:
                 seen.add(mention["role"])
                 before, after = self.markers[mention["role"]]
                 put += [(first, 1, before), (last, 0 if last > first else 2, after)]
         put.sort()
-        words, places = list(encoding.ids), []
+        words, places = ids, []
         for shift, (place, _, marker) in enumerate(put):
             words.insert(place + shift, marker)
             places.append(place + shift)
         # A mention's first word is after all markers that are put at or before it, but for those that end one there.
-        moved = [start + sum(place <= start for place, _, _ in put) for start in starts]
+        moved = [first + sum(place <= first for place, _, _ in put) for first, _ in spans]
         return words, moved, places
+
+    def _shown(self, row: Mapping[str, Any]) -> tuple[list[int], list[tuple[int, int]]]:
+        """(the words that a probe leaves, the [first, last) of each mention among them)."""
+        encoding = self.tokenizer.encode(row["text"], add_special_tokens=False)
+        begins, ends = (np.array(edges, dtype=np.int64) for edges in zip(*encoding.offsets, strict=True) or ((), ()))
+        spans = []
+        for mention in row["mentions"]:
+            first = int((ends <= mention["start"]).sum())
+            spans.append((first, max(first, int((begins < mention["end"]).sum()))))
+        only, masked = row.get("only_mentions", False), [mention.get("masked", False) for mention in row["mentions"]]
+        if not only and not any(masked):
+            return list(encoding.ids), spans
+        covers = [[i for i, (first, last) in enumerate(spans) if first <= word < last] for word in range(len(begins))]
+        words, places = [], [0]
+        for word, cover in enumerate(covers):
+            hidden = any(masked[i] for i in cover)
+            # One mask for all words that the same mentions cover, so that their number tells nothing.
+            if not (only and not cover) and not (hidden and word and cover == covers[word - 1]):
+                words.append(self.special.mask if hidden else encoding.ids[word])
+            places.append(len(words))
+        return words, [(places[first], places[last]) for first, last in spans]
 
     def _marks(self, framed: Sequence[int]) -> list[int]:
         # A marker is a word that no text has.
@@ -109,7 +129,7 @@ class LabelledReader:
         """Each linked entity once, at the position of its first mention's first word."""
         found: dict[int, int] = {}
         for mention, start in zip(row["mentions"], starts, strict=True):
-            if mention["entity"] is None or self.entities is None:
+            if mention["entity"] is None or self.entities is None or mention.get("masked", False):
                 continue
             place = self.entities.get(mention["entity"])
             what = "unknown" if place is None else "cut" if not 0 <= start < max(1, length) else "linked"

@@ -1,6 +1,7 @@
 """The tasks that are learned from examples, on made-up files in the published layouts."""
 
 import functools
+import itertools
 import json
 import shutil
 
@@ -140,6 +141,42 @@ def test_tacred_counts_no_relation_in_no_f1(run, examples):
     assert "f1_sd" not in result["metrics"]["micro"], "one seed has no deviation"
     # The majority is one of two classes of 24 each: loc:country, for it comes first.
     assert result["baselines"]["majority"]["micro"] == pytest.approx({"precision": 0.5, "recall": 1.0, "f1": 2 / 3})
+
+
+def test_the_context_alone_tells_the_relation_and_the_mentions_alone_do_not(plain, examples):
+    """The relation of these sentences is in their middle words."""
+    ask = functools.partial(evaluate, plain, "relation-classification", examples["fewrel"])
+    one = {**FAST, "seeds": "1"}
+    masked, only = (ask(settings={**one, "input": name}) for name in ("masked-entity", "only-entity"))
+    assert masked["metrics"]["all"]["accuracy"] > 0.9 > 0.8 > only["metrics"]["all"]["accuracy"]
+    assert masked["protocol"]["input"] == "masked-entity"
+    with pytest.raises(UsageError, match=r"input=only-entity hides mentions already.*only_fifth"):
+        ask(settings={"input": "only-entity", "only_fifth": "1"})
+
+
+def test_a_probe_hides_the_entities_of_what_it_masks_from_a_colake_run_too(run, examples):
+    few = {**FAST, "seeds": "1", "epochs": "1"}
+    ask = functools.partial(evaluate, run, "relation-classification", examples["fewrel"])
+    assert ask(settings={**few, "input": "masked-entity"})["metrics"]["inputs"] == {"texts_cut": 0}
+    fifth = ask(settings={**few, "only_fifth": "5"})
+    assert 0 < fifth["metrics"]["inputs"]["mentions_linked"] < 160
+
+
+def test_what_is_reported_is_scored_in_fifths_by_the_frequency_of_its_entities(run, made_up, examples):
+    few = {**FAST, "seeds": "1", "epochs": "1"}
+    ask = functools.partial(evaluate, run, "relation-classification", examples["fewrel"])
+    by_surface, by_entity = ask(settings=few), ask(settings={**few, "frequencies": str(made_up)})
+    assert by_surface["protocol"]["frequency"].startswith("heads and tails of train with the same surface")
+    assert by_entity["protocol"]["frequency"].startswith("entities.frequency of dataset ")
+    for result in (by_surface, by_entity):
+        told, fifths = result["protocol"]["fifths"], result["metrics"]["fifths"]
+        assert [one["examples"] for one in told] == [4, 3, 3, 3, 3] and list(fifths) == list("12345")
+        assert all(a["from"] <= a["to"] <= b["from"] for a, b in itertools.pairwise(told))
+        right = sum(
+            one["examples"] * fifth["all"]["accuracy"] for one, fifth in zip(told, fifths.values(), strict=True)
+        )
+        assert right / 16 == pytest.approx(result["metrics"]["all"]["accuracy"])
+        assert result["baselines"]["majority"].keys() == {"macro", "micro"}
 
 
 def test_typing_says_any_number_of_types_and_counts_entities_that_the_run_lacks(run, examples):
