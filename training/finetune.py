@@ -166,12 +166,13 @@ def finetune(
     """What each seed reaches: {seed, epoch, select, curve, reported}; `report` gets (steps done of all, loss)."""
     each = settings.epochs * -(-len(lesson.train.inputs) // settings.batch_size)
     return [
-        _one_seed(start, lesson, rows, settings, settings.seed + number, _after(number * each, report))
+        _one_seed(start, lesson, rows, settings, settings.seed + number, after(number * each, report))
         for number in range(settings.seeds)
     ]
 
 
-def _after(steps: int, report: Callable[[int, float], None]) -> Callable[[int, float], None]:
+def after(steps: int, report: Callable[[int, float], None]) -> Callable[[int, float], None]:
+    """The same report of what comes after so many steps."""
     return lambda step, loss: report(steps + step, loss)
 
 

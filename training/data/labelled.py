@@ -81,6 +81,15 @@ class LabelledReader:
         segments = [0] * (len(framed) - len(second) - 1) + [int(row["text_b"] is not None)] * (len(second) + 1)
         return LabelledInput(framed, segments, entities, self._marks(framed))
 
+    def pair(self, first: LabelledInput, second: LabelledInput) -> LabelledInput:
+        """Two inputs as one, framed as two texts are; an entity of both is one node, at its place in the first."""
+        framed = [*first.words[:-1], *self._separator()]
+        shift = len(framed) - 1  # the second one's <s> is left out
+        entities = {row: place + shift for row, place in second.entities} | dict(first.entities)
+        segments = [0] * len(framed) + [1] * (len(second.words) - 1)
+        marks = [*first.marks, *(place + shift if place else 0 for place in second.marks)]
+        return LabelledInput([*framed, *second.words[1:]], segments, list(entities.items()), marks)
+
     def _marked(self, row: Mapping[str, Any]) -> tuple[list[int], list[int], list[int]]:
         """(words with markers, where each mention's first word then is, where the markers are)."""
         ids, spans = self._shown(row)

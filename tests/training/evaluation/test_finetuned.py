@@ -183,8 +183,11 @@ def test_typing_says_any_number_of_types_and_counts_entities_that_the_run_lacks(
     result = evaluate(run, "typing", examples["open-entity"], settings=FAST)
     assert result["metrics"]["micro"]["f1"] > 0.9 > result["baselines"]["majority"]["micro"]["f1"] > 0.7
     assert result["metrics"]["inputs"] == {"mentions_linked": 80, "mentions_unknown": 80, "texts_cut": 0}
-    text_only = evaluate(run, "typing", examples["open-entity"], settings={**FAST, "entities": "false"})
+    text_only = evaluate(
+        run, "typing", examples["open-entity"], settings={**FAST, "entities": "false", "form": "markers", "seeds": "1"}
+    )
     assert text_only["metrics"]["inputs"] == {"texts_cut": 0}
+    assert text_only["metrics"]["micro"]["f1"] > text_only["baselines"]["majority"]["micro"]["f1"]
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
