@@ -5,7 +5,7 @@ E episodes, N ways, K shots, T queries of an episode, D hidden, M entities.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +26,8 @@ from training.models.proto import Distance, Proto, proto_logits
 from training.optim import build_optimizer, learning_rate
 
 DROPOUT = {"proto": 0.5, "pair": 0.1}
+AT_ONCE = 64
+"""Episodes whose distances are in memory together."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,10 +112,8 @@ def learn(
         model.train()
         logits = _episode_logits(model, parts.train, episodes, parts.reader, settings)
         answers = torch.from_numpy(episodes.answers).to(logits.device)
-        report(
-            step + 1,
-            update(model, optimizer, F.cross_entropy(logits.flatten(0, 1), answers.flatten()), settings.clip_norm),
-        )
+        loss = F.cross_entropy(logits.flatten(0, 1), answers.flatten())
+        report(step + 1, update(model, optimizer, loss, settings.clip_norm))
         if (step + 1) % settings.select_every == 0 or step + 1 == settings.steps:
             curve.append(float(_right(model, parts, "select", settings).mean()))
             steps.append(step + 1)
@@ -133,8 +133,11 @@ def evaluation_episodes(part: str, relations: Relations, settings: FewShotSettin
 
 def nearest_means(vectors: Float[Tensor, "X V"], episodes: Episodes, distance: Distance) -> Int64[np.ndarray, "E T"]:
     """The answers of proto, given the vectors of all examples."""
-    logits = proto_logits(vectors[episodes.support], vectors[episodes.queries], distance)
-    return logits.argmax(dim=-1).numpy()
+    said = []
+    for some in _pieces(episodes, AT_ONCE):
+        logits = proto_logits(vectors[some.support], vectors[some.queries], distance)
+        said.append(logits.argmax(dim=-1).numpy())
+    return np.concatenate(said)
 
 
 def _model(start: Start, parts: Parts, settings: FewShotSettings) -> Proto | Pair:
@@ -152,14 +155,19 @@ def _right(model: Proto | Pair, parts: Parts, part: str, settings: FewShotSettin
         vectors = outputs(model, relations.inputs, parts.reader.special.pad)
         return nearest_means(vectors, episodes, settings.distance) == episodes.answers
     said, pairs = [], episodes.support[0].size * episodes.queries.shape[1]
-    size = max(1, PREDICT_BATCH // pairs)
     model.eval()
-    for begin in range(0, len(episodes.answers), size):
-        some = Episodes(*(column[begin : begin + size] for column in dataclasses.astuple(episodes)))
+    for some in _pieces(episodes, max(1, PREDICT_BATCH // pairs)):
         with torch.no_grad():
             logits = _episode_logits(model, relations, some, parts.reader, settings)
         said.append(logits.argmax(dim=-1).cpu().numpy())
     return np.concatenate(said) == episodes.answers
+
+
+def _pieces(episodes: Episodes, size: int) -> Iterator[Episodes]:
+    """So many episodes at a time."""
+    for begin in range(0, len(episodes.answers), size):
+        part = slice(begin, begin + size)
+        yield Episodes(episodes.support[part], episodes.queries[part], episodes.answers[part])
 
 
 def _episode_logits(

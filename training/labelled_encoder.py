@@ -50,7 +50,8 @@ class LabelledEncoder(nn.Module):
     def __init__(self, start: Start, markers: int, rows: Float[Tensor, "M D"]) -> None:
         """`markers` words are new, their ids come after the encoder's own. The caller sets torch's seed."""
         super().__init__()
-        self.encoder = copy.deepcopy(start.encoder)
+        # The whole of it learns, also where pre-training kept it as it was.
+        self.encoder = copy.deepcopy(start.encoder).requires_grad_(True)
         self._offset = start.position_offset
         self.hidden, self.spread = int(self.encoder.config.hidden_size), float(self.encoder.config.initializer_range)
         self._add_words(markers)

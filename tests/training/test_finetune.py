@@ -183,6 +183,10 @@ def test_the_classifier_begins_as_the_runs_head_and_relation_rows(run):
     old, new = network.encoder.get_input_embeddings().weight, model.encoder.get_input_embeddings().weight
     assert torch.equal(new[: len(old)], old) and len(new) == len(old) + 4
     assert network.encoder.get_input_embeddings().num_embeddings == len(old), "the run's own encoder stays as it was"
+    start.encoder.requires_grad_(False)
+    again = Classifier(start, lesson([], torch.empty(0), labels), torch.empty(0, 16), 0.3)
+    assert all(weight.requires_grad for weight in again.parameters()), "a frozen encoder is fine-tuned as a whole, too"
+    start.encoder.requires_grad_(True)
     typed = Classifier(start, lesson([], torch.empty(0), labels, "entity", 2), torch.empty(0, 16), 0.3)
     assert torch.equal(typed.dense.weight, network.entity_head.dense.weight)
 

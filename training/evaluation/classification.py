@@ -66,8 +66,7 @@ def prepare(dataset: Dataset, split: str, settings: RelationClassificationSettin
     labels = label_names(rows)
     negative = labels.index(settings.negative) if settings.negative in labels else None
     kind = "macro" if negative is None else "micro"
-    counted = Dataset(Path(settings.frequencies)) if settings.frequencies else dataset
-    found = frequencies(counted, rows)
+    found = frequencies(Dataset(Path(settings.frequencies)) if settings.frequencies else dataset, rows)
     parts = fifths(rows["reported"], found)
     subject = Subject(
         "",
@@ -82,16 +81,16 @@ def prepare(dataset: Dataset, split: str, settings: RelationClassificationSettin
         lambda metrics: metrics[kind]["f1"],
         {"": {f"fifth_{number}": torch.from_numpy(part) for number, part in enumerate(parts, start=1)}},
     )
-    seen = {row["label"] for row in rows["train"]}
     said = {
         **protocol(TASK, split, rows, where, settings),
         "epoch_chosen_by": f"{kind} F1",
         "labels": len(labels),
-        "labels_not_in_train": len(labels) - len(seen),
+        "labels_not_in_train": len(labels) - len({row["label"] for row in rows["train"]}),
         "no_relation_excluded": negative is not None,
         "frequency": f"{found.rule}; of an example that of its rarer end",
         "fifths": [_told([rows["reported"][i] for i in part], found) for part in parts],
     }
+    del said["frequencies"]  # a path, whose digest `frequency` has
     return Questions([subject], settings, said, _summary)
 
 
