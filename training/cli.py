@@ -51,7 +51,7 @@ class Evaluate:
     """The run's folder; for a task that is fine-tuned also a plain encoder's, such as an export."""
     task: str
     """link-prediction (KEPLER and baselines), masked, linking or graph-completion (CoLAKE; the last: baselines too),
-    masked-words (all); fine-tuned on examples: typing, relation-classification, glue."""
+    masked-words (all); fine-tuned on examples: typing, relation-classification, few-shot, glue."""
     data: Path | None = None
     """The dataset's folder; by default the one that the run was trained on. For linking, graph-completion and what is
     fine-tuned that of the examples."""

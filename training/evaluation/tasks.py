@@ -13,6 +13,7 @@ from schemas.errors import UsageError, nearest
 from training.evaluation import (
     classification,
     entity_typing,
+    few_shot,
     finetuned,
     glue,
     graph_completion,
@@ -26,6 +27,7 @@ from training.evaluation import (
 )
 from training.evaluation.completion_rules import PairRule
 from training.evaluation.settings import read_settings
+from training.few_shot import FewShotSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +131,14 @@ TASKS = {
     "typing": _learned(entity_typing, entity_typing.TypingSettings, ("micro",), F1),
     "relation-classification": _learned(
         classification, classification.RelationClassificationSettings, ("macro", "micro"), F1
+    ),
+    "few-shot": Task(
+        settings=FewShotSettings,
+        prepare=lambda dataset, split, settings, tokens: few_shot.prepare(dataset, split, settings),
+        ask=few_shot.ask,
+        rules={"majority": lambda questions: few_shot.Majority()},
+        rows=dict.fromkeys(("all", "known", "none", "frozen"), ("accuracy", "accuracy_sd", "interval")),
+        learns=True,
     ),
     "glue": _learned(
         glue, glue.GlueSettings, ("average", *glue.METRICS, glue.MISMATCHED), ("score", "score_sd", "accuracy")
