@@ -107,7 +107,7 @@ def known_facts(triples: Int64[np.ndarray, "T 3"], entities: int, relations: int
     """The index of these (head, relation, tail) rows."""
     nothing = np.empty(0, dtype=np.int64)
     empty = KnownFacts(nothing, nothing, entities, relations)
-    keys = (np.sort(empty._keys(*side)) for side in (triples.T, triples.T[::-1]))
+    keys = (np.unique(empty._keys(*side)) for side in (triples.T, triples.T[::-1]))
     return KnownFacts(*keys, entities, relations)
 
 
