@@ -6,9 +6,9 @@ ENTITY2TEXT has an entity and its text on each line, with a tab between; by defa
 WIKILOOM_DATA. Tokens and encoder are all-MiniLM-L6-v2's (the extra minilm).
 
 "as they come": 32 texts at a time. "pieces of 1,024": as export did before, each 1,024 sorted by length, in pieces of
-as many texts as the longest one allows, their width rounded up to 32 tokens. "window": as it does, the texts of a file (up
-to 32,768) sorted, in pieces of 16,384 padded tokens. Padding is of all entities, CPU time of the first --rows, on one
-thread; both ways have to give the same vectors. Writes results/entity_vectors.json.
+as many texts as the longest one allows, their width rounded up to 32 tokens. "window": as it does, the texts of a
+file (up to 32,768) sorted, in pieces of 16,384 padded tokens. Padding is of all entities, CPU time of the first
+--rows, on one thread; both ways have to give the same vectors. Writes results/entity_vectors.json.
 """
 
 import argparse

@@ -138,8 +138,8 @@ def embed_all(
 
 
 class KeplerScorer:
-    """Ranks the candidates by the score that was trained: of the query h + r (conditioned, h_r + r) and a tail, of t - r
-    (t_r - r) and a head; C columns below are E, unless some entities alone are candidates."""
+    """Ranks the candidates by the score that was trained: of the query h + r (conditioned, h_r + r) and a tail, of
+    t - r (t_r - r) and a head; C columns below are E, unless some entities alone are candidates."""
 
     least_facts = 0
 
