@@ -6,9 +6,9 @@ ENTITY2TEXT has an entity and its text on each line, with a tab between; by defa
 WIKILOOM_DATA. Tokens and encoder are all-MiniLM-L6-v2's (the extra minilm).
 
 "as they come": 32 texts at a time. "pieces of 1,024": as export did before, each 1,024 sorted by length, in pieces of
-as many texts as the longest one allows, their width rounded up to 32 tokens. "window": as it does, the texts of a
-file (up to 32,768) sorted, in pieces of 16,384 padded tokens. Padding is of all entities, CPU time of the first
---rows, on one thread; both ways have to give the same vectors. Writes results/entity_vectors.json.
+as many texts as the longest one allows, their width rounded up to 32 tokens. "window": as it does, the texts of a file
+(up to 32,768) sorted, in pieces of 16,384 padded tokens. Padding is of all entities, CPU time of the first --rows, on
+one thread; both ways have to give the same vectors. Writes results/entity_vectors.json.
 """
 
 import argparse
@@ -54,9 +54,7 @@ def main() -> None:
     padded = {
         "as they come": sum(len(own) * own.max() for own in _batches(texts.lengths, 32)),
         "pieces of 1,024": sum(piece.ids.numel() for batch in _parts(texts, BATCH) for piece in _before(batch)),
-        "window": sum(
-            len(rows) * batch.lengths[rows].max() for batch in _parts(texts, ROWS_OF_FILE) for rows in _window(batch)
-        ),
+        "window": sum(len(own) * own.max() for batch in _parts(texts, ROWS_OF_FILE) for own in _window(batch)),
     }
     some = texts.slice(0, min(options.rows, len(texts.lengths)))
     encoder = TextEncoder(run, "fp32")

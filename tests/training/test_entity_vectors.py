@@ -1,5 +1,6 @@
 """Vectors of entities: resumed after a kill with the same bytes, never mixed with another run's, equal to a text's."""
 
+import json
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import UsageError
+from tests.conftest import ROOT
 from training import ann, entity_vectors, folders, vectors
 from training.data.groups import MemoryGroups
 from training.entity_vectors import Reader
@@ -235,3 +237,12 @@ def test_an_index_without_its_entities_or_its_library_is_one_clear_line(runs, tm
     with pytest.raises(UsageError, match=r"pip install '\.\[ann\]'"):
         export(runs[0], tmp_path / "out", entities=True, index=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_documented_figures_are_the_kept_ones():
+    kept = json.loads((ROOT / "benchmarks" / "results" / "entity_vectors.json").read_text(encoding="utf-8"))
+    page = " ".join((ROOT / "docs" / "export.md").read_text(encoding="utf-8").split())
+    padded = kept["padded_per_real"]
+    assert f"of FB15k-237's {kept['texts']:,}, {padded['window']} tokens with padding" in page
+    assert f"had {padded['pieces of 1,024']} and 32 texts as they come have {padded['as they come']}." in page
+    assert f"first {kept['rows_timed']:,} of them" in page and f"take {kept['times_as_fast']} times less" in page
