@@ -42,11 +42,11 @@ def require_faiss() -> None:
 
 
 def metric(run: Run) -> Metric:
-    """What makes two entities near: KEPLER's is the norm that it was trained with.
+    """What makes two entities near: KEPLER's is the score that it was trained with.
 
     CoLAKE trains products with the output of a head, which an export has not; among its rows, angles compare.
     """
-    if isinstance(run.model, Kepler):
+    if isinstance(run.model, Kepler) and run.config.kepler.score == "distance":
         return "l1" if run.config.kepler.norm == 1 else "l2"
     return "cosine"
 
