@@ -268,3 +268,16 @@ def test_evaluation_md_shows_the_kept_figures_of_completion():
             kept = figures[part][COMPLETION.get(name, name)]
             assert value in ("", f"{kept['macro_mrr']:.3f}"), name
             assert ahead in ("", "{:.3f} [{:.3f}, {:.3f}]".format(*kept["colake_less_this"]["macro_mrr"])), name
+
+
+def test_finetuning_md_shows_the_kept_figures():
+    figures = json.loads((RESULTS / "finetuning.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "finetuning.md").read_text(encoding="utf-8")
+    (tasks,) = figures["systems"].values()
+    for name, found in tasks.items():
+        own, settings = found["all"], found["settings"]
+        spread = f"{own['accuracy_sd']:.3f}" if "accuracy_sd" in own else "-"
+        interval = f"{own['interval']:.3f}" if "interval" in own else "-"
+        frozen = f"{found['frozen']['accuracy']:.3f}" if "frozen" in found else "-"
+        cells = [f"{own['accuracy']:.3f}", spread, interval, frozen, f"{found['majority']['accuracy']:.3f}"]
+        assert f"| {name} | {' | '.join(cells)} | {settings['seeds']} | {found['cpu_seconds']:.0f} |" in page
