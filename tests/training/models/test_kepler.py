@@ -31,6 +31,11 @@ def batches_of(system, step):
     return system.build(step, system.loader.take(step))
 
 
+def weights_of(model, facts):
+    """What each entity weighs as a head and as a tail of each triple."""
+    return facts.head_weights, facts.tail_weights
+
+
 def slow_knowledge_loss(config, source, model, batch):
     """eq. 2, one triple and one negative at a time."""
     vectors = torch.cat([model.embed(piece) for piece in batch.texts])
