@@ -51,7 +51,7 @@ def weights(system):
 
 def no_facts(facts):
     """The same texts, of which no triple speaks."""
-    parts = ("heads", "relations", "tails", "head_weights", "tail_weights")
+    parts = ("heads", "relations", "tails")
     return dataclasses.replace(facts, **{name: getattr(facts, name)[:0] for name in parts})
 
 

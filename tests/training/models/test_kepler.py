@@ -8,6 +8,7 @@ import torch
 
 from schemas.dataset import Dataset
 from tests.training.steps import step_of
+from training.comparison import Queries
 from training.config_file import load_config
 from training.data.batch import Ragged, offsets
 from training.data.special import SpecialTokens
@@ -33,7 +34,12 @@ def batches_of(system, step):
 
 def weights_of(model, facts):
     """What each entity weighs as a head and as a tail of each triple."""
-    return facts.head_weights, facts.tail_weights
+    size = model.encoder.config.hidden_size
+    nothing, entities = torch.zeros(len(facts.heads), size), torch.zeros(len(facts.entities), size)
+    comparison = model.comparisons["ke"]
+    task = comparison._task(Queries(nothing, nothing), entities, facts)
+    every = slice(0, len(facts.heads))
+    return [comparison._weights(task, comparison._counts(task, side, every)) for side in task.sides]
 
 
 def slow_knowledge_loss(config, source, model, batch):
@@ -44,13 +50,14 @@ def slow_knowledge_loss(config, source, model, batch):
         difference = vectors[head] + model.relation.weight[relation] - vectors[tail]
         return difference.abs().sum() if config.norm == 1 else difference.square().sum().sqrt()
 
+    head_weights, tail_weights = weights_of(model, batch)
     total = torch.zeros(())
     for b in range(len(batch.heads)):
         head, relation, tail = (int(column[b]) for column in (batch.heads, batch.relations, batch.tails))
         total = total - torch.nn.functional.logsigmoid(config.gamma - distance(head, relation, tail))
         for u in range(len(vectors)):
             as_head, as_tail = distance(u, relation, tail), distance(head, relation, u)
-            for weight, far in ((batch.head_weights[b, u], as_head), (batch.tail_weights[b, u], as_tail)):
+            for weight, far in ((head_weights[b, u], as_head), (tail_weights[b, u], as_tail)):
                 total = total - weight * torch.nn.functional.logsigmoid(far - config.gamma)
     return total / 2 if config.halved else total
 
@@ -108,12 +115,14 @@ def test_negatives_weigh_one_per_triple_and_make_no_known_fact(made_up, in_batch
         ]
         assert len(rows) == len(set(rows))  # made-up texts all differ: each is encoded once
         entity = [texts.index(row) for row in rows]
-        sums = (batch.head_weights + batch.tail_weights).sum(dim=1)
+        assert [texts.index(row) for row in rows] == batch.entities.tolist()
+        head_weights, tail_weights = weights_of(system.model, batch)
+        sums = (head_weights + tail_weights).sum(dim=1)
         assert torch.allclose(sums, torch.ones_like(sums))
-        for b, u in batch.tail_weights.nonzero().tolist():
+        for b, u in tail_weights.nonzero().tolist():
             fact = (entity[batch.heads[b]], int(batch.relations[b]), entity[u])
             assert fact not in known
-        for b, u in batch.head_weights.nonzero().tolist():
+        for b, u in head_weights.nonzero().tolist():
             assert (entity[u], int(batch.relations[b]), entity[batch.tails[b]]) not in known
 
 
