@@ -216,7 +216,7 @@ def _check_kepler(kepler: KeplerConfig, positions: int) -> None:
 
 
 def _check_objective(kepler: KeplerConfig) -> None:
-    if not (kepler.negatives or kepler.in_batch or kepler.self_negatives or kepler.pre_batch):
+    if not (kepler.negatives or kepler.in_batch or kepler.self_negatives):
         raise UsageError("kepler.negatives = 0 leaves no negatives: set it, or kepler.in_batch = true.")
     if kepler.loss == "infonce" and kepler.self_adversarial:
         raise UsageError('kepler.self_adversarial weighs the negatives of kepler.loss = "margin": set it to 0.')

@@ -119,7 +119,7 @@ def known_facts(
     """The index of these (head, relation, tail) rows."""
     nothing = np.empty(0, dtype=np.int64)
     empty = KnownFacts(nothing, nothing, entities, relations, drawn_from)
-    keys = (np.sort(empty._keys(*side)) for side in (triples.T, triples.T[::-1]))
+    keys = (np.unique(empty._keys(*side)) for side in (triples.T, triples.T[::-1]))
     return KnownFacts(*keys, entities, relations, drawn_from)
 
 

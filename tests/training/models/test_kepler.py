@@ -7,14 +7,18 @@ import pytest
 import torch
 
 from schemas.dataset import Dataset
-from tests.training.steps import step_of
-from training.comparison import Queries
+from tests.training.steps import ALONE, step_of
+from training.comparison import Comparison, Queries
+from training.config import KeplerConfig
 from training.config_file import load_config
-from training.data.batch import Ragged, offsets
+from training.data.batch import Columns, Ragged, offsets
+from training.data.negatives import known_facts
 from training.data.special import SpecialTokens
-from training.data.triples import descriptions
+from training.data.stream import Part
+from training.data.triples import TRIPLE, TripleFeed, descriptions
 from training.models.kepler import KeplerScorer
-from training.systems import build_system, entity_descriptions, open_source
+from training.step import LABELS, learner, part, train_step, validate, whole_batch
+from training.systems import _kepler_feeds, build_system, entity_descriptions, open_source
 
 SMALL = {"encoder.hidden_size": "16", "encoder.intermediate_size": "32", "kepler.blocks": "4", "train.batch_size": "16"}
 
@@ -177,6 +181,73 @@ def test_micro_batches_without_in_batch_negatives_add_up_to_the_batch(made_up):
         gradients.append({name: p.grad for name, p in system.model.named_parameters() if p.grad is not None})
     for name, gradient in gradients[0].items():
         assert torch.allclose(gradient, gradients[1][name], atol=1e-4, rtol=1e-3), name
+
+
+OBJECTIVES = {
+    "margin, p = 1": {},
+    "margin, p = 2, halved": {"norm": 2, "halved": "true"},
+    "drawn": {"in_batch": "false", "self_negatives": "false", "self_adversarial": 0, "negatives": 3},
+    "drawn, self negatives": {"in_batch": "false", "negatives": 1},
+    "without self negatives": {"self_negatives": "false"},
+    "pre-batch": {"pre_batch": 2, "pre_batch_weight": 0.5},
+    "drawn, pre-batch": {"in_batch": "false", "negatives": 1, "pre_batch": 4, "self_negatives": "false"},
+    "infonce": {"loss": "infonce", "temperature": 1, "self_adversarial": 0},
+    "simkgc": {
+        "loss": "infonce", "score": "cosine", "self_adversarial": 0, "learn_temperature": "true", "two_way": "true",
+        "additive_margin": 0.02, "pre_batch": 1, "pre_batch_weight": 0.5,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_fifty_steps_of_every_objective_lower_the_loss_of_facts_held_out(name, made_up):
+    options = {f"kepler_{key}": value for key, value in OBJECTIVES[name].items()}
+    config, _, system = make(made_up, kepler_blocks=0, train_batch_size=8, encoder_layers=1, **options)
+    learning = learner(config, system.model, ALONE)
+    before = validate(learning, system.valid)["valid/ke"]
+    for step in range(50):
+        batches = batches_of(system, step)
+        train_step(learning, batches, part(whole_batch(batches, system.model, ALONE), LABELS), step, 0.01)
+    assert validate(learning, system.valid)["valid/ke"] < 0.95 * before
+
+
+def test_two_entities_of_one_text_are_two_candidates():
+    special = SpecialTokens(bos=0, pad=1, eos=2, unk=3, mask=4)
+    texts = Ragged(np.array([5, 6, 5, 6, 7, 8], np.int32), offsets(np.array([2, 2, 1, 1])))
+    described = descriptions(texts, texts, special, max_length=8, encode_tokens=64)
+    triples = np.array([[0, 0, 2], [1, 0, 3]])
+    numbers = dict(zip(TRIPLE, triples.T, strict=True)) | {"row": np.arange(2)}
+    config = KeplerConfig(in_batch=True, negatives=0)
+    feed = TripleFeed(described, None, known_facts(triples, 4, 1), config, 0, "triples/train")
+    facts = feed.batch(Part(Columns(2, numbers, {}), np.zeros(2, np.int64)))
+    assert sum(len(piece.ids) for piece in facts.texts) == 3 and sorted(facts.entities.tolist()) == [0, 1, 2, 3]
+    comparison, queries = Comparison(config, 2, 2), torch.zeros(2, 2)
+    task = comparison._task(Queries(queries, queries), torch.zeros(4, 2), facts)
+    heads = comparison._counts(task, task.sides[0], slice(0, 2))
+    # Of (?, r, 2) the head is 0: 1, which reads alike, is a negative.
+    negatives = [{int(facts.entities[place]) for place in row.nonzero()} for row in heads]
+    assert negatives == [{1, 3}, {0, 2}]
+
+
+@pytest.mark.slow
+def test_12_288_triples_in_micro_batches_of_32_have_the_gradient_of_the_batch_at_once(made_up):
+    gradients, size = [], 12_288
+    for micro in (32, size):
+        # The gradient of a 1-norm is a sign, which rounding can turn.
+        changes = {"kepler_in_batch": "false", "kepler_negatives": 1, "kepler_norm": 2}
+        config, source, system = make(made_up, kepler_blocks=0, encoder_layers=1, **changes)
+        config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, clip_norm=0.0))
+        few = source.dataset.read("triples", "train").select([*TRIPLE])
+        numbers = {name: few[name].to_numpy()[np.arange(size) % len(few)] for name in TRIPLE} | {"row": np.arange(size)}
+        rows = Part(Columns(size, numbers, {}), np.zeros(size, np.int64))
+        _, build, _ = _kepler_feeds(config, source)
+        batches = build("train", 0, [{"triples": part} for part in rows.cut(size // micro)])
+        assert {len(batch.facts.heads) for batch in batches} == {micro}
+        step_of(config, system.model, batches)
+        gradients.append({name: p.grad for name, p in system.model.named_parameters() if p.grad is not None})
+    assert len(gradients[0]) > 10
+    for name, gradient in gradients[0].items():
+        assert torch.allclose(gradient, gradients[1][name], atol=1e-5, rtol=1e-3), name
 
 
 def test_descriptions_are_framed_cut_and_fall_back_on_the_name():
