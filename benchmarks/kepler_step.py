@@ -16,7 +16,8 @@ rounds, each of which runs all:
 
 Lengths of the texts are drawn from a lognormal distribution of mean 133 and median 99 tokens, cut at 512, like
 Wikidata5M's; and where the folder WIKILOOM_DATA is set (or --data names a dataset with tokens/tiny), from those of the
-sample's descriptions (as a rule, a line of Wikidata's). No entity recurs in a batch, which would spare ours more. Writes results/kepler_step.json.
+sample's descriptions, most of which are a line of Wikidata's. No entity recurs in a batch, which would spare ours more.
+Writes results/kepler_step.json.
 """
 
 import argparse
