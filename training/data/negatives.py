@@ -119,8 +119,8 @@ def known_facts(
     """The index of these (head, relation, tail) rows."""
     nothing = np.empty(0, dtype=np.int64)
     empty = KnownFacts(nothing, nothing, entities, relations, drawn_from)
-    keys, mirrored = (np.unique(empty._keys(*side)) for side in (triples.T, triples.T[::-1]))
-    return dataclasses.replace(empty, keys=keys, mirrored=mirrored)
+    keys = (np.unique(empty._keys(*side)) for side in (triples.T, triples.T[::-1]))
+    return KnownFacts(*keys, entities, relations, drawn_from)
 
 
 def _found(table: Int64[np.ndarray, " T"], values: Int64[np.ndarray, "*S"]) -> Bool[np.ndarray, "*S"]:

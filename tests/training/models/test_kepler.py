@@ -38,8 +38,8 @@ def batches_of(system, step):
 
 def weights_of(model, facts):
     """What each entity weighs as a head and as a tail of each triple."""
-    nothing = torch.zeros(len(facts.heads), model.relation.embedding_dim)
-    entities = torch.zeros(len(facts.entities), model.relation.embedding_dim)
+    size = model.encoder.config.hidden_size
+    nothing, entities = torch.zeros(len(facts.heads), size), torch.zeros(len(facts.entities), size)
     comparison = model.comparisons["ke"]
     task = comparison._task(Queries(nothing, nothing), entities, facts)
     every = slice(0, len(facts.heads))
