@@ -4,6 +4,7 @@ B triples, U distinct entities of a micro-batch.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -81,6 +82,14 @@ class Descriptions:
     def by_length(self, entities: Int64[np.ndarray, " U"]) -> Int64[np.ndarray, " U"]:
         """The same entities, the shortest texts first: pieces then hold little padding."""
         return entities[np.lexsort((entities, self.tokens.lengths[entities]))]
+
+    def encoded(self, encode: Callable[[TextBatch], Tensor], entities: Int64[np.ndarray, " N"]) -> Float[Tensor, "N D"]:
+        """What `encode` makes of the texts of at least one entity: each is read once, the shortest ones first."""
+        distinct = np.unique(entities)
+        order = self.by_length(distinct)
+        vectors = torch.cat([encode(piece) for piece in self.pieces(order)])
+        places = np.argsort(order)[np.searchsorted(distinct, entities)]
+        return vectors[torch.from_numpy(places).to(vectors.device)]
 
     def _piece(self, entities: Int64[np.ndarray, " U"]) -> TextBatch:
         texts = self.tokens.take(entities)

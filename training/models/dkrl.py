@@ -148,9 +148,7 @@ def train_dkrl(settings: DkrlSettings, facts: Facts, texts: Descriptions, words:
 
 def margin_loss(model: Dkrl, batch: Corrupted, texts: Descriptions, margin: float) -> Float[Tensor, ""]:
     """Mean over triples and corruptions of max(0, margin + E(true) - E(corrupted))."""
-    order = texts.by_length(batch.entities)
-    described = torch.cat([model.describe(piece) for piece in texts.pieces(order)])
-    described = described[torch.from_numpy(np.argsort(np.searchsorted(batch.entities, order)))]
+    described = texts.encoded(model.describe, batch.entities)
     vectors = torch.stack([model.entity(torch.from_numpy(batch.entities)), described], dim=1)
     heads, tails, relations = vectors[batch.heads], vectors[batch.tails], model.relation(batch.relations)
     true, half = model.energy(heads, relations, tails), len(batch.others) // 2
@@ -208,8 +206,7 @@ class DkrlScorer:
 
     @torch.no_grad()
     def _read(self, entities: Int64[Tensor, " N"]) -> Vectors:
-        read = [self._model.describe(piece) for piece in self._texts.pieces(entities.numpy())]
-        described = torch.cat([torch.empty(0, self._model.word.embedding_dim), *read])
+        described = self._texts.encoded(self._model.describe, entities.numpy())
         return torch.where(self._seen[entities, None], self._model.entity.weight[entities], described), described
 
     def _sum(self, wanted: list[Float[Tensor, "B D"]]) -> Float[Tensor, "B C"]:

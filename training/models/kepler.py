@@ -114,12 +114,7 @@ def embed_all(
     model.eval()
     device = model.relation.weight.device
     wanted = np.arange(len(descriptions.tokens.lengths)) if entities is None else entities.numpy()
-    distinct = np.unique(wanted)
-    order = descriptions.by_length(distinct)
-    empty = torch.empty(0, model.relation.embedding_dim, device=device)
-    vectors = torch.cat([empty, *(model.embed(to_device(piece, device)) for piece in descriptions.pieces(order))])
-    places = np.argsort(order)[np.searchsorted(distinct, wanted)]
-    return vectors[torch.from_numpy(places).to(device)]
+    return descriptions.encoded(lambda piece: model.embed(to_device(piece, device)), wanted)
 
 
 class KeplerScorer:
