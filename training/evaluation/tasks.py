@@ -22,6 +22,7 @@ from training.evaluation import (
     masked_rules,
     masked_words,
     rules,
+    semi_inductive,
 )
 from training.evaluation.completion_rules import PairRule
 from training.evaluation.settings import read_settings
@@ -60,16 +61,32 @@ def _learned(module: Any, settings: type, parts: tuple[str, ...], columns: tuple
     )
 
 
+def _prepare_links(
+    dataset: Dataset, split: str, settings: link_prediction.LinkPredictionSettings, tokens: Dataset | None
+) -> link_prediction.Questions | semi_inductive.FewShotQuestions:
+    if settings.setting == "semi-inductive":
+        return semi_inductive.prepare(dataset, split, settings)
+    return link_prediction.prepare(dataset, split, settings)
+
+
+def _ask_links(system: Any, questions: link_prediction.Questions | semi_inductive.FewShotQuestions) -> dict[str, Any]:
+    if isinstance(questions, semi_inductive.FewShotQuestions):
+        return semi_inductive.semi_inductive(system, questions)
+    return link_prediction.link_prediction(system, questions)
+
+
 TASKS = {
     "link-prediction": Task(
         settings=link_prediction.LinkPredictionSettings,
-        prepare=lambda dataset, split, settings, tokens: link_prediction.prepare(dataset, split, settings),
-        ask=link_prediction.link_prediction,
+        prepare=_prepare_links,
+        ask=_ask_links,
         rules={
             "frequency": lambda questions: rules.FrequencyRule(questions.facts),
             "seen-pattern": lambda questions: rules.SeenPatternRule(questions.facts),
         },
-        rows=dict.fromkeys(("both", "head", "tail"), ("mrr", "mr", "hits@1", "hits@3", "hits@10")),
+        rows=dict.fromkeys(
+            ("both", "head", "tail", *semi_inductive.PARTS), ("mrr", "mr", "hits@1", "hits@3", "hits@10")
+        ),
     ),
     "masked": Task(
         settings=masked.MaskedSettings,

@@ -30,6 +30,7 @@ from training.data.triples import Descriptions
 from training.evaluation.facts import Facts
 from training.metrics import progress
 from training.objectives import distances
+from training.scoring import ShownFacts
 
 POOL = 4
 """Places that the first pooling makes one of."""
@@ -167,6 +168,8 @@ Vectors = tuple[Float[Tensor, "N D"], Float[Tensor, "N D"]]
 class DkrlScorer:
     """A trained DKRL behind training.scoring's Scorer and RelationScorer. C candidates, all E unless narrowed."""
 
+    least_facts = 0
+
     def __init__(
         self, model: Dkrl, texts: Descriptions, facts: Facts, candidates: Int64[Tensor, " C"] | None = None
     ) -> None:
@@ -191,6 +194,25 @@ class DkrlScorer:
     def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """Minus the energy of every candidate as the head."""
         return -self._sum([own - self._relation[relations] for own in self._both(tails)])
+
+    def tails_shown(
+        self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B C"]:
+        """As `tails`, of heads of which facts are shown."""
+        return -self._sum([own + self._relation[relations] for own in self._introduced(heads, shown)])
+
+    def heads_shown(
+        self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B C"]:
+        """As `heads`, of tails of which facts are shown."""
+        return -self._sum([own - self._relation[relations] for own in self._introduced(tails, shown)])
+
+    def _introduced(self, entities: Int64[Tensor, " B"], shown: ShownFacts) -> Vectors:
+        """An own vector of its description's and of where each fact says that the entity lies, by the others' own."""
+        own, described = self._both(entities)
+        others = self._both(shown.others.flatten())[0].unflatten(0, shown.others.shape)
+        said = shown.translated(others, self._relation[shown.relations])
+        return torch.cat([own[:, None], said], dim=1).mean(dim=1), described
 
     def relations(self, heads: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B R"]:
         """Minus the energy of every relation."""

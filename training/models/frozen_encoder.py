@@ -27,6 +27,7 @@ from training.encoders import build_encoder, encode_text
 from training.evaluation.facts import Facts
 from training.metrics import progress
 from training.objectives import distances, harder, knowledge_embedding_sum
+from training.scoring import ShownFacts
 
 REDRAWS = 2
 """Draws per corrupted entity, each a hash: with 64 negatives, KEPLER's eight would cost more than the distances."""
@@ -195,6 +196,8 @@ def train_frozen_encoder(
 class FrozenEncoderScorer:
     """A trained model behind training.scoring's Scorer and RelationScorer: -||h + r - t||_p of every candidate."""
 
+    least_facts = 0
+
     def __init__(self, model: FrozenEncoder, candidates: Int64[Tensor, " C"] | None = None) -> None:
         """`candidates` are sorted; None for all entities."""
         self._model, self._norm = model, model.settings.norm
@@ -212,6 +215,23 @@ class FrozenEncoderScorer:
     def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """Score of every candidate as the head."""
         return -distances(self._model.entities[tails] - self._relation[relations], self._entities, self._norm)
+
+    def tails_shown(
+        self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B C"]:
+        """As `tails`, of heads of which facts are shown."""
+        return -distances(self._introduced(heads, shown) + self._relation[relations], self._entities, self._norm)
+
+    def heads_shown(
+        self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B C"]:
+        """As `heads`, of tails of which facts are shown."""
+        return -distances(self._introduced(tails, shown) - self._relation[relations], self._entities, self._norm)
+
+    def _introduced(self, entities: Int64[Tensor, " B"], shown: ShownFacts) -> Float[Tensor, "B D"]:
+        """The mean of the text's vector and of where each fact says that the entity lies."""
+        said = shown.translated(self._model.entities[shown.others], self._relation[shown.relations])
+        return torch.cat([self._model.entities[entities][:, None], said], dim=1).mean(dim=1)
 
     def relations(self, heads: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B R"]:
         """Score of every relation."""

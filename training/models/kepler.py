@@ -27,6 +27,7 @@ from training.data.text import TextBatch
 from training.data.triples import Descriptions, FactBatch, KeplerBatch
 from training.encoders import build_encoder, encode_text
 from training.objectives import cross_entropy_sum, distances, harder, knowledge_embedding_sum
+from training.scoring import ShownFacts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +122,8 @@ class KeplerScorer:
     """Ranks by the distance that was trained: -||h + r - t||_p of every candidate; C columns below are E, unless some
     entities alone are candidates."""
 
+    least_facts = 0
+
     def __init__(
         self, model: Kepler, descriptions: Descriptions, candidates: Int64[Tensor, " C"] | None = None
     ) -> None:
@@ -152,6 +155,25 @@ class KeplerScorer:
     def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """Score of every candidate as the head of (relation, tail)."""
         return self.heads_of(relations, self.vectors(tails))
+
+    def tails_shown(
+        self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B C"]:
+        """As `tails`, of heads of which facts are shown."""
+        return self.tails_of(self._introduced(heads, shown), relations)
+
+    def heads_shown(
+        self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B C"]:
+        """As `heads`, of tails of which facts are shown."""
+        return self.heads_of(relations, self._introduced(tails, shown))
+
+    @torch.no_grad()
+    def _introduced(self, entities: Int64[Tensor, " B"], shown: ShownFacts) -> Float[Tensor, "B D"]:
+        """The mean of the text's vector and of where each fact says that the entity lies."""
+        others = self.vectors(shown.others.flatten()).unflatten(0, shown.others.shape)
+        said = shown.translated(others, self._model.relation(shown.relations.to(others.device)))
+        return torch.cat([self.vectors(entities)[:, None], said], dim=1).mean(dim=1)
 
     @torch.no_grad()
     def tails_of(self, heads: Float[Tensor, "B D"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
