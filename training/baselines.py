@@ -56,7 +56,7 @@ class Learned:
 def _embedding(name: str) -> Learned:
     return Learned(
         EmbeddingSettings,
-        resolve=lambda settings, facts: settings.resolved(EMBEDDINGS[name], len(facts.splits["train"])),
+        resolve=lambda settings, facts: settings.resolved(name, len(facts.splits["train"])),
         train=lambda settings, dataset, facts: train_embedding(name, settings, facts),
         new=lambda settings, dataset, facts: new_embedding(name, settings, facts),
         scorer=lambda model, settings, dataset, facts: PykeenScorer(model, facts),

@@ -15,7 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -24,9 +24,12 @@ from torch import Tensor, nn
 
 from schemas.errors import DataError, UsageError
 from training.evaluation.facts import Facts
+from training.graphvite import FREE, add_l3, linear_rate, preset, self_adversarial_loss, slow_relations
 from training.metrics import progress
 from training.scoring import ShownFacts
 
+TRAINED_AT_ONCE = 2**26
+"""Numbers of the negatives' vectors of a forward pass: 256 MB in float32; a batch that has more is cut."""
 SCORES_AT_ONCE = 2**24
 """Numbers that one call of a PyKEEN model may hold: it broadcasts queries x entities x dimensions."""
 
@@ -49,6 +52,7 @@ EMBEDDINGS = {
     "transe": Embedding("TransE", 64, 0.005, {"scoring_fct_norm": 1}),
     "distmult": Embedding("DistMult", 64, 0.02, {"regularizer": None}),
     "complex": Embedding("ComplEx", 32, 0.02, {"regularizer": None, **XAVIER}),
+    "simple": Embedding("SimplE", 32, 0.02, {"regularizer": None, **XAVIER}),
     "rotate": Embedding("RotatE", 32, 0.02, {}),
 }
 
@@ -66,11 +70,33 @@ class EmbeddingSettings:
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.03
     """Weight decay: the share of itself that a weight loses in an epoch."""
     negatives: Annotated[int, Field(ge=1)] = 16
-    """Corrupted triples for each true one."""
+    """Corrupted triples for each true one: as many heads as tails over an epoch."""
+    loss: Literal["infonce", "self-adversarial"] = "infonce"
+    """self-adversarial: log sigmoid with `margin`, the harder negatives weighed more by `temperature`."""
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """The larger, the more alike the negatives weigh."""
+    l3: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Weight of the cubes of what a triple uses."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """sgd: gradients of a batch add up, so that `lr` is a triple's, and falls to 0 over the epochs."""
+    relation_lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """sgd: the relations' learning rate, as a multiple of lr."""
+    preset: Literal["none", "wikidata5m"] = "none"
+    """wikidata5m: GraphVite's published settings; what is told beside it goes before them."""
     seed: int = 0
 
-    def resolved(self, kind: Embedding, triples: int) -> "EmbeddingSettings":
-        """The settings with every 0 replaced."""
+    def __post_init__(self) -> None:
+        if self.optimizer == "adam" and self.relation_lr != 1 and self.preset == "none":
+            raise UsageError(f"relation_lr={self.relation_lr} is for optimizer=sgd: Adam divides it out again.")
+
+    def resolved(self, name: str, triples: int) -> "EmbeddingSettings":
+        """The settings with the preset's, and with every 0 replaced."""
+        if self.preset != "none":
+            usual = EmbeddingSettings()
+            mine = {key: value for key, value in preset(name).items() if getattr(self, key) == getattr(usual, key)}
+            return dataclasses.replace(self, **mine, preset="none").resolved(name, triples)
+        kind = EMBEDDINGS[name]
         batch = self.batch or min(max(128, triples // 128), 4_096)
         steps = math.ceil(triples / batch)
         epochs = self.epochs or max(100, math.ceil(1_000 / steps))
@@ -215,6 +241,11 @@ def train_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.
         torch.manual_seed(settings.seed)
         model: Any = new_embedding(name, settings, facts)
         factory = _factory(facts)
+        rows = min(settings.batch, max(1, TRAINED_AT_ONCE // ((1 + settings.negatives) * settings.dim)))
+        if settings.l3:
+            add_l3(model, settings.l3, rows)
+        if settings.relation_lr != 1:
+            slow_relations(model, settings.relation_lr)
         loop = SLCWATrainingLoop(
             model=model,
             triples_factory=factory,
@@ -234,10 +265,11 @@ def train_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.
                 factory,
                 num_epochs=settings.epochs,
                 batch_size=settings.batch,
+                sub_batch_size=rows,
                 use_tqdm=False,
                 checkpoint_directory=scratch,
                 pin_memory=False,
-                callbacks=_callback(report),
+                callbacks=_callback(report, settings),
             )
     return model.eval()
 
@@ -250,12 +282,17 @@ def new_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.Mo
         from pykeen.losses import InfoNCELoss
         from pykeen.utils import NoRandomSeedNecessary
 
+        loss: Any = InfoNCELoss(margin=0.0, log_adversarial_temperature=0.0)
+        if settings.loss == "self-adversarial":
+            summed = settings.optimizer == "sgd"
+            loss = self_adversarial_loss(settings.margin, settings.temperature, summed=summed)
         return getattr(models, kind.model)(
             triples_factory=_factory(facts),
             embedding_dim=settings.dim,
-            loss=InfoNCELoss(margin=0.0, log_adversarial_temperature=0.0),
+            loss=loss,
             random_seed=NoRandomSeedNecessary,
             **kind.arguments,
+            **(FREE.get(name, {}) if settings.optimizer == "sgd" else {}),
         ).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -290,18 +327,22 @@ def _little_garbage() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _callback(report: Callable[[int, float], None]) -> Any:
-    """Report each epoch and its loss."""
+def _callback(report: Callable[[int, float], None], settings: EmbeddingSettings) -> Any:
+    """Report each epoch and its loss; lower SGD's learning rate."""
     from pykeen.training.callbacks import TrainingCallback
 
     class Report(TrainingCallback):
         def post_epoch(self, epoch: int, epoch_loss: float, **kwargs: Any) -> None:
             report(epoch, epoch_loss)
+            if settings.optimizer == "sgd":
+                linear_rate(self.optimizer, settings.lr, epoch / settings.epochs)
 
     return Report()
 
 
 def _optimizer(model: nn.Module, settings: EmbeddingSettings, triples: int) -> torch.optim.Optimizer:
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=settings.lr)
     # Adam with AdamW's decay: PyKEEN makes the optimizer anew from its settings, which AdamW's constructor refuses.
     decay = settings.decay / (settings.lr * math.ceil(triples / settings.batch))
     return torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=decay, decoupled_weight_decay=True)

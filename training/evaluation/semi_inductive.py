@@ -1,10 +1,10 @@
 """Semi-inductive link prediction: an entity that train lacks is asked about with k of its facts shown.
 
-As Kochsiek and Gemulla (Wikidata5M-SI, Findings of EMNLP 2023) have it: the question is a fact between an entity of the evaluated
-split, which is given, and one of train, which is asked for among all of train's. Those facts are the ones that the
-inductive split drops. Each question has its entity's other facts of that kind to be shown, but for those with the very
-entity that is asked for, which would give it away; the k of them are the first by a hash, so that those for k = 1 are
-among those for k = 3. N questions, K facts.
+As Kochsiek and Gemulla (Wikidata5M-SI, Findings of EMNLP 2023) have it: the question is a fact between an entity of the
+evaluated split, which is given, and one of train, which is asked for among all of train's. Those facts are the ones
+that the inductive split drops. Each question has its entity's other facts of that kind to be shown, but for those with
+the very entity that is asked for, which would give it away; the k of them are the first by a hash, so that those for
+k = 1 are among those for k = 3. N questions, K facts.
 """
 
 import dataclasses
