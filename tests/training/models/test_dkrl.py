@@ -1,5 +1,6 @@
 """DKRL: the energy of its paper, descriptions that padding does not change, and entities that train has not."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -112,3 +113,18 @@ def test_a_run_evaluates_again_to_the_same_numbers_and_names_missing_tokens(made
     assert load_baseline(folder).settings["batch"] == 64
     with pytest.raises(DataError, match="has no tokens/other"):
         run_baseline("dkrl", made_up, None, tmp_path / "other", {**settings, "tokens": "other"})
+
+
+def test_with_many_entities_a_step_leaves_the_rows_of_others_and_learns_the_same(monkeypatch):
+    monkeypatch.setattr("training.models.dkrl.SPARSE_FROM", 10)
+    facts, texts, held = kinds()
+    settings = DkrlSettings(dim=16, epochs=30, batch=64, lr=0.02, drawn=16)
+    torch.manual_seed(settings.seed)
+    before = Dkrl(settings, WORDS, facts.entities, facts.relations).entity.weight.detach().clone()
+    learned = dataclasses.replace(facts, setting="inductive")
+    model = train_dkrl(settings, learned, texts, WORDS)
+    assert model.entity.sparse
+    moved = (model.entity.weight.detach() != before).any(dim=1)
+    assert moved.nonzero().flatten().tolist() == learned.learnable.tolist() != list(range(facts.entities))
+    heads, relations, tails = torch.from_numpy(held).unbind(dim=1)
+    assert (DkrlScorer(model, texts, learned).relations(heads, tails).argmax(dim=1) == relations).all()
