@@ -9,6 +9,7 @@ from tests.pipelines.imports.made import imported, write
 from training.evaluation.run import evaluate
 from training.runs import load_run
 from training.train import train
+from wikiloom import main
 
 QUICK = {
     "encoder.hidden_size": "16",
@@ -17,7 +18,6 @@ QUICK = {
     "kepler.max_length": "16",
     "kepler.block_length": "16",
     "kepler.blocks": "2",
-    "data.vocab_size": "150",
     "train.steps": "4",
     "train.batch_size": "16",
     "train.valid_batches": "1",
@@ -88,7 +88,12 @@ def made(tmp_path_factory):
     }
     lines = {name: "".join("\t".join(fact) + "\n" for fact in rows) for name, rows in files.items()}
     folder = tmp_path_factory.mktemp("wikidata5m")
-    return files, imported("wikidata5m", write(folder / "in", lines | texts), folder / "out")
+    dataset = imported("wikidata5m", write(folder / "in", lines | texts), folder / "out")
+    words = [str(dataset.folder), "--out", str(dataset.folder / "tokens" / "tiny"), "--vocab-size", "150"]
+    assert main(["train-tokenizer", *words]) == 0
+    words = [str(dataset.folder), "--tokenizer", str(dataset.folder / "tokens" / "tiny"), "--name", "tiny"]
+    assert main(["tokenize", *words]) == 0
+    return files, dataset
 
 
 def hash_of(fact):
