@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.completion import SYSTEMS, done_folds, read_kept, table, write_kept
 from benchmarks.completion_data import FOLDS, fold_of, split_of
+from benchmarks.dkrl_scale import measure
 from benchmarks.loader import SHUFFLES
 from benchmarks.scale import RISKS
 from pipelines.config import Build
@@ -42,6 +43,19 @@ def test_a_thousandth_of_every_scale_measurement_runs():
     measured = re.findall(r"^([a-z-]+): (\w+), [\d.]+ CPU s$", done.stderr, re.M)
     assert measured == [(risk, one.function) for risk, some in RISKS.items() for one in some]
     assert all(risk in done.stdout for risk in RISKS)
+
+
+def test_evaluation_md_says_of_dkrl_what_was_measured():
+    kept = json.loads((RESULTS / "dkrl_scale.json").read_text(encoding="utf-8"))
+    text = " ".join((ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8").split())
+    epoch, rank, peak = (kept[f"Wikidata5M, {name}"] for name in ("an epoch, CPU h", "rank test, CPU h", "peak, GiB"))
+    assert f"on {kept['entities']:,} entities a step takes {kept['step, CPU s']} CPU seconds" in text
+    assert f"comes to {epoch} CPU hours an epoch, {rank} for ranking its test triples, and {peak} GiB" in text
+
+
+def test_dkrl_is_measured_on_a_small_graph():
+    figures = measure(entities=2_000, steps=1, queries=2)
+    assert all(value >= 0 for value in figures.values()) and figures["Wikidata5M, an epoch, CPU h"] > 0
 
 
 @pytest.mark.parametrize("command", BUILDS)

@@ -285,10 +285,11 @@ def _word_logits(run: Run, system: str, graph: Graph, masks: Int64[np.ndarray, "
 def _rows(
     scores: Float[Tensor, " N"], question: Question, names: Names, facts: Facts, top: int
 ) -> list[dict[str, Any]]:
-    """The `top` best, ties in the order of the index."""
+    """The `top` best, ties in the order of the index; without those that the system can't score."""
     if scores.isnan().any():
         raise DataError("The model's scores are NaN: its training has diverged. Train again with a smaller lr.")
     best = torch.sort(scores, descending=True, stable=True)
+    top = min(top, int((scores > -torch.inf).sum()))
     return [
         {
             "rank": rank,

@@ -163,7 +163,7 @@ def descriptions(
     lengths = np.minimum(lengths, max_length - 2)
     cu_seqlens = offsets(lengths)
     source = np.repeat(starts - cu_seqlens[:-1], lengths) + np.arange(cu_seqlens[-1])
-    values = np.concatenate([ids.values, names.values]).astype(np.int64)[source]
+    values = np.concatenate([ids.values, names.values])[source].astype(np.int64)
     framed = frame(values, Ragged(values, cu_seqlens), special)
     longest = int(framed.lengths.max(initial=2))
     return Descriptions(framed, special.pad, longest, max_length, encode_tokens)

@@ -32,6 +32,9 @@ from training.metrics import progress
 from training.objectives import distances
 from training.scoring import ShownFacts
 
+SPARSE_FROM = 100_000
+"""With so many entities, a step updates the rows of its own alone, and their moments. Of 300,000 rows that takes 0.01
+CPU seconds in place of 0.34, beside 0.65 for the rest of a step."""
 POOL = 4
 """Places that the first pooling makes one of."""
 _HALF = np.uint64(32)
@@ -66,7 +69,7 @@ class Dkrl(nn.Module):
         dim = settings.dim
         self.norm = settings.norm
         self.word = nn.Embedding(words, dim)
-        self.entity = nn.Embedding(entities, dim)
+        self.entity = nn.Embedding(entities, dim, sparse=entities >= SPARSE_FROM)
         self.relation = nn.Embedding(relations, dim)
         self.first, self.second = nn.Conv1d(dim, dim, 2), nn.Conv1d(dim, dim, 1)
         for table in (self.entity, self.relation):
@@ -131,20 +134,30 @@ def train_dkrl(settings: DkrlSettings, facts: Facts, texts: Descriptions, words:
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         model = Dkrl(settings, words, facts.entities, facts.relations)
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr)
+    optimizers = adam(model, settings.lr)
     with progress(settings.epochs, 0, len(triples)) as report:
         for epoch in range(settings.epochs):
             total = 0.0
-            for group in optimizer.param_groups:
+            for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                 group["lr"] = settings.lr * (1 - epoch / settings.epochs)
             for batch in batches(triples, facts, settings, epoch):
                 loss = margin_loss(model, batch, texts, settings.margin)
-                optimizer.zero_grad()
+                for optimizer in optimizers:
+                    optimizer.zero_grad()
                 loss.backward()
-                optimizer.step()
+                for optimizer in optimizers:
+                    optimizer.step()
                 total += loss.item() * len(batch.heads)
             report(epoch + 1, total / len(triples))
     return model.eval()
+
+
+def adam(model: Dkrl, lr: float) -> list[torch.optim.Optimizer]:
+    """Adam, and where the entities' rows are many one that touches no others than a step's."""
+    if not model.entity.sparse:
+        return [torch.optim.Adam(model.parameters(), lr=lr)]
+    rest = [parameter for parameter in model.parameters() if parameter is not model.entity.weight]
+    return [torch.optim.SparseAdam([model.entity.weight], lr=lr), torch.optim.Adam(rest, lr=lr)]
 
 
 def margin_loss(model: Dkrl, batch: Corrupted, texts: Descriptions, margin: float) -> Float[Tensor, ""]:

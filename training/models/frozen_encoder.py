@@ -111,7 +111,7 @@ def hidden_size(encoder: str) -> int:
 @torch.no_grad()
 def text_vectors(settings: FrozenEncoderSettings, texts: Descriptions, words: int) -> Float[Tensor, "E D"]:
     """Every text's vector."""
-    sizes = EncoderConfig(name=settings.encoder, max_positions=settings.max_length, dropout=0.0)
+    sizes = EncoderConfig(name=settings.encoder, max_positions=min(settings.max_length, texts.longest), dropout=0.0)
     encoder = build_encoder(sizes, words, token_types=1).encoder.eval()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder.to(device)

@@ -19,6 +19,7 @@ from training.evaluation.run import evaluate
 from training.evaluation.semi_inductive import prepare, semi_inductive
 from training.models.dkrl import Dkrl, DkrlScorer, DkrlSettings
 from training.models.frozen_encoder import FrozenEncoder, FrozenEncoderScorer, FrozenEncoderSettings
+from training.predict import predict
 from training.scoring import FewShotScorer, ShownFacts
 
 
@@ -271,6 +272,10 @@ def test_a_baseline_answers_and_evaluates_again_to_the_same_numbers(towns, tmp_p
     assert result["baselines"]["frequency"]["k=0"]["mrr"] > 0
     again = evaluate(folder, "link-prediction", settings={"setting": "semi-inductive", "shots": "0,1,3"})
     assert again["metrics"] == result["metrics"]
+    rows = predict(folder, head="a1", relation="r0", top=100)
+    assert {row["entity"][0] for row in rows} == {"a"} and len(rows) == 12
+    with pytest.raises(DataError, match="in no train triple"):
+        predict(folder, head="t1", relation="r0")
 
 
 @pytest.mark.parametrize(
