@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from training.objectives import cross_entropy_sum, distances, harder, knowledge_embedding_sum
+from training.objectives import Score, cross_entropy_sum, distances, harder, info_nce_sum, knowledge_embedding_sum
 
 
 def log_sigmoid(value):
@@ -27,6 +27,21 @@ def test_eq_2_by_hand(halved):
 def test_distances_are_the_norms(norm, expected):
     found = distances(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, -4.0], [0.0, 0.0]]), norm)
     assert found.tolist() == [[expected, 0.0]]
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("distance", -5.0), ("cosine", -0.28)])
+def test_a_score_of_pairs_is_that_of_rows(kind, expected):
+    left, right = torch.tensor([[3.0, 0.0], [0.6, 0.8]]), torch.tensor([[0.0, 4.0], [0.6, -0.8]])
+    score = Score(kind, 2)
+    pairs, rows = score.pairs(left, right), score.rows(left, right)
+    assert torch.allclose(pairs.diagonal(), rows)
+    assert math.isclose((pairs[0, 0] if kind == "distance" else pairs[1, 1]).item(), expected, rel_tol=1e-6)
+
+
+def test_info_nce_by_hand_counts_what_recurs_and_leaves_out_what_is_no_negative():
+    found = info_nce_sum(torch.tensor([2.0]), torch.tensor([[1.0, 0.5, 9.0]]), torch.tensor([[1.0, 2.0, 0.0]]))
+    expected = -math.log(math.exp(2) / (math.exp(2) + math.exp(1) + 2 * math.exp(0.5)))
+    assert math.isclose(found.item(), expected, rel_tol=1e-6)
 
 
 def test_nearer_negatives_weigh_more_and_the_sum_stays():

@@ -144,6 +144,19 @@ def test_ranking_uses_the_trained_norm(made_up, norm):
             assert torch.isclose(scorer.heads(relations, tails)[b, entity], -backward.norm(p=norm), atol=1e-5)
 
 
+def test_ranking_uses_the_trained_cosine(made_up):
+    objective = {"kepler_loss": "infonce", "kepler_score": "cosine", "kepler_self_adversarial": 0}
+    config, source, system = make(made_up, **objective)
+    scorer, relation = KeplerScorer(system.model, entity_descriptions(config, source)), system.model.relation.weight
+    vectors, heads, relations, tails = scorer.entities, torch.tensor([3]), torch.tensor([2]), torch.tensor([7])
+    as_tails = torch.cosine_similarity(vectors[3] + relation[2], vectors)
+    as_heads = torch.cosine_similarity(vectors[7] - relation[2], vectors)
+    assert torch.allclose(scorer.tails(heads, relations)[0], as_tails, atol=1e-6)
+    assert torch.allclose(scorer.heads(relations, tails)[0], as_heads, atol=1e-6)
+    among = scorer.relations_of(3, 7)
+    assert torch.isclose(among[2], (as_tails[7] + as_heads[3]) / 2, atol=1e-6)
+
+
 def test_the_scorer_holds_every_entitys_vector_at_its_own_index(made_up):
     config, source, system = make(made_up)
     described = entity_descriptions(config, source)
