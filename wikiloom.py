@@ -32,6 +32,7 @@ COMMANDS = {
     "predict": ("training", "ask a run: tails, heads, relations or masked words"),
     "link": ("training", "the entities that texts name, by a dataset's links"),
     "export": ("training", "a run as a folder that transformers and sentence-transformers read"),
+    "import-weights": ("training", "fairseq's weights of RoBERTa or KEPLER as a Hugging Face folder"),
     "baseline": ("training", "train and evaluate a baseline"),
     "demo": ("demo", "examples -> dataset -> CoLAKE and KEPLER -> evaluation -> report.html"),
 }

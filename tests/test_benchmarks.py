@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.completion import SYSTEMS, done_folds, read_kept, table, write_kept
 from benchmarks.completion_data import FOLDS, fold_of, split_of
+from benchmarks.dkrl_scale import measure
 from benchmarks.loader import SHUFFLES
 from benchmarks.scale import RISKS
 from pipelines.config import Build
@@ -42,6 +43,19 @@ def test_a_thousandth_of_every_scale_measurement_runs():
     measured = re.findall(r"^([a-z-]+): (\w+), [\d.]+ CPU s$", done.stderr, re.M)
     assert measured == [(risk, one.function) for risk, some in RISKS.items() for one in some]
     assert all(risk in done.stdout for risk in RISKS)
+
+
+def test_evaluation_md_says_of_dkrl_what_was_measured():
+    kept = json.loads((RESULTS / "dkrl_scale.json").read_text(encoding="utf-8"))
+    text = " ".join((ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8").split())
+    epoch, rank, peak = (kept[f"Wikidata5M, {name}"] for name in ("an epoch, CPU h", "rank test, CPU h", "peak, GiB"))
+    assert f"on {kept['entities']:,} entities a step takes {kept['step, CPU s']} CPU seconds" in text
+    assert f"comes to {epoch} CPU hours an epoch, {rank} for ranking its test triples, and {peak} GiB" in text
+
+
+def test_dkrl_is_measured_on_a_small_graph():
+    figures = measure(entities=2_000, steps=1, queries=2)
+    assert all(value >= 0 for value in figures.values()) and figures["Wikidata5M, an epoch, CPU h"] > 0
 
 
 @pytest.mark.parametrize("command", BUILDS)
@@ -162,6 +176,18 @@ def test_a_step_of_colake_was_as_much_faster_than_the_authors_as_is_asked(dropou
     assert figures["nodes"] <= figures["padded nodes, ours"] < figures["padded nodes, original"]
 
 
+@pytest.mark.parametrize("texts", ["lognormal", "sample"])
+def test_a_step_of_kepler_was_as_much_faster_than_six_padded_encodings_as_is_asked(texts):
+    figures = json.loads((RESULTS / "kepler_step.json").read_text(encoding="utf-8"))[texts]
+    assert figures["ours / original"] >= 2.5 and figures["loss"] == pytest.approx(figures["loss, ours"], rel=1e-5)
+    assert figures["tokens of four encodings"] <= figures["padded tokens, ours"] < figures["padded tokens, original"]
+    ahead = figures["ours, triples a CPU s"] / figures["original, triples a CPU s"]
+    assert figures["ours / original"] == pytest.approx(ahead, rel=0.01)
+    names = ["mean tokens of a text", "ours, triples a CPU s", "ours / original", "ours / original, 3 at a time"]
+    cells = " | ".join(str(figures[name]) for name in [*names, "gap: floor / ours"])
+    assert f"| {cells} |" in (ROOT / "docs" / "kepler.md").read_text(encoding="utf-8")
+
+
 def test_linking_md_quotes_the_kept_results_and_they_are_fast_enough():
     figures = json.loads((RESULTS / "linking.json").read_text(encoding="utf-8"))["figures"]
     page = " ".join((ROOT / "docs/linking.md").read_text(encoding="utf-8").split())
@@ -183,7 +209,8 @@ def test_linking_md_quotes_the_kept_results_and_they_are_fast_enough():
 
 
 @pytest.mark.parametrize(
-    "name", ["build.py", "colake_step.py", "finetune_memory.py", "linking.py", "scale.py", "tokenize.py"]
+    "name",
+    ["build.py", "colake_step.py", "finetune_memory.py", "kepler_step.py", "linking.py", "scale.py", "tokenize.py"],
 )
 def test_a_benchmark_also_starts_as_a_file(name):
     words = [sys.executable, ROOT / "benchmarks" / name, "--help"]
@@ -268,3 +295,16 @@ def test_evaluation_md_shows_the_kept_figures_of_completion():
             kept = figures[part][COMPLETION.get(name, name)]
             assert value in ("", f"{kept['macro_mrr']:.3f}"), name
             assert ahead in ("", "{:.3f} [{:.3f}, {:.3f}]".format(*kept["colake_less_this"]["macro_mrr"])), name
+
+
+def test_finetuning_md_shows_the_kept_figures():
+    figures = json.loads((RESULTS / "finetuning.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "finetuning.md").read_text(encoding="utf-8")
+    (tasks,) = figures["systems"].values()
+    for name, found in tasks.items():
+        own, settings = found["all"], found["settings"]
+        spread = f"{own['accuracy_sd']:.3f}" if "accuracy_sd" in own else "-"
+        interval = f"{own['interval']:.3f}" if "interval" in own else "-"
+        frozen = f"{found['frozen']['accuracy']:.3f}" if "frozen" in found else "-"
+        cells = [f"{own['accuracy']:.3f}", spread, interval, frozen, f"{found['majority']['accuracy']:.3f}"]
+        assert f"| {name} | {' | '.join(cells)} | {settings['seeds']} | {found['cpu_seconds']:.0f} |" in page

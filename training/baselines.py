@@ -1,4 +1,4 @@
-"""Baselines: knowledge-graph embeddings, DKRL, and plain rules, ranked by the same code as our own models."""
+"""Baselines: embeddings, DKRL, a frozen encoder and plain rules, ranked by the same code as our own models."""
 
 import dataclasses
 import json
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import TypeAdapter
 from torch import nn
 
@@ -24,6 +25,12 @@ from training.evaluation.facts import Facts, read_facts
 from training.evaluation.link_prediction import TRAINED_ON
 from training.evaluation.tasks import TASKS, find_task, open_examination
 from training.models.dkrl import Dkrl, DkrlScorer, DkrlSettings, train_dkrl
+from training.models.frozen_encoder import (
+    FrozenEncoder,
+    FrozenEncoderScorer,
+    FrozenEncoderSettings,
+    train_frozen_encoder,
+)
 
 WEIGHTS = "model.safetensors"
 TEXTS_AT_ONCE = 8_192
@@ -49,7 +56,7 @@ class Learned:
 def _embedding(name: str) -> Learned:
     return Learned(
         EmbeddingSettings,
-        resolve=lambda settings, facts: settings.resolved(EMBEDDINGS[name], len(facts.splits["train"])),
+        resolve=lambda settings, facts: settings.resolved(name, len(facts.splits["train"])),
         train=lambda settings, dataset, facts: train_embedding(name, settings, facts),
         new=lambda settings, dataset, facts: new_embedding(name, settings, facts),
         scorer=lambda model, settings, dataset, facts: PykeenScorer(model, facts),
@@ -57,7 +64,7 @@ def _embedding(name: str) -> Learned:
     )
 
 
-def _described(dataset: Dataset, settings: DkrlSettings) -> tuple[Descriptions, int]:
+def _described(dataset: Dataset, settings: DkrlSettings | FrozenEncoderSettings) -> tuple[Descriptions, int]:
     """(the entities' texts, words of the vocabulary) of the dataset's tokens."""
     tokens = dataset.tokens(settings.tokens)
     tokenizer, table = load_tokenizer(tokens), tokens.read("entities", None, ["ids", "name_ids"])
@@ -73,6 +80,15 @@ def _described(dataset: Dataset, settings: DkrlSettings) -> tuple[Descriptions, 
 
 LEARNED = {
     **{name: _embedding(name) for name in EMBEDDINGS},
+    "frozen-encoder": Learned(
+        FrozenEncoderSettings,
+        resolve=lambda settings, facts: settings.resolved(),
+        train=lambda settings, dataset, facts: train_frozen_encoder(settings, facts, *_described(dataset, settings)),
+        new=lambda settings, dataset, facts: FrozenEncoder(
+            settings, torch.empty(facts.entities, settings.dim), facts.relations
+        ),
+        scorer=lambda model, settings, dataset, facts: FrozenEncoderScorer(model),
+    ),
     "dkrl": Learned(
         DkrlSettings,
         resolve=lambda settings, facts: settings,

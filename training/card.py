@@ -7,12 +7,13 @@ from pathlib import Path
 
 from schemas.errors import printable
 from schemas.origin import IN_WORDS, licences
+from training.ann import INDEX, index_metric, metric
 from training.checkpoint import checkpoints, read_state
 from training.config import Config
 from training.config_file import to_toml
 from training.models.kepler import Kepler
 from training.runs import Run
-from training.vectors import pooling
+from training.vectors import Precision, pooling
 from wikiloom import __version__
 
 PAPERS = {
@@ -30,12 +31,22 @@ class Contents:
 
     entities: int | None
     texts: int | None
+    index: bool
+    """Of the entities' vectors."""
+    precision: Precision
+    """In which texts were encoded."""
 
 
 def write_card(run: Run, name: str, contents: Contents, path: Path) -> None:
     """Write the card of the export `name`. It names no path of this machine."""
     config = without_paths(run.config)
-    sections = (_front_matter(run, config), _head(run, config, name), _use(run), _files(run, contents))
+    sections = (
+        _front_matter(run, config),
+        _head(run, config, name),
+        _use(run),
+        _vectors(run, contents),
+        _index(run, contents),
+    )
     lines = [line for section in (*sections, _training(run, config), _sharing(run)) for line in section]
     path.write_text(printable("\n".join(lines)) + "\n", encoding="utf-8")
 
@@ -99,20 +110,60 @@ def _use(run: Run) -> Iterator[str]:
     yield from ("```", "", f"A text's vector is {what}.", "")
 
 
-def _files(run: Run, contents: Contents) -> Iterator[str]:
-    rows = (("entities", contents.entities), ("texts", contents.texts))
+def _vectors(run: Run, contents: Contents) -> Iterator[str]:
+    rows = (("entities/*.parquet", contents.entities), ("texts.parquet", contents.texts))
     if all(number is None for _, number in rows):
         return
-    own = "the encoding of its description" if isinstance(run.model, Kepler) else "its row in the table of entities"
-    about = {
-        "entities": f"by `entity` (its Wikidata item or other id) with `label`; `vector` is {own}",
-        "texts": "by `line` (of a file of texts, from 1); `vector` is that of the text, as above",
-    }
+    encoded = isinstance(run.model, Kepler)
+    own = "the encoding of its description" if encoded else "its row in the table of entities"
+    about = (
+        f"by `entity` (its Wikidata item or other id) with `label`; `vector` is {own}",
+        "by `line` (of a file of texts, from 1); `vector` is that of the text, as above",
+    )
     yield from ("## Vectors", "", "| file | rows | |", "|---|---|---|")
-    for name, number in rows:
+    for (name, number), text in zip(rows, about, strict=True):
         if number is not None:
-            yield f"| {name}.parquet | {number:,} | {about[name]} |"
+            yield f"| {name} | {number:,} | {text} |"
     yield ""
+    if encoded or contents.texts is not None:
+        how = "matrix products in 16 bits (bf16), the rest in 32" if contents.precision == "bf16" else "32 bits"
+        yield from (f"Texts were encoded in {how}; vectors are kept in 32.", "")
+
+
+MEASURES = {"l1": "the L1 norm", "l2": "the L2 norm", "cosine": "the cosine: products of vectors of length 1"}
+EXACT = {
+    "l1": "np.abs(vectors - query).sum(axis=1)",
+    "l2": "np.linalg.norm(vectors - query, axis=1)",
+    "cosine": "-vectors @ query[0] / np.linalg.norm(vectors, axis=1)",
+}
+
+
+def _index(run: Run, contents: Contents) -> Iterator[str]:
+    """What the index measures, and a query that runs."""
+    if not contents.index or contents.entities is None:
+        return
+    wanted, measured = metric(run), index_metric(contents.entities, metric(run))
+    yield from ("## Nearest entities", "")
+    yield f"{INDEX} is an index of Faiss for approximate search; its row n is row n of entities/*.parquet. It measures"
+    yield f"{MEASURES[measured]}. Exact ranks, as in an evaluation, take all vectors instead."
+    if measured != wanted:
+        yield f"The model was trained with {MEASURES[wanted]}: put 100 candidates in its order, as here."
+    yield from ("", "```python", "import faiss", "import numpy as np", "import pyarrow as pa")
+    yield from ("from pyarrow.dataset import dataset", "")
+    yield f'index, entities = faiss.read_index("FOLDER/{INDEX}"), dataset("FOLDER/entities")'
+    if isinstance(run.model, Kepler):
+        yield "from sentence_transformers import SentenceTransformer"
+        yield 'query = SentenceTransformer("FOLDER").encode(["The description of an entity."])'
+    else:
+        yield 'query = np.stack(entities.take(pa.array([0]))["vector"].to_numpy())  # whatever is near the first entity'
+    if wanted == "cosine":
+        yield "query = query / np.linalg.norm(query)"
+    yield "rows = index.search(query, 100)[1][0]"
+    yield "found = entities.take(pa.array(rows[rows >= 0]))"
+    yield 'vectors = np.stack(found["vector"].to_numpy())'
+    yield f"order = np.argsort({EXACT[wanted]})"
+    yield 'print(found.select(["entity", "label"]).take(order[:10]).to_pylist())'
+    yield from ("```", "")
 
 
 def _training(run: Run, config: Config) -> Iterator[str]:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -50,7 +51,7 @@ class Evaluate:
     """The run's folder; for a task that is fine-tuned also a plain encoder's, such as an export."""
     task: str
     """link-prediction (KEPLER and baselines), masked, linking or graph-completion (CoLAKE; the last: baselines too),
-    masked-words (all); fine-tuned on examples: typing, relation-classification, glue."""
+    masked-words (all); fine-tuned on examples: typing, relation-classification, few-shot, glue."""
     data: Path | None = None
     """The dataset's folder; by default the one that the run was trained on. For linking, graph-completion and what is
     fine-tuned that of the examples."""
@@ -123,11 +124,34 @@ class Export:
     out: Path
     """The folder to write, new or empty."""
     entities: bool = False
-    """Write entities.parquet as well: a vector for each entity of the dataset."""
+    """Write a vector for each entity of the dataset as well. Where this is killed, the same command goes on with the
+    files that it finished."""
+    index: bool = False
+    """Write an index of Faiss for approximate search among the entities, too."""
     texts: Path | None = None
     """A file with one text a line; texts.parquet will have a vector for each."""
+    precision: Literal["fp32", "bf16"] | None = None
+    """In which vectors are computed; bf16: matrix products in 16 bits. By default bf16 on a GPU, fp32 on a CPU."""
     data: Path | None = None
     """The dataset's folder, where it is no longer the one that the run's config.toml names."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImportWeights:
+    """fairseq's weights of RoBERTa or KEPLER as a Hugging Face folder, for encoder.name in a recipe."""
+
+    file: tyro.conf.Positional[Path]
+    """A torch file with tensors alone, such as KEPLER's model.pt when it is stripped of its arguments."""
+    out: Path
+    """The folder to write, new or empty."""
+    tokenizer: str | None = None
+    """A folder or name of a tokenizer whose tokens have the weights' numbers: that of roberta-base has KEPLER's."""
+    dict: Path | None = None
+    """Else fairseq's dict.txt, with --bpe."""
+    bpe: Path | None = None
+    """The folder with GPT-2's encoder.json and vocab.bpe."""
+    heads: int | None = None
+    """Attention heads of a layer; by default one for 64 dimensions, as in RoBERTa."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -238,7 +262,18 @@ def _export(arguments: list[str]) -> int:
     config = parse(Export, "export", arguments)
     from training.export import export
 
-    print(export(config.run, config.out, entities=config.entities, texts=config.texts, data=config.data))
+    options = {name: value for name, value in vars(config).items() if name not in ("run", "out")}
+    print(export(config.run, config.out, **options))
+    return 0
+
+
+def _import_weights(arguments: list[str]) -> int:
+    config = parse(ImportWeights, "import-weights", arguments)
+    from training.fairseq import import_weights
+    from training.fairseq_dictionary import open_vocabulary
+
+    vocabulary = open_vocabulary(config.tokenizer, config.dict, config.bpe)
+    print(import_weights(config.file, config.out, vocabulary, config.heads))
     return 0
 
 
@@ -263,6 +298,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "predict": _predict,
     "link": _link,
     "export": _export,
+    "import-weights": _import_weights,
     "baseline": _baseline,
 }
 

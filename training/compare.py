@@ -198,6 +198,10 @@ def _require_seeds(runs: Sequence[Run]) -> None:
 def _require_alike(key: tuple[str, str], runs: Sequence[Run]) -> None:
     """DataError where the results are of several datasets or protocols: it names the runs, and what differs."""
     said = [{"digest": run.results[key].digest, **_flat(run.results[key].protocol)} for run in runs]
+    forms = {one["form"] for one in said if one.get("form", "auto") != "auto"}
+    for one in said:
+        if one.get("form") == "auto" and len(forms) == 1:
+            (one["form"],) = forms  # a plain rule, which reads no text in whatever form
     other = next((i for i in range(len(runs)) if said[i] != said[0]), None)
     if other is None:
         return

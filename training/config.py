@@ -188,13 +188,35 @@ class KeplerConfig:
     gamma: AboveZero = 4.0
     """The margin."""
     negatives: Count = 1
-    """Corrupted heads, and as many corrupted tails, per triple; 0 leaves it to in_batch."""
+    """Corrupted heads, and as many corrupted tails, per triple; 0 leaves it to the options below."""
+    loss: Literal["margin", "infonce"] = "margin"
+    """margin: eq. 2; infonce: cross-entropy of the answer among its negatives, the mean of both sides (Wang et al.,
+    SimKGC, ACL 2022)."""
+    score: Literal["distance", "cosine"] = "distance"
+    """Of a query and an entity, in the loss and in the ranking: -||h + r - t||_p, or their cosine, which is for
+    infonce."""
+    temperature: AboveZero = 0.05
+    """Of infonce: scores are divided by it. SimKGC's is for cosines; distances need one of their own size, say 1."""
+    learn_temperature: bool = False
+    """The temperature is a parameter, and begins as that."""
+    additive_margin: Weight = 0.0
+    """Of infonce: taken from the answer's score."""
+    two_way: bool = False
+    """Of infonce: each answer's query is told from all queries of the micro-batch too, as SimKGC adds."""
     in_batch: bool = False
     """All other entities of the micro-batch are negatives of every triple, the drawn ones of other triples too."""
+    self_negatives: bool = False
+    """A triple's head is a negative of its tail, and its tail one of its head; in_batch leaves them out without."""
+    pre_batch: Count = 0
+    """The entities of so many micro-batches before are negatives as well, by the vectors that they had then. Needs one
+    rank; validation is without them."""
+    pre_batch_weight: AboveZero = 1.0
+    """What one of them weighs beside another negative; of infonce, what its score is multiplied by, as SimKGC does."""
     self_adversarial: Weight = 0.0
-    """Temperature that weighs the nearer negatives more (Sun et al., ICLR 2019); 0 weighs all alike, as the paper."""
+    """Temperature that weighs the nearer negatives of the margin loss more (Sun et al., ICLR 2019); 0 weighs all alike,
+    as the paper."""
     halved: bool = False
-    """Half the knowledge loss, as the authors' code has it."""
+    """Half the margin loss, as the authors' code has it."""
     relations: Literal["table", "described"] = "table"
     """A relation's vector. described: the encoding of its description (KEPLER-Rel)."""
     conditioned: bool = False

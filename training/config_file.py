@@ -197,6 +197,8 @@ def _check_together(config: Config) -> None:
         raise UsageError(f"encoder.hidden_size {encoder.hidden_size} is no multiple of encoder.heads {encoder.heads}.")
     if config.data.split == "inductive" and config.system == "colake":
         raise UsageError('data.split = "inductive" is for kepler and mlm-only: colake reads graphs, not triples.')
+    if config.system == "kepler":
+        _check_objective(config.kepler)
     if config.data.workers and config.data.on_corrupt == "quarantine":
         raise UsageError('data.on_corrupt = "quarantine" needs data.workers = 0: the ranks agree on what to leave out.')
     _check_kepler(config.kepler, encoder.max_positions)
@@ -211,6 +213,15 @@ def _check_kepler(kepler: KeplerConfig, positions: int) -> None:
         )
     if not kepler.blocks and kepler.corpus == "descriptions":
         raise UsageError('kepler.corpus = "descriptions" needs kepler.blocks: with 0 no text is read.')
+
+
+def _check_objective(kepler: KeplerConfig) -> None:
+    if not (kepler.negatives or kepler.in_batch or kepler.self_negatives):
+        raise UsageError("kepler.negatives = 0 leaves no negatives: set it, or kepler.in_batch = true.")
+    if kepler.loss == "infonce" and kepler.self_adversarial:
+        raise UsageError('kepler.self_adversarial weighs the negatives of kepler.loss = "margin": set it to 0.')
+    if kepler.loss == "margin" and kepler.score == "cosine":
+        raise UsageError('kepler.score = "cosine" has no distance for kepler.gamma: set kepler.loss = "infonce".')
 
 
 def read_config(folder: Path) -> Config:

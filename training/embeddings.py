@@ -15,7 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -24,8 +24,12 @@ from torch import Tensor, nn
 
 from schemas.errors import DataError, UsageError
 from training.evaluation.facts import Facts
+from training.graphvite import FREE, add_l3, linear_rate, preset, self_adversarial_loss, slow_relations
 from training.metrics import progress
+from training.scoring import ShownFacts
 
+TRAINED_AT_ONCE = 2**26
+"""Numbers of the negatives' vectors of a forward pass: 256 MB in float32; a batch that has more is cut."""
 SCORES_AT_ONCE = 2**24
 """Numbers that one call of a PyKEEN model may hold: it broadcasts queries x entities x dimensions."""
 
@@ -48,6 +52,7 @@ EMBEDDINGS = {
     "transe": Embedding("TransE", 64, 0.005, {"scoring_fct_norm": 1}),
     "distmult": Embedding("DistMult", 64, 0.02, {"regularizer": None}),
     "complex": Embedding("ComplEx", 32, 0.02, {"regularizer": None, **XAVIER}),
+    "simple": Embedding("SimplE", 32, 0.02, {"regularizer": None, **XAVIER}),
     "rotate": Embedding("RotatE", 32, 0.02, {}),
 }
 
@@ -65,11 +70,33 @@ class EmbeddingSettings:
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.03
     """Weight decay: the share of itself that a weight loses in an epoch."""
     negatives: Annotated[int, Field(ge=1)] = 16
-    """Corrupted triples for each true one."""
+    """Corrupted triples for each true one: as many heads as tails over an epoch."""
+    loss: Literal["infonce", "self-adversarial"] = "infonce"
+    """self-adversarial: log sigmoid with `margin`, the harder negatives weighed more by `temperature`."""
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """The larger, the more alike the negatives weigh."""
+    l3: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Weight of the cubes of what a triple uses."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """sgd: gradients of a batch add up, so that `lr` is a triple's, and falls to 0 over the epochs."""
+    relation_lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """sgd: the relations' learning rate, as a multiple of lr."""
+    preset: Literal["none", "wikidata5m"] = "none"
+    """wikidata5m: GraphVite's published settings; what is told beside it goes before them."""
     seed: int = 0
 
-    def resolved(self, kind: Embedding, triples: int) -> "EmbeddingSettings":
-        """The settings with every 0 replaced."""
+    def __post_init__(self) -> None:
+        if self.optimizer == "adam" and self.relation_lr != 1 and self.preset == "none":
+            raise UsageError(f"relation_lr={self.relation_lr} is for optimizer=sgd: Adam divides it out again.")
+
+    def resolved(self, name: str, triples: int) -> "EmbeddingSettings":
+        """The settings with the preset's, and with every 0 replaced."""
+        if self.preset != "none":
+            usual = EmbeddingSettings()
+            mine = {key: value for key, value in preset(name).items() if getattr(self, key) == getattr(usual, key)}
+            return dataclasses.replace(self, **mine, preset="none").resolved(name, triples)
+        kind = EMBEDDINGS[name]
         batch = self.batch or min(max(128, triples // 128), 4_096)
         steps = math.ceil(triples / batch)
         epochs = self.epochs or max(100, math.ceil(1_000 / steps))
@@ -77,33 +104,61 @@ class EmbeddingSettings:
 
 
 class PykeenScorer:
-    """A PyKEEN model behind training.scoring's Scorer and RelationScorer. L entities have a row."""
+    """A PyKEEN model behind training.scoring's Scorer, RelationScorer and FewShotScorer. L entities have a row."""
 
-    def __init__(self, model: nn.Module, facts: Facts | None = None) -> None:
-        """`facts` of the inductive setting say which entities the rows are; the others score -inf."""
+    least_facts = 1
+
+    def __init__(
+        self, model: nn.Module, facts: Facts | None = None, candidates: Int64[Tensor, " C"] | None = None
+    ) -> None:
+        """`facts` of the inductive setting say which entities the rows are, the others score -inf; the columns are the
+        `candidates`, None for all entities."""
         self._model: Any = model.eval()
-        self._learnt = None if facts is None else learnt_entities(facts)
-        self._entities = 0 if facts is None else facts.entities
+        self._facts, self._learnt = facts, None if facts is None else learnt_entities(facts)
+        self._columns = None if self._learnt is None else self._place(torch.arange(facts.entities if facts else 0))
+        if candidates is not None:
+            self._columns = candidates if self._columns is None else self._columns[candidates]
         size = sum(parameter.numel() for parameter in model.parameters())
         self._rows = max(1, SCORES_AT_ONCE // max(1, size))
 
-    def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
-        """Scores of every entity as the tail of (head, relation)."""
+    def among(self, candidates: Int64[Tensor, " C"]) -> "PykeenScorer":
+        """The same with these columns alone."""
+        return PykeenScorer(self._model, self._facts, candidates)
+
+    def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
+        """Scores of every candidate as the tail of (head, relation)."""
         return self._wide(self._scores(self._model.score_t, torch.stack([self._row(heads), relations], dim=1)))
 
-    def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B E"]:
-        """Scores of every entity as the head of (relation, tail)."""
+    def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
+        """Scores of every candidate as the head of (relation, tail)."""
         return self._wide(self._scores(self._model.score_h, torch.stack([relations, self._row(tails)], dim=1)))
 
     def relations(self, heads: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B R"]:
         """Scores of every relation between head and tail."""
         return self._scores(self._model.score_r, torch.stack([self._row(heads), self._row(tails)], dim=1))
 
-    def _row(self, entities: Int64[Tensor, " B"]) -> Int64[Tensor, " B"]:
+    def tails_shown(
+        self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B C"]:
+        """As `tails`, of heads that are the mean of what their facts say."""
+        return self._wide(self._shown_scores(relations, shown, as_head=True))
+
+    def heads_shown(
+        self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B C"]:
+        """As `heads`, of tails that are the mean of what their facts say."""
+        return self._wide(self._shown_scores(relations, shown, as_head=False))
+
+    def _place(self, entities: Int64[Tensor, " N"]) -> Int64[Tensor, " N"]:
+        """The row of each entity, -1 for none."""
         if self._learnt is None:
             return entities
         rows = torch.searchsorted(self._learnt, entities.contiguous()).clamp(max=len(self._learnt) - 1)
-        missing = int((self._learnt[rows] != entities).sum())
+        return torch.where(self._learnt[rows] == entities, rows, -1)
+
+    def _row(self, entities: Int64[Tensor, " B"]) -> Int64[Tensor, " B"]:
+        rows = self._place(entities)
+        missing = int((rows < 0).sum()) if self._learnt is not None else 0
         if missing:
             raise DataError(
                 f"{missing} of the entities that are given are in no train triple, and an embedding has no vector of "
@@ -111,15 +166,68 @@ class PykeenScorer:
             )
         return rows
 
-    def _wide(self, scores: Float[Tensor, "B L"]) -> Float[Tensor, "B E"]:
-        if self._learnt is None:
+    def _wide(self, scores: Float[Tensor, "B L"]) -> Float[Tensor, "B C"]:
+        if self._columns is None:
             return scores
-        wide = scores.new_full((len(scores), self._entities), -torch.inf)
-        return wide.index_copy_(1, self._learnt.to(scores.device), scores)
+        columns = self._columns.to(scores.device)
+        return scores.index_select(1, columns.clamp(min=0)).masked_fill_(columns < 0, -torch.inf)
 
     @torch.no_grad()
-    def _scores(self, score: Any, pairs: Int64[Tensor, "B 2"]) -> Float[Tensor, "B C"]:
+    def _scores(self, score: Any, pairs: Int64[Tensor, "B 2"]) -> Float[Tensor, "B L"]:
         return torch.cat([score(part.to(self._model.device)) for part in pairs.split(self._rows)])
+
+    @torch.no_grad()
+    def _shown_scores(
+        self, relations: Int64[Tensor, " B"], shown: ShownFacts, *, as_head: bool
+    ) -> Float[Tensor, "B L"]:
+        device = self._model.device
+        every = [table()[None] for table in self._model.entity_representations]
+        others = [table(self._row(shown.others.flatten()).to(device)) for table in self._model.entity_representations]
+        others = [each.unflatten(0, shown.others.shape) for each in others]
+        between, asked = (
+            [table(wanted.to(device)) for table in self._model.relation_representations]
+            for wanted in (shown.relations, relations)
+        )
+        forward = shown.as_head[..., None].to(device)
+        given = [said.mean(dim=1) for said in SAID[type(self._model).__name__](others, between, forward)]
+        parts = []
+        for start in range(0, len(relations), self._rows):
+            rows = slice(start, start + self._rows)
+            one, relation = ([each[rows, None] for each in side] for side in (given, asked))
+            head, tail = (one, every) if as_head else (every, one)
+            parts.append(self._model.interaction(h=_sole(head), r=_sole(relation), t=_sole(tail)))
+        return torch.cat(parts)
+
+
+def _translated(others: list[Tensor], relations: list[Tensor], as_head: Tensor) -> list[Tensor]:
+    return [torch.where(as_head, others[0] - relations[0], others[0] + relations[0])]
+
+
+def _multiplied(others: list[Tensor], relations: list[Tensor], as_head: Tensor) -> list[Tensor]:
+    return [torch.where(as_head, others[0] * relations[0].conj(), others[0] * relations[0])]
+
+
+def _crossed(others: list[Tensor], relations: list[Tensor], as_head: Tensor) -> list[Tensor]:
+    (one, other), (relation, inverse) = others, relations
+    first = torch.where(as_head, other * relation, other * inverse)
+    return [first, torch.where(as_head, one * inverse, one * relation)]
+
+
+SAID: dict[str, Callable[[list[Tensor], list[Tensor], Tensor], list[Tensor]]] = {
+    "TransE": _translated,
+    "RotatE": _multiplied,
+    "DistMult": _multiplied,
+    "ComplEx": _multiplied,
+    "SimplE": _crossed,
+}
+"""(the facts' other entities, their relations, whether the entity in question is the head) -> where each fact says that
+it lies, shapes (B, K, D) throughout: where the distance is 0, else the direction in which the score grows (for DistMult
+Albooyeh et al., Findings of EMNLP 2020, "ERAvg")."""
+
+
+def _sole(representations: list[Tensor]) -> Any:
+    """PyKEEN's form: one tensor, or a tuple of several."""
+    return representations[0] if len(representations) == 1 else tuple(representations)
 
 
 def train_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.Module:
@@ -133,6 +241,11 @@ def train_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.
         torch.manual_seed(settings.seed)
         model: Any = new_embedding(name, settings, facts)
         factory = _factory(facts)
+        rows = min(settings.batch, max(1, TRAINED_AT_ONCE // ((1 + settings.negatives) * settings.dim)))
+        if settings.l3:
+            add_l3(model, settings.l3, rows)
+        if settings.relation_lr != 1:
+            slow_relations(model, settings.relation_lr)
         loop = SLCWATrainingLoop(
             model=model,
             triples_factory=factory,
@@ -152,10 +265,11 @@ def train_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.
                 factory,
                 num_epochs=settings.epochs,
                 batch_size=settings.batch,
+                sub_batch_size=rows,
                 use_tqdm=False,
                 checkpoint_directory=scratch,
                 pin_memory=False,
-                callbacks=_callback(report),
+                callbacks=_callback(report, settings),
             )
     return model.eval()
 
@@ -168,12 +282,17 @@ def new_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.Mo
         from pykeen.losses import InfoNCELoss
         from pykeen.utils import NoRandomSeedNecessary
 
+        loss: Any = InfoNCELoss(margin=0.0, log_adversarial_temperature=0.0)
+        if settings.loss == "self-adversarial":
+            summed = settings.optimizer == "sgd"
+            loss = self_adversarial_loss(settings.margin, settings.temperature, summed=summed)
         return getattr(models, kind.model)(
             triples_factory=_factory(facts),
             embedding_dim=settings.dim,
-            loss=InfoNCELoss(margin=0.0, log_adversarial_temperature=0.0),
+            loss=loss,
             random_seed=NoRandomSeedNecessary,
             **kind.arguments,
+            **(FREE.get(name, {}) if settings.optimizer == "sgd" else {}),
         ).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -208,18 +327,22 @@ def _little_garbage() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _callback(report: Callable[[int, float], None]) -> Any:
-    """Report each epoch and its loss."""
+def _callback(report: Callable[[int, float], None], settings: EmbeddingSettings) -> Any:
+    """Report each epoch and its loss; lower SGD's learning rate."""
     from pykeen.training.callbacks import TrainingCallback
 
     class Report(TrainingCallback):
         def post_epoch(self, epoch: int, epoch_loss: float, **kwargs: Any) -> None:
             report(epoch, epoch_loss)
+            if settings.optimizer == "sgd":
+                linear_rate(self.optimizer, settings.lr, epoch / settings.epochs)
 
     return Report()
 
 
 def _optimizer(model: nn.Module, settings: EmbeddingSettings, triples: int) -> torch.optim.Optimizer:
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=settings.lr)
     # Adam with AdamW's decay: PyKEEN makes the optimizer anew from its settings, which AdamW's constructor refuses.
     decay = settings.decay / (settings.lr * math.ceil(triples / settings.batch))
     return torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=decay, decoupled_weight_decay=True)

@@ -5,27 +5,24 @@ gets from it, bit for bit, the states and the word logits that the run gives a t
 along as vectors of the entities, in Parquet.
 """
 
-import contextlib
 import copy
-import json
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
-from tokenizers.processors import TemplateProcessing
 from torch import nn
 
 from schemas.errors import DataError, UsageError
+from training.ann import INDEX, metric, require_faiss, write_index
 from training.baselines import is_baseline
 from training.card import Contents, write_card
-from training.data.special import SpecialTokens
 from training.encoders import TiedHead, encode_text, head_parts
+from training.entity_vectors import ENTITIES, write_entities
+from training.folders import require_empty, whole_folder
 from training.runs import Run, load_run
-from training.vectors import pooling, write_entities, write_texts
+from training.text_file import count_lines
+from training.tokenizer_files import write_json, write_tokenizer
+from training.vectors import Precision, chosen_precision, longest_text, pooling, write_texts
 
 SENTENCE_TYPES = 2
 """Rows for the kinds of tokens. Tokenizers of BERT's family number the two texts of a pair: both are words here."""
@@ -34,48 +31,49 @@ TOLERANCE = 1e-4
 
 
 def export(
-    run: Path, out: Path, *, entities: bool = False, texts: Path | None = None, data: Path | None = None
+    run: Path,
+    out: Path,
+    *,
+    entities: bool = False,
+    index: bool = False,
+    texts: Path | None = None,
+    precision: Precision | None = None,
+    data: Path | None = None,
 ) -> Path:
-    """Write the folder `out`, whole or not at all; returns it.
+    """Write the folder `out`, whole or not at all; returns it. Entities' vectors that an interrupted one left stay.
 
-    Raises UsageError where `out` holds anything, DataError for a run without an encoder or with one whose masked
-    language model can't be written as its family's, and where `texts` can't be read.
+    Raises UsageError where `out` holds anything, or an index is wanted without entities or Faiss; DataError for a run
+    without an encoder or with one whose masked language model can't be written as its family's, and where `texts` can't
+    be read.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is not empty. Choose another --out.")
+    require_empty(out)
+    if index and not entities:
+        raise UsageError("--index is of the entities' vectors: add --entities.")
+    if index:
+        require_faiss()
     if is_baseline(run):
         raise DataError(f"{run} is a baseline's run, which has no text encoder. Export a run of wikiloom train.")
     opened = load_run(run, data)
-    with _whole(out) as folder:
+    if texts:
+        count_lines(texts)  # a file that can't be read ends here, before hours of entities
+    with whole_folder(out, ENTITIES if entities else None) as folder:
         _write_model(opened, folder)
-        _write_tokenizer(opened, folder)
+        longest = opened.config.encoder.max_positions
+        write_tokenizer(opened.tokenizer, opened.source.special, longest, folder)
         _write_pooling(opened, folder)
+        wanted = chosen_precision(opened, precision)
+        files = write_entities(opened, folder / ENTITIES, wanted) if entities else []
+        if index:
+            width = int(opened.network.encoder.config.hidden_size)
+            write_index(files, width, metric(opened), folder / INDEX)
         found = Contents(
-            entities=write_entities(opened, folder / "entities.parquet") if entities else None,
-            texts=write_texts(opened, texts, folder / "texts.parquet") if texts else None,
+            entities=opened.dataset.rows("entities") if entities else None,
+            texts=write_texts(opened, texts, folder / "texts.parquet", wanted) if texts else None,
+            index=index,
+            precision=wanted,
         )
         write_card(opened, out.resolve().name, found, folder / "README.md")
     return out
-
-
-@contextlib.contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """A folder beside `out`, which takes its place at the end; nothing is left of it after an error."""
-    out = out.resolve()
-    folder = out.with_name(f".{out.name}.tmp")
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        yield folder
-        for path in folder.rglob("*"):
-            if path.is_file():
-                # safetensors makes files for their owner alone; they are for whoever may read the folder.
-                path.chmod(folder.stat().st_mode & 0o666)
-        os.replace(folder, out)
-    except OSError as error:
-        raise DataError(f"{out} can't be written ({error}). Make room there, or choose another --out.") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_model(run: Run, folder: Path) -> None:
@@ -127,36 +125,6 @@ def _require_same_logits(whole: Any, encoder: nn.Module, head: TiedHead, kind: s
         )
 
 
-def _write_tokenizer(run: Run, folder: Path) -> None:
-    """tokenizer.json with what AutoTokenizer needs beside it; texts come out of it as the run reads them."""
-    special, tokenizer = run.source.special, Tokenizer.from_str(run.tokenizer.to_str())
-    frame(tokenizer, special)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    roles = {"bos": "bos", "cls": "bos", "eos": "eos", "sep": "eos", "pad": "pad", "unk": "unk", "mask": "mask"}
-    names = {f"{role}_token": tokenizer.id_to_token(getattr(special, ours)) for role, ours in roles.items()}
-    _write_json(folder / "special_tokens_map.json", names)
-    settings = {
-        # The class that takes tokenizer.json as it is.
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": run.config.encoder.max_positions,
-        "model_input_names": ["input_ids", "attention_mask"],
-        "clean_up_tokenization_spaces": False,
-    }
-    _write_json(folder / "tokenizer_config.json", {**settings, **names})
-
-
-def frame(tokenizer: Tokenizer, special: SpecialTokens) -> None:
-    """Let the tokenizer put <s> and </s> around a text, as the runs do, where its file says something else."""
-    text = tokenizer.encode("a", add_special_tokens=False).ids
-    if tokenizer.encode("a").ids != [special.bos, *text, special.eos]:
-        bos, eos = (tokenizer.id_to_token(number) for number in (special.bos, special.eos))
-        tokenizer.post_processor = TemplateProcessing(
-            single=f"{bos} $A {eos}",
-            pair=f"{bos} $A {eos} {eos} $B {eos}",
-            special_tokens=[(bos, special.bos), (eos, special.eos)],
-        )
-
-
 def _write_pooling(run: Run, folder: Path) -> None:
     """What SentenceTransformer reads."""
     parts = [("", "Transformer"), ("1_Pooling", "Pooling")]
@@ -164,14 +132,10 @@ def _write_pooling(run: Run, folder: Path) -> None:
         {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for number, (path, kind) in enumerate(parts)
     ]
-    _write_json(folder / "modules.json", modules)
-    settings = {"max_seq_length": run.config.encoder.max_positions, "do_lower_case": False}
-    _write_json(folder / "sentence_bert_config.json", settings)
+    write_json(folder / "modules.json", modules)
+    settings = {"max_seq_length": longest_text(run), "do_lower_case": False}
+    write_json(folder / "sentence_bert_config.json", settings)
     width, mode = int(run.network.encoder.config.hidden_size), pooling(run)
     modes = {f"pooling_mode_{name}": name.startswith(mode) for name in ("cls_token", "mean_tokens")}
     (folder / "1_Pooling").mkdir()
-    _write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": width, **modes})
-
-
-def _write_json(path: Path, document: Any) -> None:
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": width, **modes})

@@ -1,14 +1,13 @@
 """Fine-tuning: an encoder and a classification head learn a task's train examples; the epoch is chosen on others, which
 are never those that are reported.
 
-The form is CoLAKE's (section 4.1): the state at <s> through dense, GELU, dropout, LayerNorm and a linear layer. Of a
-CoLAKE run the dense layer and the norm begin as its entity head's or its relation head's, entities that are linked are
-nodes beside the words, which all see each other, and their table is frozen.
+There are two forms. CoLAKE's (section 4.1): the state at <s> through dense, GELU, dropout, LayerNorm and a linear
+layer; of a CoLAKE run the dense layer and the norm begin as its entity head's or its relation head's. KEPLER's (its
+TACRED and Open Entity): the states at the markers before the mentions, one after the other, through RoBERTa's head.
 
-B examples of a batch, S nodes of the longest, D hidden, K outputs.
+B examples of a batch, S nodes of the longest, D hidden, M entities, K outputs.
 """
 
-import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -24,10 +23,8 @@ from schemas.errors import DataError
 from schemas.hashing import hash_strings, random_u64
 from training.config import AboveZero, Count, OptimConfig, Positive, Share, Weight
 from training.data.batch import to_device
-from training.data.collate import ENTITY
 from training.data.labelled import LabelledBatch, LabelledInput, labelled_batch
-from training.data.special import SpecialTokens
-from training.encoders import TiedHead
+from training.labelled_encoder import ClassificationHead, Form, LabelledEncoder, Start
 from training.optim import build_optimizer, learning_rate
 
 Loss = Literal["labels", "label", "score"]
@@ -36,10 +33,9 @@ PREDICT_BATCH = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class FinetuneSettings:
-    """What `--set` can change; the defaults are CoLAKE's."""
+class LearningSettings:
+    """What `--set` can change whatever is learned; the defaults are CoLAKE's."""
 
-    epochs: Positive = 3
     seeds: Positive = 5
     """How often all is repeated, with seeds `seed`, `seed` + 1, ...; means and deviations are over them."""
     seed: Count = 0
@@ -50,7 +46,6 @@ class FinetuneSettings:
     warmup: Share = 0.1
     """Share of the steps; then the rate falls to 0 linearly."""
     clip_norm: Weight = 1.0
-    batch_size: Positive = 32
     dropout: Share = 0.3
     """Of the head; the encoder's is its own."""
     max_length: Annotated[int, Field(ge=8)] = 256
@@ -61,23 +56,15 @@ class FinetuneSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
-    """What is fine-tuned: a run's encoder with what goes with it, or a plain folder's."""
+class FinetuneSettings(LearningSettings):
+    """What `--set` can change of a task that is learned by epochs."""
 
-    name: str
-    encoder: Any
-    tokenizer: Any
-    special: SpecialTokens
-    max_length: int
-    """Words that it reads."""
-    position_offset: int | None = None
-    """Of an encoder of word-knowledge graphs; None for one that reads texts alone."""
-    entities: Callable[[Sequence[str]], tuple[list[str], Float[Tensor, "M D"]]] | None = None
-    """Entities -> those that the run knows, and their rows."""
-    heads: Mapping[str, TiedHead] = dataclasses.field(default_factory=dict)
-    """Heads that were trained: entity, relation."""
-    relations: Callable[[str], tuple[Float[Tensor, " D"], float] | None] = lambda _relation: None
-    """A relation's row and its bias, None for one that the run does not know."""
+    epochs: Positive = 3
+    batch_size: Positive = 32
+    form: Literal["auto", "start", "markers"] = "auto"
+    """What is classified: the state at <s> (CoLAKE's form), or the states at the markers before the mentions, one after
+    the other (KEPLER's); auto: the form of the system that is fine-tuned, markers for one that has none. Systems are
+    compared in one form."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,22 +97,19 @@ class Lesson:
     """(logits, targets) -> metrics."""
     main: Callable[[dict[str, Any]], float]
     """The number of them that chooses the epoch: the larger, the better."""
+    form: Form = "start"
+    groups: Mapping[str, Mapping[str, Int64[Tensor, " G"]]] = dataclasses.field(default_factory=dict)
+    """Of a reported part by name: groups of its examples, which are scored on their own as well."""
 
 
-class Classifier(nn.Module):
-    """An encoder with new words, and a head on its state at <s>."""
+class Classifier(LabelledEncoder):
+    """CoLAKE's form: the state at <s>, and a head that may have been trained."""
 
     def __init__(self, start: Start, lesson: Lesson, rows: Float[Tensor, "M D"], dropout: float) -> None:
         """The caller sets torch's seed."""
-        super().__init__()
-        self.encoder = copy.deepcopy(start.encoder)
-        self._offset = start.position_offset
-        hidden, spread = int(self.encoder.config.hidden_size), float(self.encoder.config.initializer_range)
-        self._add_words(lesson.markers, spread)
-        # Frozen: too few of its rows are in a task for the others to keep their place beside them.
-        self.register_buffer("entities", rows, persistent=False)
-        self.dense, self.norm = nn.Linear(hidden, hidden), nn.LayerNorm(hidden)
-        nn.init.normal_(self.dense.weight, std=spread)
+        super().__init__(start, lesson.markers, rows)
+        self.dense, self.norm = nn.Linear(self.hidden, self.hidden), nn.LayerNorm(self.hidden)
+        nn.init.normal_(self.dense.weight, std=self.spread)
         nn.init.zeros_(self.dense.bias)
         if lesson.head in start.heads:
             trained = start.heads[lesson.head]
@@ -133,40 +117,15 @@ class Classifier(nn.Module):
             self.norm.load_state_dict(trained.norm.state_dict())
             self.norm.eps = trained.norm.eps
         self.dropout = nn.Dropout(dropout)
-        self.decoder = nn.Linear(hidden, len(lesson.labels))
-        nn.init.normal_(self.decoder.weight, std=spread)
+        self.decoder = nn.Linear(self.hidden, len(lesson.labels))
+        nn.init.normal_(self.decoder.weight, std=self.spread)
         nn.init.zeros_(self.decoder.bias)
         if lesson.head == "relation":
             self._begin_as_relations(start, lesson.labels)
 
     def forward(self, batch: LabelledBatch) -> Float[Tensor, "B K"]:
         """Logits."""
-        states = self._states(batch)[:, 0]
-        return self.decoder(self.norm(self.dropout(F.gelu(self.dense(states)))))
-
-    def _states(self, batch: LabelledBatch) -> Float[Tensor, "B S D"]:
-        if self._offset is None:
-            kinds = int(getattr(self.encoder.config, "type_vocab_size", 0))
-            types = {"token_type_ids": batch.segments.clamp(max=kinds - 1)} if kinds > 1 else {}
-            return self.encoder(input_ids=batch.ids, attention_mask=batch.real, **types).last_hidden_state
-        is_entity = batch.types == ENTITY
-        words = self.encoder.get_input_embeddings()(batch.ids.masked_fill(is_entity, 0))
-        shown = words.clone()
-        shown[is_entity] = self.entities[batch.ids[is_entity]]
-        return self.encoder(
-            inputs_embeds=shown,
-            attention_mask=batch.real,
-            position_ids=batch.positions + self._offset,
-            token_type_ids=batch.types,
-        ).last_hidden_state
-
-    @torch.no_grad()
-    def _add_words(self, count: int, spread: float) -> None:
-        old = self.encoder.get_input_embeddings()
-        table = nn.Embedding(old.num_embeddings + count, old.embedding_dim, padding_idx=old.padding_idx)
-        table.weight[: old.num_embeddings] = old.weight
-        nn.init.normal_(table.weight[old.num_embeddings :], std=spread)
-        self.encoder.set_input_embeddings(table)
+        return self.decoder(self.norm(self.dropout(F.gelu(self.dense(self.vectors(batch, "start"))))))
 
     @torch.no_grad()
     def _begin_as_relations(self, start: Start, labels: Sequence[str]) -> None:
@@ -174,6 +133,27 @@ class Classifier(nn.Module):
             known = start.relations(label)
             if known is not None:
                 self.decoder.weight[row], self.decoder.bias[row] = known
+
+
+class MarkerClassifier(LabelledEncoder):
+    """KEPLER's form: the states at the markers before the mentions, and a new head."""
+
+    def __init__(self, start: Start, lesson: Lesson, rows: Float[Tensor, "M D"], dropout: float) -> None:
+        """The caller sets torch's seed."""
+        super().__init__(start, lesson.markers, rows)
+        # A marker before and one after each mention.
+        width = lesson.markers // 2 * self.hidden
+        self.head = ClassificationHead(width, self.hidden, len(lesson.labels), dropout, self.spread)
+
+    def forward(self, batch: LabelledBatch) -> Float[Tensor, "B K"]:
+        """Logits."""
+        return self.head(self.vectors(batch, "markers"))
+
+
+CLASSIFIERS: Mapping[Form, type[Classifier] | type[MarkerClassifier]] = {
+    "start": Classifier,
+    "markers": MarkerClassifier,
+}
 
 
 def finetune(
@@ -186,12 +166,13 @@ def finetune(
     """What each seed reaches: {seed, epoch, select, curve, reported}; `report` gets (steps done of all, loss)."""
     each = settings.epochs * -(-len(lesson.train.inputs) // settings.batch_size)
     return [
-        _one_seed(start, lesson, rows, settings, settings.seed + number, _after(number * each, report))
+        _one_seed(start, lesson, rows, settings, settings.seed + number, after(number * each, report))
         for number in range(settings.seeds)
     ]
 
 
-def _after(steps: int, report: Callable[[int, float], None]) -> Callable[[int, float], None]:
+def after(steps: int, report: Callable[[int, float], None]) -> Callable[[int, float], None]:
+    """The same report of what comes after so many steps."""
     return lambda step, loss: report(steps + step, loss)
 
 
@@ -204,9 +185,9 @@ def _one_seed(
     report: Callable[[int, float], None],
 ) -> dict[str, Any]:
     torch.manual_seed(int(random_u64(seed, "finetune/start") >> 1))
-    model = Classifier(start, lesson, rows, settings.dropout).to(_device(settings))
-    steps, total = -(-len(lesson.train.inputs) // settings.batch_size), 0
-    optim = _optim(settings, settings.epochs * steps)
+    model = CLASSIFIERS[lesson.form](start, lesson, rows, settings.dropout).to(device_of(settings))
+    steps, total, pad = -(-len(lesson.train.inputs) // settings.batch_size), 0, start.special.pad
+    optim = optim_config(settings, settings.epochs * steps)
     optimizer = build_optimizer(model, optim)
     best, curve, kept = -1, [], {}
     for epoch in range(settings.epochs):
@@ -215,24 +196,35 @@ def _one_seed(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(optim, total, settings.epochs * steps)
             torch.manual_seed(int(random_u64(seed, "finetune/dropout", total) >> 1))
-            loss = _step(model, optimizer, lesson, chosen, start.special.pad, settings.clip_norm)
+            loss = update(model, optimizer, _batch_loss(model, lesson, chosen, pad), settings.clip_norm)
             total += 1
             report(total, loss)
-        curve.append(lesson.main(lesson.score(_logits(model, lesson.select, start), lesson.select.targets)))
+        curve.append(lesson.main(lesson.score(outputs(model, lesson.select.inputs, pad), lesson.select.targets)))
         if best < 0 or curve[-1] > curve[best]:
             best, kept = epoch, {name: value.cpu().clone() for name, value in model.state_dict().items()}
     model.load_state_dict(kept)
-    found = {name: lesson.score(_logits(model, part, start), part.targets) for name, part in lesson.reported.items()}
+    found = {
+        name: scored(lesson, name, outputs(model, part.inputs, pad), part.targets)
+        for name, part in lesson.reported.items()
+    }
     return {"seed": seed, "epoch": best + 1, "select": curve[best], "curve": curve, "reported": found}
 
 
-def _step(
-    model: Classifier, optimizer: Any, lesson: Lesson, chosen: Int64[np.ndarray, " B"], pad: int, clip_norm: float
-) -> float:
+def _batch_loss(model: LabelledEncoder, lesson: Lesson, chosen: Int64[np.ndarray, " B"], pad: int) -> Float[Tensor, ""]:
     model.train()
-    device = model.decoder.weight.device
+    device = next(model.parameters()).device
     batch = to_device(labelled_batch([lesson.train.inputs[i] for i in chosen], pad), device)
-    loss = _loss(lesson.loss, model(batch), lesson.train.targets[torch.from_numpy(chosen)].to(device))
+    return _loss(lesson.loss, model(batch), lesson.train.targets[torch.from_numpy(chosen)].to(device))
+
+
+def scored(what: Any, name: str, logits: Float[Tensor, "N K"], targets: Tensor) -> dict[str, Any]:
+    """The metrics of a reported part of a lesson or a subject, and those of its groups, by name beside them."""
+    groups = {group: what.score(logits[chosen], targets[chosen]) for group, chosen in what.groups.get(name, {}).items()}
+    return {**what.score(logits, targets), **groups}
+
+
+def update(model: nn.Module, optimizer: Any, loss: Float[Tensor, ""], clip_norm: float) -> float:
+    """One step down this loss; returns it. DataError where it is no number."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), clip_norm or float("inf"))
@@ -252,17 +244,17 @@ def _loss(kind: Loss, logits: Float[Tensor, "B K"], targets: Tensor) -> Float[Te
 
 
 @torch.no_grad()
-def _logits(model: Classifier, part: Part, start: Start) -> Float[Tensor, "N K"]:
-    """Of all examples of a part; those of like length go together."""
+def outputs(model: nn.Module, inputs: Sequence[LabelledInput], pad: int) -> Float[Tensor, "N K"]:
+    """What a model gives for each input, N >= 1, without dropout; those of like length go together."""
     model.eval()
-    device = model.decoder.weight.device
-    order = np.argsort([len(one.words) + len(one.entities) for one in part.inputs], kind="stable")
-    logits = torch.empty(len(order), model.decoder.out_features)
+    device = next(model.parameters()).device
+    order = np.argsort([len(one.words) + len(one.entities) for one in inputs], kind="stable")
+    found: list[Tensor] = []
     for begin in range(0, len(order), PREDICT_BATCH):
-        chosen = order[begin : begin + PREDICT_BATCH]
-        batch = labelled_batch([part.inputs[i] for i in chosen], start.special.pad)
-        logits[torch.from_numpy(chosen)] = model(to_device(batch, device)).float().cpu()
-    return logits
+        batch = labelled_batch([inputs[i] for i in order[begin : begin + PREDICT_BATCH]], pad)
+        found.append(model(to_device(batch, device)).float().cpu())
+    together = torch.cat(found)
+    return torch.empty_like(together).index_copy_(0, torch.from_numpy(order), together)
 
 
 def part_of(rows: Sequence[Mapping[str, Any]], inputs: list[LabelledInput], targets: Tensor) -> Part:
@@ -270,7 +262,7 @@ def part_of(rows: Sequence[Mapping[str, Any]], inputs: list[LabelledInput], targ
     return Part(hash_strings(row["example_id"] for row in rows), inputs, targets)
 
 
-def _optim(settings: FinetuneSettings, steps: int) -> OptimConfig:
+def optim_config(settings: LearningSettings, steps: int) -> OptimConfig:
     return OptimConfig(
         lr=settings.lr,
         beta1=settings.beta1,
@@ -281,7 +273,7 @@ def _optim(settings: FinetuneSettings, steps: int) -> OptimConfig:
     )
 
 
-def _device(settings: FinetuneSettings) -> torch.device:
+def device_of(settings: LearningSettings) -> torch.device:
     wanted = settings.device
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"

@@ -12,6 +12,7 @@ import dataclasses
 import itertools
 import json
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from training.linking import Link, LinkSettings, open_linker
 from training.linking.disambiguation import GraphContext
 from training.runs import Run, load_run
 from training.systems import DESCRIBED, described
+from training.vectors import longest_text
 
 MASK = "<mask>"
 
@@ -77,18 +79,22 @@ def predict(
     """
     if top < 1:
         raise UsageError(f"--top is the number of answers, at least 1, not {top}.")
-    if (head and head_text) or (tail and tail_text):
+    if (head is not None and head_text is not None) or (tail is not None and tail_text is not None):
         raise UsageError("--head and --head-text (or --tail and --tail-text) are two names for one entity; give one.")
-    _require_question(head or head_text, relation, tail or tail_text, text)
+    given = [own if description is None else description for own, description in ((head, head_text), (tail, tail_text))]
+    _require_question(given[0], relation, given[1], text)
     opened: Any = load_baseline(run, data) if is_baseline(run) else load_run(run, data)
     system = opened.name if isinstance(opened, BaselineRun) else opened.config.system
+    for option, description in (("--head-text", head_text), ("--tail-text", tail_text)):
+        if description is not None and system == "kepler":
+            _require_words(opened, option, description)
     if text is not None:
         return _about_text(run, system, opened, text, top)
     entities, relations = entity_names(opened.dataset), relation_names(opened.dataset)
     question = Question(
-        head=entities.find(head) if head else None,
-        relation=relations.find(relation) if relation else None,
-        tail=entities.find(tail) if tail else None,
+        head=entities.find(head) if head is not None else None,
+        relation=relations.find(relation) if relation is not None else None,
+        tail=entities.find(tail) if tail is not None else None,
         head_text=head_text,
         tail_text=tail_text,
     )
@@ -110,12 +116,25 @@ def render(rows: Sequence[dict[str, Any]], as_json: bool = False) -> str:
 
 
 def _require_question(head: str | None, relation: str | None, tail: str | None, text: str | None) -> None:
-    given = [name for name, value in (("head", head), ("relation", relation), ("tail", tail)) if value]
+    given = [name for name, value in (("head", head), ("relation", relation), ("tail", tail)) if value is not None]
     if (text is not None and given) or (text is None and len(given) != 2):
         raise UsageError(
             "predict takes two of --head, --relation and --tail, or --text alone; "
             f"given: {', '.join([*given, *(['text'] if text is not None else [])]) or 'none'}."
         )
+
+
+def _require_words(run: Run, option: str, description: str) -> None:
+    """UsageError for a description that says nothing to the model; a note where it does not read all of it."""
+    # As in the dataset's own descriptions, a <mask> in it is a word like others.
+    run.tokenizer.encode_special_tokens = True
+    ids, longest = run.tokenizer.encode(description, add_special_tokens=False).ids, longest_text(run) - 2
+    if not ids:
+        raise UsageError(f"{option} is empty. Give the description of an entity.")
+    if set(ids[:longest]) == {run.source.special.unk}:
+        raise UsageError(f"{option} has no word of the run's vocabulary. Give it in the language of the run's dataset.")
+    if len(ids) > longest:
+        print(f"note: {option} has {len(ids):,} tokens, of which the model reads the first {longest}", file=sys.stderr)
 
 
 def _answer(run: Path, system: str, opened: Any, question: Question) -> Float[Tensor, " N"]:
@@ -266,10 +285,11 @@ def _word_logits(run: Run, system: str, graph: Graph, masks: Int64[np.ndarray, "
 def _rows(
     scores: Float[Tensor, " N"], question: Question, names: Names, facts: Facts, top: int
 ) -> list[dict[str, Any]]:
-    """The `top` best, ties in the order of the index."""
+    """The `top` best, ties in the order of the index; without those that the system can't score."""
     if scores.isnan().any():
         raise DataError("The model's scores are NaN: its training has diverged. Train again with a smaller lr.")
     best = torch.sort(scores, descending=True, stable=True)
+    top = min(top, int((scores > -torch.inf).sum()))
     return [
         {
             "rank": rank,

@@ -1,11 +1,13 @@
 """What a link predictor gives to the ranking: a score for every entity, as the tail or as the head.
 
-B queries, E entities of the dataset, in the order of entity_index; C of them are candidates.
+B queries, E entities of the dataset, in the order of entity_index; C of them are candidates. K facts shown, D hidden.
 """
 
+import dataclasses
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float, Int64
+import torch
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 
@@ -32,6 +34,45 @@ class NarrowScorer(Protocol):
 
     def among(self, candidates: Int64[Tensor, " C"]) -> Scorer:
         """The same scores of these entities alone, C columns in their order; queries may still be of any entity."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownFacts:
+    """Facts of the entity that each query gives, which train lacks: K with entities of train for each of B queries."""
+
+    relations: Int64[Tensor, "B K"]
+    others: Int64[Tensor, "B K"]
+    """The entities of train."""
+    as_head: Bool[Tensor, "B K"]
+    """Whether the given entity is the fact's head."""
+
+    def rows(self, rows: slice) -> "ShownFacts":
+        """Those of some queries."""
+        return ShownFacts(self.relations[rows], self.others[rows], self.as_head[rows])
+
+    def translated(self, others: Float[Tensor, "B K D"], relations: Float[Tensor, "B K D"]) -> Float[Tensor, "B K D"]:
+        """Where each fact says that the given entity lies, to a model of translations: t - r, or h + r."""
+        return torch.where(self.as_head[..., None].to(others.device), others - relations, others + relations)
+
+
+@runtime_checkable
+class FewShotScorer(Protocol):
+    """A scorer that can represent an entity which train lacks by facts that are shown to it."""
+
+    least_facts: int
+    """How many it needs at least: 0 where it has the entity's text as well."""
+
+    def tails_shown(
+        self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B C"]:
+        """As Scorer.tails, of heads that train lacks."""
+        ...
+
+    def heads_shown(
+        self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B C"]:
+        """As Scorer.heads, of tails that train lacks."""
         ...
 
 

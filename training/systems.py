@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from schemas.dataset import Dataset
-from schemas.errors import DataError
+from schemas.errors import DataError, UsageError
 from training.config import Config
 from training.data.batch import pinned, ragged
 from training.data.collate import COLUMNS
@@ -156,6 +156,10 @@ def build_system(
     config: Config, source: Source, rank: Rank = SOLE, agree: Agree = alone, device: torch.device = CPU
 ) -> System:
     """The model and its batches; DataError where the dataset lacks what the system learns from."""
+    if config.system == "kepler" and config.kepler.pre_batch and rank.world > 1:
+        raise UsageError(
+            f"kepler.pre_batch needs one rank, not {rank.world}: each would keep the entities of its own micro-batches."
+        )
     feeds = {"colake": _colake_feeds, "kepler": _kepler_feeds, "mlm-only": _mlm_feeds}
     streams, build, sizes = feeds[config.system](config, source)
     train = {name: sides.train for name, sides in streams.items()}

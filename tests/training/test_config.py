@@ -68,6 +68,10 @@ def test_set_is_typed_by_the_field(key, value, expected):
         ("colake-tiny", {"train.micro_batch": "5"}, "no multiple of train.micro_batch"),
         ("colake-tiny", {"encoder.heads": "3"}, "no multiple of encoder.heads"),
         ("colake-tiny", {"recipe": "../x"}, "it names folders"),
+        ("kepler-tiny", {"kepler.loss": "nce"}, "expected margin or infonce"),
+        ("kepler-tiny", {"kepler.loss": "infonce"}, "kepler.self_adversarial weighs the negatives of"),
+        ("kepler-tiny", {"kepler.score": "cosine"}, "has no distance for kepler.gamma"),
+        ("kepler-tiny", {"kepler.in_batch": "false", "kepler.self_negatives": "false"}, "leaves no negatives"),
     ],
 )
 def test_a_wrong_recipe_or_setting_says_what_is_right(recipe, settings, says):

@@ -14,10 +14,11 @@ from training.baselines import run_baseline
 from training.data.collate import build_graphs
 from training.data.graphs import IGNORE, Graph, pad_graphs, raw_from_graphs
 from training.encoders import TiedHead, encode_text
-from training.export import export, frame, plain_model
+from training.export import export, plain_model
 from training.linking import Link
 from training.predict import predict
 from training.runs import load_run
+from training.tokenizer_files import frame
 from training.train import train
 from training.weaving import Weaver
 
@@ -59,7 +60,7 @@ def exported(request, made_up, bert, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     settings = {**SMALL, **({"encoder.name": str(bert)} if other else {})}
     if system == "kepler":
-        settings["kepler.blocks"] = "4"
+        settings |= {"kepler.blocks": "4", "kepler.max_length": "128"}
     train(f"{system}-tiny", made_up, folder / "run", resume=False, dry_run=False, settings=settings)
     (folder / "texts.txt").write_text("\n".join(TEXTS) + "\n")
     entities = system != "mlm-only"
@@ -155,7 +156,7 @@ def test_entities_have_their_vectors_by_id(exported, tmp_path):
         with pytest.raises(DataError, match="has no vectors of entities"):
             export(exported[0], tmp_path / "out", entities=True)
         return
-    table = pq.read_table(exported[1] / "entities.parquet")
+    table = pq.read_table(exported[1] / "entities")
     rows = run.dataset.read("entities", columns=["entity", "label"])
     assert table.select(["entity", "label"]).equals(rows)
     ours = torch.tensor(table["vector"].to_pylist())
@@ -184,7 +185,7 @@ def test_a_longer_text_is_cut_as_the_model_reads_it_and_says_so(exported, tmp_pa
     assert table["line"].to_pylist() == [1, 2, 3, 4] and table["tokens_cut"].to_pylist() == [74, 0, 0, 0]
     vectors = np.array(table["vector"].to_pylist())
     assert np.allclose(vectors[0], vectors[3], atol=1e-6) and not np.allclose(vectors[1], vectors[2])
-    assert not (out / "entities.parquet").exists()
+    assert not (out / "entities").exists()
 
 
 @torch.no_grad()

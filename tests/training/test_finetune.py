@@ -14,7 +14,7 @@ from training.data.labelled import LabelledInput, LabelledReader, labelled_batch
 from training.data.special import special_tokens
 from training.evaluation.starts import start_of_run
 from training.export import export
-from training.finetune import Classifier, FinetuneSettings, Lesson, Part, finetune
+from training.finetune import Classifier, FinetuneSettings, Lesson, MarkerClassifier, Part, finetune
 from training.runs import load_run
 from training.train import train
 
@@ -99,6 +99,43 @@ def test_a_long_text_is_cut_around_its_markers(tokenizer):
     assert early.counts == {"texts_cut": 2, "mentions_cut": 1} and read.counts["texts_cut"] == 1
 
 
+def test_the_places_of_the_markers_before_the_mentions_are_known_in_the_order_of_the_roles(tokenizer):
+    read = reader(tokenizer)
+    found = read.read(row(TEXT, mention(TEXT, "person2", "tail"), mention(TEXT, "city1", "head")))
+    assert found.marks == [1, 11] and [found.words[place] for place in found.marks] == [1000, 1002]
+    assert read.read(row(TEXT, mention(TEXT, "person2", "tail"))).marks == [0, 9], "<s> stands for what is not there"
+    far = f"city1 {'is a city . ' * 10}person2"
+    cut = reader(tokenizer, max_length=10).read(
+        row(far, mention(far, "city1", "head"), mention(far, "person2", "tail"))
+    )
+    assert cut.marks == [1, 0]
+    batch = labelled_batch([found, cut], pad=1)
+    assert batch.marks.tolist() == [[1, 11], [1, 0]] and reader(tokenizer).read(row(TEXT)).marks == [0, 0]
+
+
+def test_a_masked_mention_is_one_mask_and_shows_no_entity(tokenizer):
+    read = reader(tokenizer, {"Q7": 4, "Q9": 5})
+    long = {**mention(TEXT, "city1 is a", "head", "Q7"), "masked": True}
+    found = read.read(row(TEXT, long, mention(TEXT, "person2", "tail", "Q9")))
+    assert words(tokenizer, found) == "<s> [HD] <mask> [/HD] city . its capital is [TL] person2 [/TL] . </s>"
+    assert found.entities == [(5, 10)] and found.marks == [1, 9] and read.counts["mentions_linked"] == 1
+    tail = {**mention(TEXT, "is a city", "tail"), "masked": True}
+    assert words(tokenizer, read.read(row(TEXT, mention(TEXT, "city1", "head"), tail))).startswith(
+        "<s> [HD] city1 [/HD] [TL] <mask> [/TL] . its"
+    )
+    assert words(tokenizer, read.read(row(TEXT, long, {**mention(TEXT, "is", "tail"), "masked": True}))).startswith(
+        "<s> [HD] <mask> [TL] <mask> [/TL] <mask> [/HD] city"
+    )
+
+
+def test_mentions_alone_are_shown_without_the_text_around_them(tokenizer):
+    read = reader(tokenizer, {"Q7": 4, "Q9": 5})
+    only = row(TEXT, mention(TEXT, "city1 is", "head", "Q7"), mention(TEXT, "person2", "tail", "Q9"))
+    found = read.read({**only, "only_mentions": True})
+    assert words(tokenizer, found) == "<s> [HD] city1 is [/HD] [TL] person2 [/TL] </s>"
+    assert found.entities == [(4, 2), (5, 6)] and found.marks == [1, 5]
+
+
 def test_two_texts_are_framed_as_their_vocabularys_family_does_and_share_the_room(tokenizer):
     found = reader(tokenizer).read(row("a city", text_b="its capital ."))
     assert words(tokenizer, found) == "<s> a city </s> </s> its capital . </s>"
@@ -109,13 +146,14 @@ def test_two_texts_are_framed_as_their_vocabularys_family_does_and_share_the_roo
     assert words(tokenizer, both) == "<s> a a a a </s> </s> is is is is </s>"
 
 
-def lesson(inputs, targets, labels, head=None, markers=0, loss="label"):
+def lesson(inputs, targets, labels, head=None, markers=0, loss="label", **more):
     part = Part(np.arange(len(inputs), dtype=np.uint64), inputs, targets)
 
     def score(logits, gold):
         return {"accuracy": float((logits.argmax(dim=1) == gold).double().mean())}
 
-    return Lesson(loss, labels, markers, head, part, part, {"": part}, score, lambda metrics: metrics["accuracy"])
+    main = lambda metrics: metrics["accuracy"]  # noqa: E731
+    return Lesson(loss, labels, markers, head, part, part, {"": part}, score, main, **more)
 
 
 @torch.no_grad()
@@ -126,7 +164,7 @@ def test_the_words_states_without_entities_are_those_of_an_export(run, tmp_path)
     start = start_of_run(load_run(run))
     ids = [0, *start.tokenizer.encode(TEXT, add_special_tokens=False).ids, 2]
     model = Classifier(start, lesson([], torch.empty(0), ["a"]), torch.empty(0, 16), 0.0).eval()
-    ours = model._states(labelled_batch([LabelledInput(ids, [0] * len(ids), [])], 1))
+    ours = model.states(labelled_batch([LabelledInput(ids, [0] * len(ids), [])], 1))
     plain = AutoModel.from_pretrained(export(run, tmp_path / "out")).eval()
     assert torch.equal(ours, plain(input_ids=torch.tensor([ids])).last_hidden_state)
 
@@ -145,6 +183,10 @@ def test_the_classifier_begins_as_the_runs_head_and_relation_rows(run):
     old, new = network.encoder.get_input_embeddings().weight, model.encoder.get_input_embeddings().weight
     assert torch.equal(new[: len(old)], old) and len(new) == len(old) + 4
     assert network.encoder.get_input_embeddings().num_embeddings == len(old), "the run's own encoder stays as it was"
+    start.encoder.requires_grad_(False)
+    again = Classifier(start, lesson([], torch.empty(0), labels), torch.empty(0, 16), 0.3)
+    assert all(weight.requires_grad for weight in again.parameters()), "a frozen encoder is fine-tuned as a whole, too"
+    start.encoder.requires_grad_(True)
     typed = Classifier(start, lesson([], torch.empty(0), labels, "entity", 2), torch.empty(0, 16), 0.3)
     assert torch.equal(typed.dense.weight, network.entity_head.dense.weight)
 
@@ -156,6 +198,43 @@ def test_entities_that_a_run_knows_come_with_their_rows_and_stay_frozen(run):
     assert known == ["Q2", "Q1"] and torch.equal(rows, opened.network.memory.weight[[1, 0]])
     model = Classifier(start, lesson([], torch.empty(0), ["a"]), rows, 0.3)
     assert "entities" not in dict(model.named_parameters()) and torch.equal(model.entities, rows)
+
+
+@torch.no_grad()
+def test_keplers_form_classifies_the_states_at_the_start_markers_one_after_the_other(run):
+    start = start_of_run(load_run(run))
+    model = MarkerClassifier(start, lesson([], torch.empty(0), ["a", "b"], "relation", 4), torch.empty(0, 16), 0.3)
+    words = start.encoder.get_input_embeddings().num_embeddings
+    one = LabelledInput([0, words, 7, words + 1, 8, words + 2, 9, words + 3, 2], [0] * 9, [], [1, 5])
+    other = LabelledInput([0, words + 2, 9, words + 3, 2], [0] * 5, [], [0, 1])
+    batch = labelled_batch([one, other], 1)
+    states = model.eval().states(batch)
+    by_hand = torch.stack([torch.cat([states[0, 1], states[0, 5]]), torch.cat([states[1, 0], states[1, 1]])])
+    assert torch.equal(model.vectors(batch, "markers"), by_hand) and by_hand.shape == (2, 32)
+    hidden = torch.tanh(by_hand @ model.head.dense.weight.T + model.head.dense.bias)
+    torch.testing.assert_close(model(batch), hidden @ model.head.decoder.weight.T + model.head.decoder.bias)
+    assert model.encoder.get_input_embeddings().num_embeddings == words + 4, "the markers are new words"
+
+
+def test_it_learns_by_the_markers_what_stands_between_them(run):
+    """Every text has both words; the class is which of them is marked."""
+    start = start_of_run(load_run(run))
+    words = start.encoder.get_input_embeddings().num_embeddings
+    left = LabelledInput([0, words, 7, words + 1, 8, 2], [0] * 6, [], [1])
+    right = LabelledInput([0, 7, words, 8, words + 1, 2], [0] * 6, [], [2])
+    task = lesson([left, right] * 24, torch.arange(48) % 2, ["left", "right"], markers=2, form="markers")
+    found = finetune(start, task, torch.empty(0, 16), SETTINGS, lambda step, loss: None)
+    assert [seed["reported"][""]["accuracy"] for seed in found] == [1.0, 1.0]
+
+
+def test_groups_of_a_reported_part_are_scored_on_their_own(run):
+    start = start_of_run(load_run(run))
+    groups = {"": {"even": torch.arange(0, 16, 2), "odd": torch.arange(1, 16, 2)}}
+    task = lesson(entity_examples(16), torch.arange(16) % 2, ["even", "odd"], groups=groups)
+    rows = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
+    (found,) = finetune(start, task, rows, dataclasses.replace(SETTINGS, epochs=1, seeds=1), lambda step, loss: None)
+    reported = found["reported"][""]
+    assert reported["accuracy"] == (reported["even"]["accuracy"] + reported["odd"]["accuracy"]) / 2
 
 
 def entity_examples(count):

@@ -13,6 +13,7 @@ from training.evaluation.link_prediction import SIDES, LinkPredictionSettings, p
 from training.evaluation.run import evaluate
 from training.models.kepler import KeplerScorer
 from training.predict import predict
+from training.scoring import ShownFacts
 from training.systems import build_system, entity_descriptions, open_source
 from training.train import train
 
@@ -142,3 +143,36 @@ def test_predict_says_in_which_split_of_the_runs_setting_a_fact_is(trained, held
     head, relation, tail = next(fact for fact in World().facts if held_out[1].get(fact[0]) == "test" and fact[1] == 1)
     rows = predict(trained["inductive"], head=f"Q{head + 1}", relation=f"P{relation + 1}", top=200)
     assert next(row["known"] for row in rows if row["entity"] == f"Q{tail + 1}") == "test"
+
+
+def test_an_unseen_entity_is_the_mean_of_its_text_and_of_what_its_facts_say(held_out):
+    config, source, system = make(held_out)
+    wide = KeplerScorer(system.model, entity_descriptions(config, source))
+    unseen = torch.tensor([entity for entity, side in held_out[1].items() if side == "test"][:2])
+    narrow, asked = wide.among(torch.arange(4)), torch.tensor([0, 3])
+    shown = ShownFacts(
+        torch.tensor([[1, 2, 0], [0, 0, 4]]),
+        torch.tensor([[0, 1, 2], [3, 3, 0]]),
+        torch.tensor([[True, False, True], [False, True, True]]),
+    )
+    forward, backward = narrow.tails_shown(unseen, asked, shown), narrow.heads_shown(asked, unseen, shown)
+    relation, norm = system.model.relation.weight.detach(), config.kepler.norm
+    for query in range(2):
+        place = wide.entities[unseen[query]].clone()
+        for r, other, first in zip(
+            *(part[query] for part in (shown.relations, shown.others, shown.as_head)), strict=True
+        ):
+            place += wide.entities[other] + (-relation[r] if first else relation[r])
+        place /= 4
+        for entity in range(4):
+            gaps = [place + relation[asked[query]] - wide.entities[entity]]
+            gaps.append(wide.entities[entity] + relation[asked[query]] - place)
+            slow = [-gap.norm(p=norm).item() for gap in gaps]
+            assert [side[query, entity].item() for side in (forward, backward)] == pytest.approx(slow, rel=1e-4)
+
+
+def test_a_run_answers_semi_inductive_questions(trained):
+    result = evaluate(trained["inductive"], "link-prediction", settings={"setting": "semi-inductive", "shots": "0,1"})
+    assert all(result["metrics"][f"k={k}"]["mrr"] > 0 for k in (0, 1))
+    with pytest.raises(DataError, match="trained on the transductive train triples"):
+        evaluate(trained["transductive"], "link-prediction", settings={"setting": "semi-inductive"})

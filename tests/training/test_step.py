@@ -9,6 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from schemas.dataset import Dataset
+from schemas.errors import UsageError
 from tests.conftest import ROOT
 from tests.training.steps import ALONE, step_of
 from training.config_file import load_config
@@ -51,7 +52,7 @@ def weights(system):
 
 def no_facts(facts):
     """The same texts, of which no triple speaks."""
-    parts = ("heads", "relations", "tails", "head_weights", "tail_weights")
+    parts = ("heads", "relations", "tails")
     return dataclasses.replace(facts, **{name: getattr(facts, name)[:0] for name in parts})
 
 
@@ -95,6 +96,11 @@ def test_micro_batches_without_rows_are_nothing_but_there(recipe, made_up):
         assert all(alone.model.losses(batch) == {} and alone.model.flops(batch) == 0 for batch in empty)
         texts = sum(len(batch.lengths) for each in batches for batch in each)
         assert recipe == "kepler-tiny" or texts == 4
+
+
+def test_entities_of_micro_batches_before_are_refused_on_several_ranks(made_up):
+    with pytest.raises(UsageError, match=r"kepler\.pre_batch needs one rank, not 2"):
+        opened(made_up, "kepler-tiny", Rank(0, 2), kepler_pre_batch=1)
 
 
 @pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny", "mlm-only-tiny"])

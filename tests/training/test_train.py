@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 import os
 import random
 import re
@@ -113,6 +114,27 @@ def test_a_run_killed_anywhere_and_resumed_has_the_same_bits(
     assert run(recipe, made_up, tmp_path / "run", resume=True) == 0
     assert weights(tmp_path / "run") == weights(unkilled[recipe])
     assert losses(tmp_path / "run") == losses(unkilled[recipe])
+
+
+def test_what_a_micro_batch_left_and_a_learnt_temperature_are_as_in_a_run_that_is_not_killed(
+    made_up, tmp_path, monkeypatch
+):
+    objective = {"kepler_pre_batch": 3, "kepler_loss": "infonce", "kepler_learn_temperature": "true"}
+    objective |= {"kepler_self_adversarial": 0, "kepler_temperature": 2, "train_micro_batch": 4}
+    assert run("kepler-tiny", made_up, tmp_path / "whole", **objective) == 0
+    with monkeypatch.context() as patch:
+        kill_when(patch, "train_step", 4)
+        with pytest.raises(Killed):
+            run("kepler-tiny", made_up, tmp_path / "run", **objective)
+    assert run("kepler-tiny", made_up, tmp_path / "run", resume=True, **objective) == 0
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+    comparison = load_run(tmp_path / "run").model.comparisons["ke"]
+    assert (comparison.pre_batch.entities[:, 0] >= 0).all()
+    assert comparison.log_scale.item() != pytest.approx(-math.log(2), abs=1e-6)
+    # Of what went before, the loss knows: without it, a run has other weights.
+    assert run("kepler-tiny", made_up, tmp_path / "without", **objective | {"kepler_pre_batch": 0}) == 0
+    assert losses(tmp_path / "without")[2] != losses(tmp_path / "whole")[2]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adagrad"])

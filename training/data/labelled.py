@@ -1,7 +1,7 @@
 """Examples of text tasks as a model reads them that is fine-tuned: words with markers around the mentions that the task
 is about, and after them a node for each entity that is linked (CoLAKE, section 3.3: the mention's words stay).
 
-B examples of a batch, S nodes of the longest.
+B examples of a batch, S nodes of the longest, R roles that are marked.
 """
 
 import dataclasses
@@ -28,6 +28,8 @@ class LabelledInput:
     """0 for the words of the first text, 1 for those of the second."""
     entities: list[tuple[int, int]]
     """(row in the table of entities, soft position) of each."""
+    marks: list[int] = dataclasses.field(default_factory=list)
+    """Where the marker before the mention of each role is; 0, which is <s>, for a role that is not there or was cut."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,8 @@ class LabelledBatch:
     positions: Int64[Tensor, "B S"]
     """Soft positions, from 0 for <s>."""
     real: Bool[Tensor, "B S"]
+    marks: Int64[Tensor, "B R"]
+    """Places of the markers before the mentions."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +62,10 @@ class LabelledReader:
     counts: Counter[str] = dataclasses.field(default_factory=Counter)
 
     def read(self, row: Mapping[str, Any]) -> LabelledInput:
-        """One row. A text that is too long is cut around the marked mentions; of two texts the longer one is cut."""
+        """One row. A text that is too long is cut around the marked mentions; of two texts the longer one is cut.
+
+        A probe's row may say `only_mentions`, and `masked` of a mention: training.evaluation.probes.
+        """
         words, starts, marked = self._marked(row)
         budget = self.max_length - 2
         separator = [] if row["text_b"] is None else self._separator()
@@ -72,36 +79,66 @@ class LabelledReader:
         if row["text_b"] is not None:
             framed = [*framed[:-1], *separator, *second, self.special.eos]
         segments = [0] * (len(framed) - len(second) - 1) + [int(row["text_b"] is not None)] * (len(second) + 1)
-        return LabelledInput(framed, segments, entities)
+        return LabelledInput(framed, segments, entities, self._marks(framed))
+
+    def pair(self, first: LabelledInput, second: LabelledInput) -> LabelledInput:
+        """Two inputs as one, framed as two texts are; an entity of both is one node, at its place in the first."""
+        framed = [*first.words[:-1], *self._separator()]
+        shift = len(framed) - 1  # the second one's <s> is left out
+        entities = {row: place + shift for row, place in second.entities} | dict(first.entities)
+        segments = [0] * len(framed) + [1] * (len(second.words) - 1)
+        marks = [*first.marks, *(place + shift if place else 0 for place in second.marks)]
+        return LabelledInput([*framed, *second.words[1:]], segments, list(entities.items()), marks)
 
     def _marked(self, row: Mapping[str, Any]) -> tuple[list[int], list[int], list[int]]:
         """(words with markers, where each mention's first word then is, where the markers are)."""
-        encoding = self.tokenizer.encode(row["text"], add_special_tokens=False)
-        begins, ends = (np.array(edges, dtype=np.int64) for edges in zip(*encoding.offsets, strict=True) or ((), ()))
+        ids, spans = self._shown(row)
         put: list[tuple[int, int, int]] = []
-        seen, starts = set(), []
-        for mention in row["mentions"]:
-            first = int((ends <= mention["start"]).sum())
-            last = max(first, int((begins < mention["end"]).sum()))
-            starts.append(first)
+        seen = set()
+        for mention, (first, last) in zip(row["mentions"], spans, strict=True):
             if mention["role"] in self.markers and mention["role"] not in seen:
                 seen.add(mention["role"])
                 before, after = self.markers[mention["role"]]
                 put += [(first, 1, before), (last, 0 if last > first else 2, after)]
         put.sort()
-        words, places = list(encoding.ids), []
+        words, places = ids, []
         for shift, (place, _, marker) in enumerate(put):
             words.insert(place + shift, marker)
             places.append(place + shift)
         # A mention's first word is after all markers that are put at or before it, but for those that end one there.
-        moved = [start + sum(place <= start for place, _, _ in put) for start in starts]
+        moved = [first + sum(place <= first for place, _, _ in put) for first, _ in spans]
         return words, moved, places
+
+    def _shown(self, row: Mapping[str, Any]) -> tuple[list[int], list[tuple[int, int]]]:
+        """(the words that a probe leaves, the [first, last) of each mention among them)."""
+        encoding = self.tokenizer.encode(row["text"], add_special_tokens=False)
+        begins, ends = (np.array(edges, dtype=np.int64) for edges in zip(*encoding.offsets, strict=True) or ((), ()))
+        spans = []
+        for mention in row["mentions"]:
+            first = int((ends <= mention["start"]).sum())
+            spans.append((first, max(first, int((begins < mention["end"]).sum()))))
+        only, masked = row.get("only_mentions", False), [mention.get("masked", False) for mention in row["mentions"]]
+        if not only and not any(masked):
+            return list(encoding.ids), spans
+        covers = [[i for i, (first, last) in enumerate(spans) if first <= word < last] for word in range(len(begins))]
+        words, places = [], [0]
+        for word, cover in enumerate(covers):
+            hidden = any(masked[i] for i in cover)
+            # One mask for all words that the same mentions cover, so that their number tells nothing.
+            if not (only and not cover) and not (hidden and word and cover == covers[word - 1]):
+                words.append(self.special.mask if hidden else encoding.ids[word])
+            places.append(len(words))
+        return words, [(places[first], places[last]) for first, last in spans]
+
+    def _marks(self, framed: Sequence[int]) -> list[int]:
+        # A marker is a word that no text has.
+        return [framed.index(before) if before in framed else 0 for before, _ in self.markers.values()]
 
     def _entities(self, row: Mapping[str, Any], starts: Sequence[int], length: int) -> list[tuple[int, int]]:
         """Each linked entity once, at the position of its first mention's first word."""
         found: dict[int, int] = {}
         for mention, start in zip(row["mentions"], starts, strict=True):
-            if mention["entity"] is None or self.entities is None:
+            if mention["entity"] is None or self.entities is None or mention.get("masked", False):
                 continue
             place = self.entities.get(mention["entity"])
             what = "unknown" if place is None else "cut" if not 0 <= start < max(1, length) else "linked"
@@ -131,6 +168,7 @@ def labelled_batch(inputs: Sequence[LabelledInput], pad: int) -> LabelledBatch:
         types=tensor(ragged_rows(types).padded(WORD)),
         positions=tensor(ragged_rows(positions).padded(0)),
         real=tensor(pad_mask(ids.lengths)),
+        marks=tensor(ragged_rows([one.marks for one in inputs]).padded(0)),
     )
 
 

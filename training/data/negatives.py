@@ -59,6 +59,9 @@ class KnownFacts:
     """The train triples as sorted keys, to tell a corrupted triple from a true one."""
 
     keys: Int64[np.ndarray, " T"]
+    """In the order of head, relation, tail."""
+    mirrored: Int64[np.ndarray, " T"]
+    """The same triples as (tail, relation, head), in that order."""
     entities: int
     relations: int
     drawn_from: Int64[np.ndarray, " C"] | None = None
@@ -73,10 +76,33 @@ class KnownFacts:
         self, heads: Int64[np.ndarray, "*#S"], relations: Int64[np.ndarray, "*#S"], tails: Int64[np.ndarray, "*#S"]
     ) -> Bool[np.ndarray, "*#S"]:
         """Which of these are train triples."""
-        keys = self._keys(heads, relations, tails)
-        if not len(self.keys):
-            return np.zeros(keys.shape, dtype=bool)
-        return self.keys[np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)] == keys
+        return _found(self.keys, self._keys(heads, relations, tails))
+
+    def among(
+        self, triples: Int64[np.ndarray, "B 3"], candidates: Int64[np.ndarray, " K"], *, heads: bool = False
+    ) -> Int64[np.ndarray, "X 2"]:
+        """(row, place) of every candidate that makes a train triple as the tail of a row (or as its head), in order.
+
+        `candidates` are distinct entities in ascending order. B x K is never held: a hub's facts are many, and those
+        of most entities are few.
+        """
+        table, given = (self.mirrored, triples[:, 2]) if heads else (self.keys, triples[:, 0])
+        first, of_row = np.unique(self._keys(given, triples[:, 1], np.zeros_like(given)), return_inverse=True)
+        start, end = np.searchsorted(table, first), np.searchsorted(table, first + self.entities)
+        # The shorter one of a query's facts and the candidates is looked up in the other.
+        few = np.flatnonzero(end - start <= len(candidates))
+        query, fact = _stretches(start[few], (end - start)[few])
+        query, entity = few[query], table[fact] - first[few[query]]
+        place = np.searchsorted(candidates, entity)
+        is_there = _found(candidates, entity)
+        many = np.flatnonzero(end - start > len(candidates))
+        more, other = np.nonzero(_found(table, first[many, None] + candidates))
+        query, place = np.append(query[is_there], many[more]), np.append(place[is_there], other)
+        order = np.lexsort((place, query))
+        query, place = query[order], place[order]
+        begin = np.searchsorted(query, of_row)
+        row, pair = _stretches(begin, np.searchsorted(query, of_row, side="right") - begin)
+        return np.stack([row, place[pair]], axis=-1)
 
     def _keys(
         self, heads: Int64[np.ndarray, "*#S"], relations: Int64[np.ndarray, "*#S"], tails: Int64[np.ndarray, "*#S"]
@@ -91,9 +117,26 @@ def known_facts(
     drawn_from: Int64[np.ndarray, " C"] | None = None,
 ) -> KnownFacts:
     """The index of these (head, relation, tail) rows."""
-    empty = KnownFacts(np.empty(0, dtype=np.int64), entities, relations, drawn_from)
-    keys = np.sort(empty._keys(triples[:, 0], triples[:, 1], triples[:, 2]))
-    return dataclasses.replace(empty, keys=keys)
+    nothing = np.empty(0, dtype=np.int64)
+    empty = KnownFacts(nothing, nothing, entities, relations, drawn_from)
+    keys = (np.unique(empty._keys(*side)) for side in (triples.T, triples.T[::-1]))
+    return KnownFacts(*keys, entities, relations, drawn_from)
+
+
+def _found(table: Int64[np.ndarray, " T"], values: Int64[np.ndarray, "*S"]) -> Bool[np.ndarray, "*S"]:
+    """Which values are in the sorted table."""
+    if not len(table):
+        return np.zeros(values.shape, dtype=bool)
+    return table[np.minimum(np.searchsorted(table, values), len(table) - 1)] == values
+
+
+def _stretches(
+    starts: Int64[np.ndarray, " S"], lengths: Int64[np.ndarray, " S"]
+) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"]]:
+    """(which stretch, index) of every index of stretches of these starts and lengths."""
+    which = np.repeat(np.arange(len(starts)), lengths)
+    before = np.cumsum(lengths) - lengths
+    return which, np.arange(len(which)) + (starts - before)[which]
 
 
 def corrupt_tails(

@@ -4,11 +4,11 @@ B triples, U distinct entities of a micro-batch, P pairs of an entity and a rela
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from schemas.hashing import random_u64
@@ -28,6 +28,16 @@ WIDTH = 32
 
 
 @dataclasses.dataclass(frozen=True)
+class Negatives:
+    """What one side of the triples is told apart from, by the entities' numbers in the micro-batch."""
+
+    drawn: Int64[Tensor, "B N"]
+    """Drawn for each triple; none where all entities of the micro-batch are negatives."""
+    known: Int64[Tensor, "X 2"]
+    """(triple, entity), rows ascending, wherever that makes a train fact; none where only drawn ones are negatives."""
+
+
+@dataclasses.dataclass(frozen=True)
 class FactBatch:
     """Triples over distinct entities, whose texts and those of their relations are vectors: V of them."""
 
@@ -36,6 +46,8 @@ class FactBatch:
     rows: Int64[Tensor, " V"]
     """Which text each vector is of, counted through the pieces: first come the U entities, then the entities with a
     relation's text behind theirs, then relations. Two that have the same text share it."""
+    entities: Int64[Tensor, " U"]
+    """The entities' indices in the dataset."""
     heads: Int64[Tensor, " B"]
     relations: Int64[Tensor, " B"]
     """Rows of the table of relations; vectors where relations are described."""
@@ -43,9 +55,10 @@ class FactBatch:
     given_heads: Int64[Tensor, " B"]
     """The vectors of the heads where tails are asked for: conditioned on the relation, or those of `heads`."""
     given_tails: Int64[Tensor, " B"]
-    head_weights: Float[Tensor, "B U"]
-    """Weight of each entity as a corrupted head; with tail_weights, a row adds up to 1."""
-    tail_weights: Float[Tensor, "B U"]
+    head_negatives: Negatives
+    tail_negatives: Negatives
+    known: KnownFacts
+    """Train's, for entities of other micro-batches."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +89,7 @@ class KeplerBatch:
     @property
     def sizes(self) -> dict[str, int]:
         """Distinct entities, and padded tokens of all texts and blocks."""
-        entities = sum(facts.head_weights.shape[1] for facts in self.graphs.values())
+        entities = sum(len(facts.entities) for facts in self.graphs.values())
         return {"entities": entities, "padded_tokens": sum(text.ids.numel() for text in self._texts)}
 
     @property
@@ -120,6 +133,14 @@ class Descriptions:
         texts = self.tokens.take(entities).strings().dictionary_encode().indices.to_numpy().astype(np.int64)
         return entities[np.unique(texts, return_index=True)[1]], texts
 
+    def encoded(self, encode: Callable[[TextBatch], Tensor], entities: Int64[np.ndarray, " N"]) -> Float[Tensor, "N D"]:
+        """What `encode` makes of the texts of at least one entity: each is read once, the shortest ones first."""
+        distinct = np.unique(entities)
+        order = self.by_length(distinct)
+        vectors = torch.cat([encode(piece) for piece in self.pieces(order)])
+        places = np.argsort(order)[np.searchsorted(distinct, entities)]
+        return vectors[torch.from_numpy(places).to(vectors.device)]
+
     def _piece(self, entities: Int64[np.ndarray, " U"]) -> TextBatch:
         texts = self.tokens.take(entities)
         ids, real = texts.padded(self.pad), pad_mask(texts.lengths)
@@ -142,7 +163,7 @@ def descriptions(
     lengths = np.minimum(lengths, max_length - 2)
     cu_seqlens = offsets(lengths)
     source = np.repeat(starts - cu_seqlens[:-1], lengths) + np.arange(cu_seqlens[-1])
-    values = np.concatenate([ids.values, names.values]).astype(np.int64)[source]
+    values = np.concatenate([ids.values, names.values])[source].astype(np.int64)
     framed = frame(values, Ragged(values, cu_seqlens), special)
     longest = int(framed.lengths.max(initial=2))
     return Descriptions(framed, special.pad, longest, max_length, encode_tokens)
@@ -215,22 +236,24 @@ class TripleFeed:
             self.descriptions, np.concatenate([triples[:, 0], triples[:, 2], *(side.ravel() for side in corrupt)])
         )
         heads, tails, *drawn = (entities.find(ids) for ids in (triples[:, 0], triples[:, 2], *corrupt))
-        if self.config.in_batch:
-            weights = self._in_batch(triples, entities.ids)
-        else:
-            weights = [_weights(ids, len(entities.ids)) for ids in drawn]
+        negatives = [
+            self._negatives(triples, ids, entities, heads=heads)
+            for ids, heads in zip(drawn, (True, False), strict=True)
+        ]
         chosen, relations, given = self._with_relations(entities, triples, (heads, tails))
         firsts = np.cumsum([0, *(some.count for some in chosen[:-1])])
         return FactBatch(
             texts=[piece for some in chosen for piece in some.texts],
             rows=tensor(np.concatenate([some.rows + first for some, first in zip(chosen, firsts, strict=True)])),
+            entities=tensor(entities.ids),
             heads=tensor(heads),
             relations=tensor(relations),
             tails=tensor(tails),
             given_heads=tensor(given[0]),
             given_tails=tensor(given[1]),
-            head_weights=tensor(weights[0]),
-            tail_weights=tensor(weights[1]),
+            head_negatives=negatives[0],
+            tail_negatives=negatives[1],
+            known=self.known,
         )
 
     def _with_relations(
@@ -263,20 +286,12 @@ class TripleFeed:
         words = random_u64(self.seed, f"{self.stream}/{side}", *ids)
         return corrupt_tails(triples, self.known, words, heads=side == "heads")
 
-    def _in_batch(
-        self, triples: Int64[np.ndarray, "B 3"], entities: Int64[np.ndarray, " U"]
-    ) -> list[Float32[np.ndarray, "B U"]]:
-        """All entities of the micro-batch weigh the same, but for the triple's own and those that make a known fact."""
-        head, relation, tail = (triples[:, i, None] for i in range(3))
-        heads = ~self.known.holds(entities, relation, tail) & (entities != head)
-        tails = ~self.known.holds(head, relation, entities) & (entities != tail)
-        return [
-            (side / np.maximum(2 * side.sum(axis=1, keepdims=True), 1)).astype(np.float32) for side in (heads, tails)
-        ]
-
-
-def _weights(drawn: Int64[np.ndarray, "B N"], entities: int) -> Float32[np.ndarray, "B U"]:
-    """Each draw weighs 1 / 2N: the two sides of a triple, together, weigh 1."""
-    weights = np.zeros((len(drawn), entities), dtype=np.float32)
-    np.add.at(weights, (np.arange(len(drawn))[:, None], drawn), np.float32(0.5 / drawn.shape[1]))
-    return weights
+    def _negatives(
+        self, triples: Int64[np.ndarray, "B 3"], drawn: Int64[np.ndarray, "B N"], entities: _Chosen, *, heads: bool
+    ) -> Negatives:
+        known = np.empty((0, 2), dtype=np.int64)
+        if self.config.in_batch or self.config.self_negatives or self.config.two_way:
+            order = np.argsort(entities.ids)
+            known = self.known.among(triples, entities.ids[order], heads=heads)
+            known[:, 1] = order[known[:, 1]]
+        return Negatives(tensor(drawn[:, :0] if self.config.in_batch else drawn), tensor(known))

@@ -20,12 +20,14 @@ from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError, nearest
 from schemas.hashing import below, hash_strings, random_u64
 from training.data.labelled import LabelledReader
-from training.finetune import FinetuneSettings, Lesson, Loss, Part, Start, finetune, part_of
+from training.finetune import FinetuneSettings, LearningSettings, Lesson, Loss, Part, finetune, part_of, scored
+from training.labelled_encoder import Start
 from training.metrics import progress
 
 SPLITS = ("train", "valid", "test")
 HELD_OUT = 0.1
 """Share of train on which the epoch is chosen where valid can't be taken."""
+READS = "text with markers, linked entities as nodes beside it at their mention's first word"
 Rows = list[dict[str, Any]]
 
 
@@ -45,6 +47,8 @@ class Subject:
     """By a name of their own where there are several."""
     score: Callable[[Tensor, Tensor], dict[str, Any]]
     main: Callable[[dict[str, Any]], float]
+    groups: dict[str, dict[str, Tensor]] = dataclasses.field(default_factory=dict)
+    """Of a reported part: groups of its examples, scored on their own as well."""
 
     def targets(self, rows: Rows) -> Tensor:
         """What the outputs should be."""
@@ -86,7 +90,7 @@ class Majority:
     def learned(self, subject: Subject) -> Learned:
         """How well that does."""
         parts = {
-            name: subject.score(self._logits(subject, len(rows)), subject.targets(rows))
+            name: scored(subject, name, self._logits(subject, len(rows)), subject.targets(rows))
             for name, rows in subject.reported.items()
         }
         return Learned(parts, {})
@@ -125,20 +129,8 @@ def _lesson(
     start: Start, subject: Subject, settings: FinetuneSettings
 ) -> tuple[Lesson, Float[Tensor, "M D"], Counter[str]]:
     """(the subject as this model reads it, the rows of its entities, what became of mentions and texts)."""
-    numbers, table = None, torch.empty(0, int(start.encoder.config.hidden_size))
     everything = [subject.train, subject.select, *subject.reported.values()]
-    if settings.entities and start.entities is not None:
-        mentioned = {m["entity"] for rows in everything for row in rows for m in row["mentions"] if m["entity"]}
-        known, table = start.entities(sorted(mentioned))
-        numbers = {entity: row for row, entity in enumerate(known)}
-    words, roles = int(start.encoder.get_input_embeddings().num_embeddings), subject.roles
-    reader = LabelledReader(
-        start.tokenizer,
-        start.special,
-        {role: (words + 2 * number, words + 2 * number + 1) for number, role in enumerate(roles)},
-        numbers,
-        min(settings.max_length, start.max_length),
-    )
+    reader, table = open_reader(start, everything, subject.roles, settings)
 
     def part(rows: Rows) -> Part:
         return part_of(rows, [reader.read(row) for row in rows], subject.targets(rows))
@@ -146,15 +138,37 @@ def _lesson(
     lesson = Lesson(
         subject.loss,
         subject.labels,
-        2 * len(roles),
+        2 * len(subject.roles),
         subject.head,
         part(subject.train),
         part(subject.select),
         {name: part(rows) for name, rows in subject.reported.items()},
         subject.score,
         subject.main,
+        start.form if settings.form == "auto" else settings.form,
+        subject.groups,
     )
     return lesson, table, reader.counts
+
+
+def open_reader(
+    start: Start, everything: Sequence[Rows], roles: Sequence[str], settings: LearningSettings
+) -> tuple[LabelledReader, Float[Tensor, "M D"]]:
+    """(what reads the rows of these parts for a model, the rows of the entities that it knows of theirs)."""
+    numbers, table = None, torch.empty(0, int(start.encoder.config.hidden_size))
+    if settings.entities and start.entities is not None:
+        mentioned = {m["entity"] for rows in everything for row in rows for m in row["mentions"] if m["entity"]}
+        known, table = start.entities(sorted(mentioned))
+        numbers = {entity: row for row, entity in enumerate(known)}
+    words = int(start.encoder.get_input_embeddings().num_embeddings)
+    reader = LabelledReader(
+        start.tokenizer,
+        start.special,
+        {role: (words + 2 * number, words + 2 * number + 1) for number, role in enumerate(roles)},
+        numbers,
+        min(settings.max_length, start.max_length),
+    )
+    return reader, table
 
 
 def read_rows(dataset: Dataset, task: str, split: str, settings: FinetuneSettings) -> tuple[dict[str, Rows], str]:
@@ -193,7 +207,7 @@ def protocol(task: str, split: str, rows: Mapping[str, Rows], where: str, settin
         "fine_tuned": True,
         "examples": {name: len(part) for name, part in rows.items()},
         "epoch_chosen_on": where,
-        "form": "text with markers, linked entities as nodes beside it at their mention's first word; the state at <s>",
+        "reads": READS,
         "spread": "mean and sample standard deviation over seeds",
         **dataclasses.asdict(settings),
     }

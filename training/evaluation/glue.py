@@ -7,7 +7,7 @@ train.
 import dataclasses
 from collections.abc import Callable
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -65,6 +65,8 @@ class GlueSettings(FinetuneSettings):
     """What `--set` can change."""
 
     dropout: Share = 0.1
+    form: Literal["start"] = "start"
+    """Nothing is marked in its texts."""
     tasks: str = ""
     """Those to learn, such as CoLA,RTE; empty for all that the dataset has."""
 

@@ -20,7 +20,12 @@ from training.evaluation.ranking import Candidates, KnownAnswers, Ranks, join, r
 from training.scoring import Scorer
 
 SIDES = ("head", "tail")
-TRAINED_ON: dict[str, Setting] = {"transductive": "transductive", "inductive": "inductive"}
+MOST_SHOTS = 10
+TRAINED_ON: dict[str, Setting] = {
+    "transductive": "transductive",
+    "inductive": "inductive",
+    "semi-inductive": "inductive",
+}
 """Whose train triples hold none of the facts that a setting asks about: the other's hold most of them."""
 
 
@@ -28,7 +33,7 @@ TRAINED_ON: dict[str, Setting] = {"transductive": "transductive", "inductive": "
 class LinkPredictionSettings:
     """What `--set` can change."""
 
-    setting: Literal["transductive", "inductive"] = "transductive"
+    setting: Literal["transductive", "inductive", "semi-inductive"] = "transductive"
     """Whether the entities asked about are among those that train has; a run's own unless told otherwise."""
     ties: Literal["realistic", "optimistic", "pessimistic"] = "realistic"
     """How a rank is read where candidates share the gold's score."""
@@ -37,8 +42,24 @@ class LinkPredictionSettings:
     and the evaluated split alone in the inductive setting."""
     unseen: Literal["keep", "skip"] = "keep"
     """What happens to triples with an entity that no train triple has (transductive)."""
+    shots: str = "0,1,3,5"
+    """How many facts of the entity that train lacks are shown (semi-inductive): numbers of 0 to 10."""
+    seed: int = 0
+    """Of the choice of these facts."""
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """`shots` as numbers."""
+        return tuple(int(number) for number in self.shots.split(","))
 
     def __post_init__(self) -> None:
+        if not all(number.isdecimal() and int(number) <= MOST_SHOTS for number in self.shots.split(",")):
+            raise UsageError(f"shots={self.shots}: expected numbers of 0 to {MOST_SHOTS} with commas, such as 0,1,3,5.")
+        if self.setting == "semi-inductive" and self.filter not in ("", "none"):
+            raise UsageError(
+                f"filter={self.filter}: in setting=semi-inductive all other facts of the entity are known answers, or "
+                "with filter=none nothing is."
+            )
         if self.setting != "transductive" and self.unseen == "skip":
             raise UsageError(f"unseen=skip leaves nothing to ask in setting={self.setting}: every triple is unseen.")
 
@@ -68,12 +89,17 @@ class Questions:
     protocol: dict[str, Any]
 
 
-def prepare(dataset: Dataset, split: str, settings: LinkPredictionSettings) -> Questions:
-    """Read the split and build its filters; DataError where there is nothing to rank."""
+def require_split(split: str) -> None:
+    """UsageError for a split that there is not."""
     if split not in SPLITS:
         raise UsageError(
             f"link-prediction has no split {split!r}, only {', '.join(SPLITS)}.{nearest(split, [*SPLITS])}"
         )
+
+
+def prepare(dataset: Dataset, split: str, settings: LinkPredictionSettings) -> Questions:
+    """Read the split and build its filters; DataError where there is nothing to rank."""
+    require_split(split)
     facts = read_facts(dataset, TRAINED_ON[settings.setting])
     triples = facts.splits[split]
     unseen = facts.unseen(triples)

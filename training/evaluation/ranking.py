@@ -17,7 +17,7 @@ from torch import Tensor
 
 from schemas.errors import DataError
 from training.evaluation.facts import Facts, Groups
-from training.scoring import NarrowScorer, Scorer
+from training.scoring import FewShotScorer, NarrowScorer, Scorer, ShownFacts
 
 Side = Literal["head", "tail"]
 HITS = (1, 3, 10)
@@ -152,20 +152,34 @@ def rank_triples(
     known: KnownAnswers | None,
     entities: int,
     candidates: Candidates | None = None,
+    shown: ShownFacts | None = None,
 ) -> Ranks:
     """Rank the head or the tail of each triple among all `entities`, or among candidates, to which the scorer has been
-    narrowed; a bounded number of scores at a time. What is asked for has to be a candidate."""
+    narrowed; a bounded number of scores at a time. What is asked for has to be a candidate. `shown` are facts of what
+    is given, for a FewShotScorer."""
     size = max(1, SCORES_AT_ONCE // max(1, entities if candidates is None else len(candidates)))
     parts = []
     for start in range(0, len(triples), size):
         chunk = triples[start : start + size]
-        heads, relations, tails = torch.from_numpy(chunk.copy()).unbind(dim=1)
-        scores = scorer.tails(heads, relations) if side == "tail" else scorer.heads(relations, tails)
-        gold, others = tails if side == "tail" else heads, None if known is None else known.of(chunk)
+        scores = _scores(scorer, chunk, side, None if shown is None else shown.rows(slice(start, start + size)))
+        gold, others = torch.from_numpy(chunk[:, 2 if side == "tail" else 0].copy()), None
+        if known is not None:
+            others = known.of(chunk)
         if candidates is not None:
             gold, others = candidates.columns(gold), None if others is None else candidates.cells(others)
         parts.append(rank_by_counting(scores, gold, others))
     return join(parts)
+
+
+def _scores(
+    scorer: Scorer, triples: Int64[np.ndarray, "B 3"], side: Side, shown: ShownFacts | None
+) -> Float[Tensor, "B C"]:
+    heads, relations, tails = torch.from_numpy(triples.copy()).unbind(dim=1)
+    if shown is not None and isinstance(scorer, FewShotScorer):
+        if side == "tail":
+            return scorer.tails_shown(heads, relations, shown)
+        return scorer.heads_shown(relations, tails, shown)
+    return scorer.tails(heads, relations) if side == "tail" else scorer.heads(relations, tails)
 
 
 def rank_metrics(ranks: Float64[Tensor, " N"]) -> dict[str, float]:

@@ -11,7 +11,8 @@ from training.data.setting import Setting
 from training.evaluation.link_prediction import TRAINED_ON
 from training.evaluation.masked_words import Words
 from training.evaluation.starts import open_start
-from training.evaluation.tasks import TASKS, Examination, find_task, open_examination
+from training.evaluation.tasks import TASKS, Examination, Task, find_task, open_examination
+from training.labelled_encoder import Start
 from training.linking.disambiguation import GraphContext
 from training.runs import Run, load_run
 
@@ -43,8 +44,8 @@ def evaluate(
     if kind.learns:
         if data is None:
             raise UsageError(f"{task} needs --data DIR, the dataset of its examples (wikiloom import makes it).")
-        examination = open_examination(task, Dataset(data), split, settings)
         start = open_start(run)
+        examination = open_examination(task, Dataset(data), split, _in_form(start, kind, settings))
         return examination.examine(run, start.name, start)
     config = read_config(run)
     system = config.system
@@ -53,6 +54,12 @@ def evaluate(
     opened = load_run(run, data)
     examination = open_examination(task, opened.dataset, split, settings, opened.tokens)
     return examination.examine(run, opened.config.recipe, _asked(opened, examination))
+
+
+def _in_form(start: Start, kind: Task, settings: dict[str, str]) -> dict[str, str]:
+    """The settings with the form that auto stands for, so that the protocol tells systems in different forms apart."""
+    auto = getattr(kind.settings, "form", None) == "auto" and settings.get("form", "auto") == "auto"
+    return {**settings, "form": start.form} if auto else settings
 
 
 def _asked(run: Run, examination: Examination) -> Any:

@@ -38,8 +38,8 @@ def macro(said: Int64[Tensor, " N"], gold: Int64[Tensor, " N"], negative: int | 
 
 
 def accuracy(said: Int64[Tensor, " N"], gold: Int64[Tensor, " N"]) -> float:
-    """Share of the examples that are right."""
-    return float((said == gold).double().mean())
+    """Share of the examples that are right; 0 where there is none."""
+    return float((said == gold).double().mean()) if len(gold) else 0.0
 
 
 def matthews(said: Int64[Tensor, " N"], gold: Int64[Tensor, " N"]) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor
 from schemas.errors import DataError
 from training.data.special import special_tokens
 from training.encoders import pretrained
-from training.finetune import Start
+from training.labelled_encoder import Start
 from training.models.colake import Colake
 from training.runs import Run, load_run
 
@@ -49,6 +49,7 @@ def start_of_run(run: Run) -> Start:
 
     return dataclasses.replace(
         start,
+        form="start",
         position_offset=network.position_offset,
         entities=rows_of,
         heads={"entity": network.entity_head, "relation": head},

@@ -13,6 +13,7 @@ from schemas.errors import UsageError, nearest
 from training.evaluation import (
     classification,
     entity_typing,
+    few_shot,
     finetuned,
     glue,
     graph_completion,
@@ -22,9 +23,11 @@ from training.evaluation import (
     masked_rules,
     masked_words,
     rules,
+    semi_inductive,
 )
 from training.evaluation.completion_rules import PairRule
 from training.evaluation.settings import read_settings
+from training.few_shot import FewShotSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,16 +63,32 @@ def _learned(module: Any, settings: type, parts: tuple[str, ...], columns: tuple
     )
 
 
+def _prepare_links(
+    dataset: Dataset, split: str, settings: link_prediction.LinkPredictionSettings, tokens: Dataset | None
+) -> link_prediction.Questions | semi_inductive.FewShotQuestions:
+    if settings.setting == "semi-inductive":
+        return semi_inductive.prepare(dataset, split, settings)
+    return link_prediction.prepare(dataset, split, settings)
+
+
+def _ask_links(system: Any, questions: link_prediction.Questions | semi_inductive.FewShotQuestions) -> dict[str, Any]:
+    if isinstance(questions, semi_inductive.FewShotQuestions):
+        return semi_inductive.semi_inductive(system, questions)
+    return link_prediction.link_prediction(system, questions)
+
+
 TASKS = {
     "link-prediction": Task(
         settings=link_prediction.LinkPredictionSettings,
-        prepare=lambda dataset, split, settings, tokens: link_prediction.prepare(dataset, split, settings),
-        ask=link_prediction.link_prediction,
+        prepare=_prepare_links,
+        ask=_ask_links,
         rules={
             "frequency": lambda questions: rules.FrequencyRule(questions.facts),
             "seen-pattern": lambda questions: rules.SeenPatternRule(questions.facts),
         },
-        rows=dict.fromkeys(("both", "head", "tail"), ("mrr", "mr", "hits@1", "hits@3", "hits@10")),
+        rows=dict.fromkeys(
+            ("both", "head", "tail", *semi_inductive.PARTS), ("mrr", "mr", "hits@1", "hits@3", "hits@10")
+        ),
     ),
     "masked": Task(
         settings=masked.MaskedSettings,
@@ -112,6 +131,14 @@ TASKS = {
     "typing": _learned(entity_typing, entity_typing.TypingSettings, ("micro",), F1),
     "relation-classification": _learned(
         classification, classification.RelationClassificationSettings, ("macro", "micro"), F1
+    ),
+    "few-shot": Task(
+        settings=FewShotSettings,
+        prepare=lambda dataset, split, settings, tokens: few_shot.prepare(dataset, split, settings),
+        ask=few_shot.ask,
+        rules={"majority": lambda questions: few_shot.Majority()},
+        rows=dict.fromkeys(("all", "known", "none", "frozen"), ("accuracy", "accuracy_sd", "interval")),
+        learns=True,
     ),
     "glue": _learned(
         glue, glue.GlueSettings, ("average", *glue.METRICS, glue.MISMATCHED), ("score", "score_sd", "accuracy")

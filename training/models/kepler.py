@@ -1,12 +1,13 @@
 """KEPLER (Wang et al., TACL 2021): one text encoder trained with masked language modelling and knowledge embedding.
 
 Differences from the authors' code:
-- one norm, `kepler.norm`, in the loss and in the ranking (there: trained with L2, ranked with L1);
+- one score in the loss and in the ranking, as a rule the distance of `kepler.norm` (there: trained with L2, ranked with
+  L1);
 - each distinct description of a micro-batch is encoded once (there: six encodings per triple);
 - negatives are drawn anew each epoch from counter-based hashes and filtered against train facts (there: once, on disk,
   against train and valid facts);
 - eq. 2 is not halved unless `kepler.halved` says so; logits are computed at masked positions only;
-- option `kepler.in_batch`: all other entities of the micro-batch are negatives as well;
+- options for the negatives and for another loss (training/comparison.py);
 - KEPLER-W+W: the second graph has its own margin and number of relations (there: those of the first);
 - KEPLER-Cond: a long description is cut before the relation's (there: the relation's is cut away);
 - KEPLER-KE: the masked language model is not computed (there: computed, and not used).
@@ -16,6 +17,7 @@ B triples, U distinct entities of a micro-batch, V vectors of it, E entities, R 
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -23,21 +25,15 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from training.comparison import Comparison, Queries
 from training.config import Config
 from training.data.batch import to_device
 from training.data.graphs import IGNORE
 from training.data.text import TextBatch
 from training.data.triples import GRAPHS, Descriptions, FactBatch, KeplerBatch, conditioned
 from training.encoders import build_encoder, encode_text
-from training.objectives import cross_entropy_sum, distances, harder, knowledge_embedding_sum
-
-
-@dataclasses.dataclass(frozen=True)
-class Queries:
-    """Where the answers of (?, r, t) and of (h, r, ?) should lie: t - r and h + r, or t_r - r and h_r + r."""
-
-    heads: Float[Tensor, "B D"]
-    tails: Float[Tensor, "B D"]
+from training.objectives import Score, cross_entropy_sum
+from training.scoring import ShownFacts
 
 
 class Kepler(nn.Module):
@@ -58,6 +54,8 @@ class Kepler(nn.Module):
         tabled = own.relations == "table"
         self.relation = self._table(relations, own.gamma) if tabled else None
         self.second_relation = self._table(second_relations, own.second_gamma) if tabled and own.second_batch else None
+        self.score = Score(own.score, own.norm)
+        self.comparisons = nn.ModuleDict(self._comparisons(config))
         weights = {
             "ke": own.ke_weight,
             "ke2": own.second_weight if own.second_batch else None,
@@ -70,6 +68,15 @@ class Kepler(nn.Module):
         table, bound = nn.Embedding(relations, hidden), (gamma + 2) / hidden
         nn.init.uniform_(table.weight, -bound, bound)
         return table
+
+    def _comparisons(self, config: Config) -> Iterator[tuple[str, Comparison]]:
+        own, hidden = config.kepler, self.encoder.config.hidden_size
+        sizes, pieces = (config.train.batch_size, own.second_batch), 1
+        if config.train.micro_batch:
+            pieces = config.train.batch_size // config.train.micro_batch
+        for graph, size, gamma in zip(GRAPHS, sizes, (own.gamma, own.second_gamma), strict=True):
+            if size:
+                yield graph, Comparison(dataclasses.replace(own, gamma=gamma), hidden, -(-size // pieces))
 
     def embed(self, texts: TextBatch) -> Float[Tensor, "B D"]:
         """Vectors of texts: the encoder's output at <s>."""
@@ -96,10 +103,6 @@ class Kepler(nn.Module):
         """The relations of a graph, one of GRAPHS; None where they are described."""
         return self.relation if graph == GRAPHS[0] else self.second_relation
 
-    def gamma(self, graph: str) -> float:
-        """The margin of a graph."""
-        return self.config.gamma if graph == GRAPHS[0] else self.config.second_gamma
-
     def _piece(self, texts: TextBatch) -> Float[Tensor, "B D"]:
         if not (self.config.recompute and torch.is_grad_enabled()):
             return self.embed(texts)
@@ -108,9 +111,10 @@ class Kepler(nn.Module):
     def _knowledge(self, facts: FactBatch, graph: str = GRAPHS[0]) -> Float[Tensor, ""]:
         # In 32 bits: a distance of nearly equal vectors has few bits left in 16.
         texts = torch.cat([self._piece(piece) for piece in facts.texts]).float()
-        vectors, count = texts.index_select(0, facts.rows), facts.head_weights.shape[1]
+        vectors, count = texts.index_select(0, facts.rows), len(facts.entities)
         entities = vectors if len(vectors) == count else vectors[:count]
-        return self._compared(self._queries(facts, vectors, graph), entities, facts, self.gamma(graph))
+        loss: Tensor = self.comparisons[graph](self._queries(facts, vectors, graph), entities, facts)
+        return loss
 
     def _queries(self, facts: FactBatch, vectors: Float[Tensor, "V D"], graph: str) -> Queries:
         table = self.table(graph)
@@ -118,32 +122,8 @@ class Kepler(nn.Module):
         return Queries(
             heads=vectors.index_select(0, facts.given_tails) - relations,
             tails=vectors.index_select(0, facts.given_heads) + relations,
+            mirrored=self.score.kind == "distance" and not self.config.conditioned,
         )
-
-    def _compared(
-        self, queries: Queries, entities: Float[Tensor, "U D"], facts: FactBatch, gamma: float
-    ) -> Float[Tensor, ""]:
-        """The loss: each query's distance to its answer against those to the negatives."""
-        norm, temperature = self.config.norm, self.config.self_adversarial
-        as_heads, as_tails = (distances(query, entities, norm) for query in (queries.heads, queries.tails))
-        return knowledge_embedding_sum(
-            self._positive(queries, entities, facts),
-            as_heads,
-            as_tails,
-            harder(facts.head_weights, as_heads, temperature),
-            harder(facts.tail_weights, as_tails, temperature),
-            gamma=gamma,
-            halved=self.config.halved,
-        )
-
-    def _positive(self, queries: Queries, entities: Float[Tensor, "U D"], facts: FactBatch) -> Float[Tensor, " B"]:
-        """The true triples' distances: conditioned, the mean of both questions', which else are the same."""
-        norm = self.config.norm
-        tails = torch.linalg.vector_norm(queries.tails - entities.index_select(0, facts.tails), ord=norm, dim=-1)
-        if not self.config.conditioned:
-            return tails
-        heads = torch.linalg.vector_norm(entities.index_select(0, facts.heads) - queries.heads, ord=norm, dim=-1)
-        return (heads + tails) / 2
 
 
 @torch.no_grad()
@@ -154,18 +134,14 @@ def embed_all(
     model.eval()
     device = model.encoder.device
     wanted = np.arange(len(descriptions.tokens.lengths)) if entities is None else entities.cpu().numpy()
-    distinct = np.unique(wanted)
-    order = descriptions.by_length(distinct)
-    empty = torch.empty(0, model.encoder.config.hidden_size, device=device)
-    vectors = torch.cat([empty, *(model.embed(to_device(piece, device)) for piece in descriptions.pieces(order))])
-    places = np.argsort(order)[np.searchsorted(distinct, wanted)]
-    return vectors[torch.from_numpy(places).to(device)]
+    return descriptions.encoded(lambda piece: model.embed(to_device(piece, device)), wanted)
 
 
 class KeplerScorer:
-    """Ranks by the distance that was trained: -||h + r - t||_p of every candidate, or of a conditioned model
-    -||h_r + r - t||_p for tails and -||h + r - t_r||_p for heads; C columns below are E, unless some entities alone are
-    candidates."""
+    """Ranks the candidates by the score that was trained: of the query h + r (conditioned, h_r + r) and a tail, of
+    t - r (t_r - r) and a head; C columns below are E, unless some entities alone are candidates."""
+
+    least_facts = 0
 
     def __init__(
         self,
@@ -227,13 +203,35 @@ class KeplerScorer:
         """Score of every candidate as the head of (relation, tail)."""
         return self.heads_of(relations, self.given(tails, relations))
 
+    def tails_shown(
+        self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B C"]:
+        """As `tails`, of heads of which facts are shown."""
+        return self.tails_of(self._introduced(heads, relations, shown), relations)
+
+    def heads_shown(
+        self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B C"]:
+        """As `heads`, of tails of which facts are shown."""
+        return self.heads_of(relations, self._introduced(tails, relations, shown))
+
+    def _introduced(
+        self, entities: Int64[Tensor, " B"], relations: Int64[Tensor, " B"], shown: ShownFacts
+    ) -> Float[Tensor, "B D"]:
+        """The mean of what the text gives and of where each fact says that the entity lies."""
+        if not shown.others.numel():
+            return self.given(entities, relations)
+        others = self.given(shown.others.flatten(), shown.relations.flatten()).unflatten(0, shown.others.shape)
+        said = shown.translated(others, self.relations[shown.relations])
+        return torch.cat([self.given(entities, relations)[:, None], said], dim=1).mean(dim=1)
+
     def tails_of(self, heads: Float[Tensor, "B D"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """As `tails`, for heads that are `given` as vectors: entities outside the dataset."""
-        return -distances(heads + self.relations[relations], self.entities, self._model.config.norm)
+        return self._model.score.pairs(heads + self.relations[relations], self.entities)
 
     def heads_of(self, relations: Int64[Tensor, " B"], tails: Float[Tensor, "B D"]) -> Float[Tensor, "B C"]:
         """As `heads`, for tails that are `given` as vectors."""
-        return -distances(tails - self.relations[relations], self.entities, self._model.config.norm)
+        return self._model.score.pairs(tails - self.relations[relations], self.entities)
 
     def relations_of(
         self, head: int, tail: int, texts: tuple[Descriptions | None, Descriptions | None] = (None, None)
@@ -245,5 +243,5 @@ class KeplerScorer:
             (self.vectors(own, text), self.given(own, every, text))
             for own, text in zip((torch.full_like(every, head), torch.full_like(every, tail)), texts, strict=True)
         )
-        gaps = (given_h + self.relations - t, h + self.relations - given_t)
-        return -sum(torch.linalg.vector_norm(gap, ord=self._model.config.norm, dim=-1) for gap in gaps) / 2
+        score, relations = self._model.score, self.relations
+        return (score.rows(given_h + relations, t) + score.rows(given_t - relations, h)) / 2

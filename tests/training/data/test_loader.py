@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -36,6 +37,28 @@ def test_every_stream_has_an_epoch_counter_of_its_own():
     rows = [row for step in range(12) for row in told(one.take(step)) if row[0] == "short"]
     for epoch in range(4):
         assert sorted(number for _, e, number, _ in rows if e == epoch) == list(range(10))
+
+
+def test_a_short_last_row_group_beside_a_longer_stream_comes_as_often_as_the_others():
+    """The authors' round robin goes through a last part of 111,223 triples some 61 times while the others are read
+    once."""
+    groups = {"triples": numbered(60, 60, 60, 1), "text": numbered(700, 700)}
+    one = loader(groups, {"triples": 12, "text": 30}, lanes=1)
+    rows = [row for step in range(45) for row in told(one.take(step))]
+    times = {name: Counter(number for stream, _, number, _ in rows if stream == name) for name in groups}
+    assert len(times["triples"]) == 181 and set(times["triples"].values()) <= {2, 3}
+    assert sum(times["triples"].values()) == 45 * 12 and sum(times["text"].values()) == 45 * 30
+    assert set(times["text"].values()) == {1} and len(times["text"]) == 45 * 30
+
+
+@pytest.mark.parametrize("world", [1, 4])
+def test_a_batch_of_12_288_triples_has_each_row_once(world):
+    groups = {name: numbered(*[997] * 13) for name in ("triples", "text")}
+    batch = dict.fromkeys(groups, 12_288)
+    shares = [loader(groups, batch, rank=Rank(rank, world), lanes=64).take(0) for rank in range(world)]
+    for name in groups:
+        found = np.concatenate([share[name].columns.numbers["number"] for share in shares])
+        assert len(found) == len(set(found.tolist())) == 12_288
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,26 @@ def test_known_facts_hold_and_no_others():
     assert not known_facts(TRIPLES[:0], 6, 2).holds(every[:, 0], every[:, 1], every[:, 2]).any()
 
 
+@given(
+    facts=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1), st.integers(0, 9)), max_size=60),
+    asked=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1), st.integers(0, 9)), max_size=8),
+    candidates=st.sets(st.integers(0, 9)),
+    heads=st.booleans(),
+)
+def test_the_known_facts_among_candidates_are_all_there_are(facts, asked, candidates, heads):
+    known = known_facts(np.array(facts, dtype=np.int64).reshape(-1, 3), entities=10, relations=2)
+    ordered = sorted(candidates)
+    triples = np.array(asked, dtype=np.int64).reshape(-1, 3)
+    found = known.among(triples, np.array(ordered, dtype=np.int64), heads=heads)
+    expected = [
+        [row, place]
+        for row, (head, relation, tail) in enumerate(asked)
+        for place, entity in enumerate(ordered)
+        if ((entity, relation, tail) if heads else (head, relation, entity)) in facts
+    ]
+    assert found.tolist() == expected
+
+
 def test_where_everything_is_known_the_last_draw_stays():
     everything = np.array([(0, 0, t) for t in range(3)])
     words = random_u64(0, "w", np.arange(REDRAWS).reshape(1, 1, REDRAWS))

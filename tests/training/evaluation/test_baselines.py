@@ -82,11 +82,10 @@ def test_folders_are_numbered_under_runs(family, tmp_path, monkeypatch):
 
 
 def test_defaults_grow_with_the_data():
-    kind = EMBEDDINGS["transe"]
-    small, large = (EmbeddingSettings().resolved(kind, triples) for triples in (1_800, 20_000_000))
+    small, large = (EmbeddingSettings().resolved("transe", triples) for triples in (1_800, 20_000_000))
     assert (small.batch, small.epochs, small.dim) == (128, 100, 64)
     assert (large.batch, large.epochs) == (4_096, 100)
-    assert EmbeddingSettings().resolved(kind, 40).epochs == 1_000
+    assert EmbeddingSettings().resolved("transe", 40).epochs == 1_000
 
 
 @pytest.mark.parametrize(
@@ -187,6 +186,6 @@ def test_a_damaged_config_is_one_line(family, tmp_path):
 def test_default_training_reaches_what_is_published_for_small_graphs(graph, name, least, tmp_path):
     pytest.importorskip("pykeen")
     questions = prepare(read_real(graph, tmp_path), "test", LinkPredictionSettings())
-    settings = EmbeddingSettings().resolved(EMBEDDINGS[name], len(questions.facts.splits["train"]))
+    settings = EmbeddingSettings().resolved(name, len(questions.facts.splits["train"]))
     scorer = PykeenScorer(train_embedding(name, settings, questions.facts))
     assert link_prediction(scorer, questions)["both"]["mrr"] > least

@@ -1,6 +1,9 @@
 """The tasks that are learned from examples, on made-up files in the published layouts."""
 
+import functools
+import itertools
 import json
+import shutil
 
 import pytest
 
@@ -111,6 +114,27 @@ def test_a_plain_folder_is_asked_alike_and_reads_no_entities(plain, examples):
     assert result["metrics"]["macro"]["f1"] > 0.5 > result["baselines"]["majority"]["macro"]["f1"]
 
 
+def test_each_system_is_learned_in_its_own_form_and_comparisons_need_one(run, plain, examples, tmp_path):
+    few, data = {**FAST, "seeds": "1", "epochs": "1"}, examples["fewrel"]
+    ask = functools.partial(evaluate, task="relation-classification", data=data)
+    assert ask(run, settings=few)["protocol"]["form"] == "start"
+    assert ask(plain, settings=few)["protocol"]["form"] == "markers"
+    assert ask(plain, settings={**few, "form": "start"})["protocol"]["form"] == "start"
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "config.toml").write_text((run / "config.toml").read_text().replace("seed = 0", "seed = 1", 1))
+    for path in (copy / "results").iterdir():
+        path.unlink()
+    ask(copy, settings={**few, "form": "markers"})
+    with pytest.raises(DataError, match=r"form start.*form markers"):
+        compare([run, copy])
+    rule = run_baseline("majority", data, "relation-classification", tmp_path / "rule", few)
+    for one, form in ((run, "start"), (copy, "markers")):
+        tables, _ = compare([one, rule])
+        (table,) = [table for table in tables if table.task == "relation-classification"]
+        assert table.protocol["form"] == form and [len(row.runs) for row in table.rows] == [1, 1]
+
+
 def test_tacred_counts_no_relation_in_no_f1(run, examples):
     result = evaluate(run, "relation-classification", examples["tacred"], settings={**FAST, "seeds": "1"})
     assert result["protocol"]["no_relation_excluded"] and result["protocol"]["epoch_chosen_by"] == "micro F1"
@@ -119,12 +143,51 @@ def test_tacred_counts_no_relation_in_no_f1(run, examples):
     assert result["baselines"]["majority"]["micro"] == pytest.approx({"precision": 0.5, "recall": 1.0, "f1": 2 / 3})
 
 
+def test_the_context_alone_tells_the_relation_and_the_mentions_alone_do_not(plain, examples):
+    """The relation of these sentences is in their middle words."""
+    ask = functools.partial(evaluate, plain, "relation-classification", examples["fewrel"])
+    one = {**FAST, "seeds": "1"}
+    masked, only = (ask(settings={**one, "input": name}) for name in ("masked-entity", "only-entity"))
+    assert masked["metrics"]["all"]["accuracy"] > 0.9 > 0.8 > only["metrics"]["all"]["accuracy"]
+    assert masked["protocol"]["input"] == "masked-entity"
+    with pytest.raises(UsageError, match=r"input=only-entity hides mentions already.*only_fifth"):
+        ask(settings={"input": "only-entity", "only_fifth": "1"})
+
+
+def test_a_probe_hides_the_entities_of_what_it_masks_from_a_colake_run_too(run, examples):
+    few = {**FAST, "seeds": "1", "epochs": "1"}
+    ask = functools.partial(evaluate, run, "relation-classification", examples["fewrel"])
+    assert ask(settings={**few, "input": "masked-entity"})["metrics"]["inputs"] == {"texts_cut": 0}
+    fifth = ask(settings={**few, "only_fifth": "5"})
+    assert 0 < fifth["metrics"]["inputs"]["mentions_linked"] < 160
+
+
+def test_what_is_reported_is_scored_in_fifths_by_the_frequency_of_its_entities(run, made_up, examples):
+    few = {**FAST, "seeds": "1", "epochs": "1"}
+    ask = functools.partial(evaluate, run, "relation-classification", examples["fewrel"])
+    by_surface, by_entity = ask(settings=few), ask(settings={**few, "frequencies": str(made_up)})
+    assert by_surface["protocol"]["frequency"].startswith("heads and tails of train with the same surface")
+    assert by_entity["protocol"]["frequency"].startswith("entities.frequency of dataset ")
+    for result in (by_surface, by_entity):
+        told, fifths = result["protocol"]["fifths"], result["metrics"]["fifths"]
+        assert [one["examples"] for one in told] == [4, 3, 3, 3, 3] and list(fifths) == list("12345")
+        assert all(a["from"] <= a["to"] <= b["from"] for a, b in itertools.pairwise(told))
+        right = sum(
+            one["examples"] * fifth["all"]["accuracy"] for one, fifth in zip(told, fifths.values(), strict=True)
+        )
+        assert right / 16 == pytest.approx(result["metrics"]["all"]["accuracy"])
+        assert result["baselines"]["majority"].keys() == {"macro", "micro"}
+
+
 def test_typing_says_any_number_of_types_and_counts_entities_that_the_run_lacks(run, examples):
     result = evaluate(run, "typing", examples["open-entity"], settings=FAST)
     assert result["metrics"]["micro"]["f1"] > 0.9 > result["baselines"]["majority"]["micro"]["f1"] > 0.7
     assert result["metrics"]["inputs"] == {"mentions_linked": 80, "mentions_unknown": 80, "texts_cut": 0}
-    text_only = evaluate(run, "typing", examples["open-entity"], settings={**FAST, "entities": "false"})
+    text_only = evaluate(
+        run, "typing", examples["open-entity"], settings={**FAST, "entities": "false", "form": "markers", "seeds": "1"}
+    )
     assert text_only["metrics"]["inputs"] == {"texts_cut": 0}
+    assert text_only["metrics"]["micro"]["f1"] > text_only["baselines"]["majority"]["micro"]["f1"]
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
@@ -178,6 +241,8 @@ def test_glue_takes_the_tasks_that_are_asked_for_and_its_test_has_no_labels(run,
 
 
 def test_wrong_uses_are_one_clear_line(run, examples, made_up, tmp_path):
+    with pytest.raises(UsageError, match=r"--set form=markers: Input should be 'start'"):
+        evaluate(run, "glue", examples["fewrel"], settings={"form": "markers"})
     with pytest.raises(UsageError, match="typing needs --data DIR"):
         evaluate(run, "typing")
     with pytest.raises(DataError, match=r"no example of typing in split train \(train 0, valid 0, test 0\)"):

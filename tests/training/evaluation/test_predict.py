@@ -83,6 +83,20 @@ def test_kepler_takes_texts_for_entities_outside_the_data(runs):
     assert predict(runs / "kepler-tiny", relation="P1", tail_text="a country")[0]["known"] is None
 
 
+def test_a_text_may_be_longer_than_is_read_and_says_so(runs, capsys):
+    said = predict(runs / "kepler-tiny", head_text="city0 is a city . " * 100, relation="P1", top=200)
+    assert "note: --head-text has 500 tokens, of which the model reads the first 62" in capsys.readouterr().err
+    read = ("city0 is a city . " * 100).split()[:62]
+    assert said == predict(runs / "kepler-tiny", head_text=" ".join(read), relation="P1", top=200)
+    assert "note" not in capsys.readouterr().err
+
+
+def test_a_description_in_another_script_is_read_by_its_known_words(runs):
+    known = predict(runs / "kepler-tiny", head_text="<unk> city", relation="P1", top=200)
+    other = predict(runs / "kepler-tiny", head_text="Берлин city", relation="P1", top=200)
+    assert len(other) == 110 and other != known, "what a description calls <unk> is a word like others"
+
+
 @pytest.mark.parametrize("run", ["colake-tiny", "kepler-tiny"])
 def test_words_come_for_each_mask(runs, run):
     rows = predict(runs / run, text="its <mask> is a <mask> .", top=2)
@@ -123,6 +137,10 @@ def test_a_text_of_known_mentions_needs_no_mask_and_a_mask_is_no_mention(runs, m
         ("kepler-tiny", {"head": "a", "relation": "b", "tail": "c"}, UsageError, "given: head, relation, tail"),
         ("kepler-tiny", {"head": "city0", "text": "<mask>"}, UsageError, "--text alone"),
         ("kepler-tiny", {"head": "city0", "head_text": "x", "relation": "P1"}, UsageError, "give one"),
+        ("kepler-tiny", {"head_text": "", "relation": "P1"}, UsageError, "--head-text is empty"),
+        ("kepler-tiny", {"tail_text": " \n\t", "relation": "P1"}, UsageError, "--tail-text is empty"),
+        ("kepler-tiny", {"head_text": "Берлин", "relation": "P1"}, UsageError, "no word of the run's vocabulary"),
+        ("kepler-tiny", {"head": "", "relation": "P1"}, UsageError, "''"),
         ("kepler-tiny", {"text": "no gap"}, UsageError, "has no <mask>:"),
         ("colake-tiny", {"text": "no gap"}, UsageError, "has no <mask>, and none of its words is a known mention"),
         ("kepler-tiny", {"head": "city00", "relation": "P1"}, UsageError, "Did you mean city0"),

@@ -1,5 +1,6 @@
 """DKRL: the energy of its paper, descriptions that padding does not change, and entities that train has not."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -112,3 +113,21 @@ def test_a_run_evaluates_again_to_the_same_numbers_and_names_missing_tokens(made
     assert load_baseline(folder).settings["batch"] == 64
     with pytest.raises(DataError, match="has no tokens/other"):
         run_baseline("dkrl", made_up, None, tmp_path / "other", {**settings, "tokens": "other"})
+
+
+def test_with_many_entities_a_step_is_adams_and_touches_the_rows_of_its_own_alone(monkeypatch):
+    facts, texts, _ = kinds()
+    learned = dataclasses.replace(facts, setting="inductive")
+    settings, tables = DkrlSettings(dim=8, epochs=1, batch=1_000, drawn=16), []
+    for least in (10, 1_000):
+        monkeypatch.setattr("training.models.dkrl.SPARSE_FROM", least)
+        model = train_dkrl(settings, learned, texts, WORDS)
+        assert model.entity.sparse == (least == 10)
+        tables.append(model.entity.weight.detach())
+    torch.manual_seed(settings.seed)
+    before = Dkrl(settings, WORDS, facts.entities, facts.relations).entity.weight.detach()
+    moved = (tables[0] != before).any(dim=1).nonzero().flatten()
+    assert moved.tolist() == learned.learnable.tolist() != list(range(facts.entities))
+    # The two place eps differently, which shows where a gradient is next to nothing.
+    apart = (tables[0] - tables[1]).abs()
+    assert (apart < 1e-6).double().mean() > 0.95 and apart.max() < settings.lr / 5

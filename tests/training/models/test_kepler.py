@@ -7,13 +7,18 @@ import pytest
 import torch
 
 from schemas.dataset import Dataset
-from tests.training.steps import step_of
+from tests.training.steps import ALONE, step_of
+from training.comparison import Comparison, Queries
+from training.config import KeplerConfig
 from training.config_file import load_config
-from training.data.batch import Ragged, offsets
+from training.data.batch import Columns, Ragged, offsets
+from training.data.negatives import known_facts
 from training.data.special import SpecialTokens
-from training.data.triples import descriptions
+from training.data.stream import Part
+from training.data.triples import TRIPLE, TripleFeed, descriptions
 from training.models.kepler import KeplerScorer
-from training.systems import build_system, entity_descriptions, open_source
+from training.step import LABELS, learner, part, train_step, validate, whole_batch
+from training.systems import _kepler_feeds, build_system, entity_descriptions, open_source
 
 SMALL = {"encoder.hidden_size": "16", "encoder.intermediate_size": "32", "kepler.blocks": "4", "train.batch_size": "16"}
 
@@ -33,7 +38,12 @@ def batches_of(system, step):
 
 def weights_of(model, facts):
     """What each entity weighs as a head and as a tail of each triple."""
-    return facts.head_weights, facts.tail_weights
+    size = model.encoder.config.hidden_size
+    nothing, entities = torch.zeros(len(facts.heads), size), torch.zeros(len(facts.entities), size)
+    comparison = model.comparisons["ke"]
+    task = comparison._task(Queries(nothing, nothing), entities, facts)
+    every = slice(0, len(facts.heads))
+    return [comparison._weights(task, comparison._counts(task, side, every)) for side in task.sides]
 
 
 def slow_knowledge_loss(config, source, model, batch):
@@ -44,13 +54,14 @@ def slow_knowledge_loss(config, source, model, batch):
         difference = vectors[head] + model.relation.weight[relation] - vectors[tail]
         return difference.abs().sum() if config.norm == 1 else difference.square().sum().sqrt()
 
+    head_weights, tail_weights = weights_of(model, batch)
     total = torch.zeros(())
     for b in range(len(batch.heads)):
         head, relation, tail = (int(column[b]) for column in (batch.heads, batch.relations, batch.tails))
         total = total - torch.nn.functional.logsigmoid(config.gamma - distance(head, relation, tail))
         for u in range(len(vectors)):
             as_head, as_tail = distance(u, relation, tail), distance(head, relation, u)
-            for weight, far in ((batch.head_weights[b, u], as_head), (batch.tail_weights[b, u], as_tail)):
+            for weight, far in ((head_weights[b, u], as_head), (tail_weights[b, u], as_tail)):
                 total = total - weight * torch.nn.functional.logsigmoid(far - config.gamma)
     return total / 2 if config.halved else total
 
@@ -108,12 +119,14 @@ def test_negatives_weigh_one_per_triple_and_make_no_known_fact(made_up, in_batch
         ]
         assert len(rows) == len(set(rows))  # made-up texts all differ: each is encoded once
         entity = [texts.index(row) for row in rows]
-        sums = (batch.head_weights + batch.tail_weights).sum(dim=1)
+        assert [texts.index(row) for row in rows] == batch.entities.tolist()
+        head_weights, tail_weights = weights_of(system.model, batch)
+        sums = (head_weights + tail_weights).sum(dim=1)
         assert torch.allclose(sums, torch.ones_like(sums))
-        for b, u in batch.tail_weights.nonzero().tolist():
+        for b, u in tail_weights.nonzero().tolist():
             fact = (entity[batch.heads[b]], int(batch.relations[b]), entity[u])
             assert fact not in known
-        for b, u in batch.head_weights.nonzero().tolist():
+        for b, u in head_weights.nonzero().tolist():
             assert (entity[u], int(batch.relations[b]), entity[batch.tails[b]]) not in known
 
 
@@ -168,6 +181,73 @@ def test_micro_batches_without_in_batch_negatives_add_up_to_the_batch(made_up):
         gradients.append({name: p.grad for name, p in system.model.named_parameters() if p.grad is not None})
     for name, gradient in gradients[0].items():
         assert torch.allclose(gradient, gradients[1][name], atol=1e-4, rtol=1e-3), name
+
+
+OBJECTIVES = {
+    "margin, p = 1": {},
+    "margin, p = 2, halved": {"norm": 2, "halved": "true"},
+    "drawn": {"in_batch": "false", "self_negatives": "false", "self_adversarial": 0, "negatives": 3},
+    "drawn, self negatives": {"in_batch": "false", "negatives": 1},
+    "without self negatives": {"self_negatives": "false"},
+    "pre-batch": {"pre_batch": 2, "pre_batch_weight": 0.5},
+    "drawn, pre-batch": {"in_batch": "false", "negatives": 1, "pre_batch": 4, "self_negatives": "false"},
+    "infonce": {"loss": "infonce", "temperature": 1, "self_adversarial": 0},
+    "simkgc": {
+        "loss": "infonce", "score": "cosine", "self_adversarial": 0, "learn_temperature": "true", "two_way": "true",
+        "additive_margin": 0.02, "pre_batch": 1, "pre_batch_weight": 0.5,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_fifty_steps_of_every_objective_lower_the_loss_of_facts_held_out(name, made_up):
+    options = {f"kepler_{key}": value for key, value in OBJECTIVES[name].items()}
+    config, _, system = make(made_up, kepler_blocks=0, train_batch_size=8, encoder_layers=1, **options)
+    learning = learner(config, system.model, ALONE)
+    before = validate(learning, system.valid)["valid/ke"]
+    for step in range(50):
+        batches = batches_of(system, step)
+        train_step(learning, batches, part(whole_batch(batches, system.model, ALONE), LABELS), step, 0.01)
+    assert validate(learning, system.valid)["valid/ke"] < 0.95 * before
+
+
+def test_two_entities_of_one_text_are_two_candidates():
+    special = SpecialTokens(bos=0, pad=1, eos=2, unk=3, mask=4)
+    texts = Ragged(np.array([5, 6, 5, 6, 7, 8], np.int32), offsets(np.array([2, 2, 1, 1])))
+    described = descriptions(texts, texts, special, max_length=8, encode_tokens=64)
+    triples = np.array([[0, 0, 2], [1, 0, 3]])
+    numbers = dict(zip(TRIPLE, triples.T, strict=True)) | {"row": np.arange(2)}
+    config = KeplerConfig(in_batch=True, negatives=0)
+    feed = TripleFeed(described, None, known_facts(triples, 4, 1), config, 0, "triples/train")
+    facts = feed.batch(Part(Columns(2, numbers, {}), np.zeros(2, np.int64)))
+    assert sum(len(piece.ids) for piece in facts.texts) == 3 and sorted(facts.entities.tolist()) == [0, 1, 2, 3]
+    comparison, queries = Comparison(config, 2, 2), torch.zeros(2, 2)
+    task = comparison._task(Queries(queries, queries), torch.zeros(4, 2), facts)
+    heads = comparison._counts(task, task.sides[0], slice(0, 2))
+    # Of (?, r, 2) the head is 0: 1, which reads alike, is a negative.
+    negatives = [{int(facts.entities[place]) for place in row.nonzero()} for row in heads]
+    assert negatives == [{1, 3}, {0, 2}]
+
+
+@pytest.mark.slow
+def test_12_288_triples_in_micro_batches_of_32_have_the_gradient_of_the_batch_at_once(made_up):
+    gradients, size = [], 12_288
+    for micro in (32, size):
+        # The gradient of a 1-norm is a sign, which rounding can turn.
+        changes = {"kepler_in_batch": "false", "kepler_negatives": 1, "kepler_norm": 2}
+        config, source, system = make(made_up, kepler_blocks=0, encoder_layers=1, **changes)
+        config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, clip_norm=0.0))
+        few = source.dataset.read("triples", "train").select([*TRIPLE])
+        numbers = {name: few[name].to_numpy()[np.arange(size) % len(few)] for name in TRIPLE} | {"row": np.arange(size)}
+        rows = Part(Columns(size, numbers, {}), np.zeros(size, np.int64))
+        _, build, _ = _kepler_feeds(config, source)
+        batches = build("train", 0, [{"triples": part} for part in rows.cut(size // micro)])
+        assert {len(batch.facts.heads) for batch in batches} == {micro}
+        step_of(config, system.model, batches)
+        gradients.append({name: p.grad for name, p in system.model.named_parameters() if p.grad is not None})
+    assert len(gradients[0]) > 10
+    for name, gradient in gradients[0].items():
+        assert torch.allclose(gradient, gradients[1][name], atol=1e-5, rtol=1e-3), name
 
 
 def test_descriptions_are_framed_cut_and_fall_back_on_the_name():

@@ -186,7 +186,7 @@ def test_predict_scores_as_the_ranking_does_and_takes_texts(name, runs, made_up)
 
 def test_a_conditioned_loss_equals_the_paper_by_loops(made_up):
     changes = {"kepler_in_batch": "false", "kepler_negatives": 2, "kepler_self_adversarial": 0}
-    config, _, system = make("cond", made_up, **changes)
+    config, _, system = make("cond", made_up, kepler_self_negatives="false", **changes)
     model, facts, gamma = system.model, batches_of(system, 0)[0].facts, config.kepler.gamma
     texts = torch.cat([model.embed(piece) for piece in facts.texts])
     vectors = [texts[row] for row in facts.rows]
