@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 from tests.training.steps import ALONE, step_of
 from training.config_file import load_config
 from training.data.stream import SOLE, Rank
+from training.data.triples import Negatives
 from training.encoders import build_encoder
 from training.speed import Meter
 from training.step import learner, validate
@@ -52,8 +53,12 @@ def weights(system):
 
 def no_facts(facts):
     """The same texts, of which no triple speaks."""
-    parts = ("heads", "relations", "tails")
-    return dataclasses.replace(facts, **{name: getattr(facts, name)[:0] for name in parts})
+    parts = ("heads", "relations", "tails", "given_heads", "given_tails")
+    none = {
+        name: Negatives(getattr(facts, name).drawn[:0], getattr(facts, name).known[:0])
+        for name in ("head_negatives", "tail_negatives")
+    }
+    return dataclasses.replace(facts, **{name: getattr(facts, name)[:0] for name in parts}, **none)
 
 
 def test_rows_that_are_no_labels_change_nothing_and_nothing_is_nan(made_up):
