@@ -13,7 +13,7 @@ import math
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -286,14 +286,33 @@ def new_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.Mo
         if settings.loss == "self-adversarial":
             summed = settings.optimizer == "sgd"
             loss = self_adversarial_loss(settings.margin, settings.temperature, summed=summed)
-        return getattr(models, kind.model)(
+        model = getattr(models, kind.model)(
             triples_factory=_factory(facts),
             embedding_dim=settings.dim,
             loss=loss,
             random_seed=NoRandomSeedNecessary,
             **kind.arguments,
             **(FREE.get(name, {}) if settings.optimizer == "sgd" else {}),
-        ).to("cuda" if torch.cuda.is_available() else "cpu")
+        )
+        if kind.model == "SimplE":
+            model.interaction = _simple_interaction()
+        return model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _simple_interaction() -> Any:
+    """SimplE's score (Kazemi and Poole, NeurIPS 2018): the mean of <h's first, r, t's second> and <t's first, r', h's
+    second>.
+
+    PyKEEN's own (1.11.1) takes the same vector of both ends, which makes it a sum of two DistMults: h and t can be
+    exchanged.
+    """
+    from pykeen.nn.modules import SimplEInteraction
+
+    class Crossed(SimplEInteraction):
+        def forward(self, h: Sequence[Tensor], r: Sequence[Tensor], t: Sequence[Tensor]) -> Tensor:
+            return super().forward(h, r, (t[1], t[0]))
+
+    return Crossed()
 
 
 @contextlib.contextmanager

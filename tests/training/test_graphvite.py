@@ -73,6 +73,22 @@ def test_relations_move_more_slowly_by_the_factor():
     assert torch.allclose(moved[1][0], moved[0][0] / 4, atol=1e-7) and torch.equal(moved[1][1], moved[0][1])
 
 
+def test_simple_crosses_the_vectors_of_head_and_tail():
+    """PyKEEN 1.11.1 does not, so that a triple and its reverse have one score."""
+    torch.manual_seed(0)
+    model = new_embedding("simple", SGD, facts())
+    (first, second), (relation, inverse) = (
+        [table().detach() for table in side] for side in (model.entity_representations, model.relation_representations)
+    )
+    for h, r, t in ((0, 0, 1), (1, 0, 0), (2, 1, 3)):
+        slow = ((first[h] * relation[r] * second[t]).sum() + (first[t] * inverse[r] * second[h]).sum()) / 2
+        assert model.score_hrt(torch.tensor([[h, r, t]])).item() == pytest.approx(slow.item(), rel=1e-5)
+        assert model.score_t(torch.tensor([[h, r]]))[0, t].item() == pytest.approx(slow.item(), rel=1e-5)
+        assert model.score_h(torch.tensor([[r, t]]))[0, h].item() == pytest.approx(slow.item(), rel=1e-5)
+    there, back = (model.score_hrt(torch.tensor([triple])).item() for triple in ([0, 0, 1], [1, 0, 0]))
+    assert there != pytest.approx(back)
+
+
 def test_the_rate_falls_to_nothing():
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
     for done, rate in ((0.25, 0.375), (0.5, 0.25), (1.0, 0.5e-4)):
