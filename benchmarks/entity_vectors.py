@@ -1,6 +1,6 @@
 """Encoding the descriptions of a graph's entities: padding and CPU time by how far they are sorted by length.
 
-    python -m benchmarks.entity_vectors [--texts ENTITY2TEXT] [--rows 4096] [--rounds 2]
+    python -m benchmarks.entity_vectors [--texts ENTITY2TEXT] [--rows 2048] [--rounds 2]
 
 ENTITY2TEXT has an entity and its text on each line, with a tab between; by default FB15k-237's in the folder
 WIKILOOM_DATA. Tokens and encoder are all-MiniLM-L6-v2's (the extra minilm).
@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = Path(os.environ.get("WIKILOOM_DATA", ""))
     parser.add_argument("--texts", type=Path, default=data / "kg" / "fb15k-237" / "entity2text.txt")
-    parser.add_argument("--rows", type=int, default=4_096)
+    parser.add_argument("--rows", type=int, default=2_048)
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     if not options.texts.is_file() or packaged_model(MODEL) is None:

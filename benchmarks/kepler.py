@@ -130,8 +130,8 @@ def read_kept() -> list[Run]:
 
 
 def same(run: Run, other: Run) -> bool:
-    """Whether one is the other's place in the table."""
-    return all(run[key] == other[key] for key in ("graph", "setting", "system", "seed", "trial"))
+    """Whether one would be done as the other was."""
+    return all(run[key] == other[key] for key in ("graph", "setting", "system", "seed", "trial", "values"))
 
 
 def trials_of(graph: str, chosen: argparse.Namespace) -> Iterator[Run]:
@@ -154,16 +154,20 @@ def runs_of(graph: str, chosen: argparse.Namespace, kept: Sequence[Run]) -> Iter
 
 def best_trial(graph: str, name: str, kept: Sequence[Run]) -> dict[str, str]:
     """The values of the trial with the highest MRR on valid."""
-    found = {one["trial"]: one["metrics"]["mrr"] for one in kept if (one["graph"], one["system"]) == (graph, name)}
-    found.pop(None, None)
-    if len(found) < len(SYSTEMS[name].trials):
+    trials = SYSTEMS[name].trials
+    wanted = [a_run(graph, "transductive", name, 0, number, values) for number, values in enumerate(trials)]
+    found = [[one["metrics"]["mrr"] for one in kept if same(run, one)] for run in wanted]
+    if not all(found):
         raise SystemExit(f"{name} has not had all its trials on {graph}: run with --tune first.")
-    return dict(SYSTEMS[name].trials[max(found, key=lambda number: found[number])])
+    return dict(trials[max(range(len(trials)), key=lambda number: found[number])])
 
 
 def a_run(graph: str, setting: str, name: str, seed: int, trial: int | None, values: dict[str, str]) -> Run:
     """A run that is not done yet."""
-    return {"graph": graph, "setting": setting, "system": name, "seed": seed, "trial": trial, "values": values}
+    system = SYSTEMS.get(name, System(name, {}, ()))
+    epochs = {} if system.is_recipe or not system.trials else {"epochs": EPOCHS[graph][system.name]}
+    whole = {**system.values, **epochs, **values, "seed": str(seed)}
+    return {"graph": graph, "setting": setting, "system": name, "seed": seed, "trial": trial, "values": whole}
 
 
 def finished(run: Run, data: Path, work: Path) -> Run:
@@ -171,18 +175,16 @@ def finished(run: Run, data: Path, work: Path) -> Run:
     out, split = work / "run", "test" if run["trial"] is None else "valid"
     shutil.rmtree(out, ignore_errors=True)
     system = SYSTEMS.get(run["system"], System(run["system"], {}, ()))
-    values = {**system.values, **run["values"]}
     began = commands_seconds()
     if system.is_recipe:
-        values |= {"data.split": run["setting"], "seed": str(run["seed"])}
-        wikiloom("train", system.name, "--data", data, "--out", out, *sets(values))
-        minutes = (commands_seconds() - began) / 60
+        wikiloom(
+            "train", system.name, "--data", data, "--out", out, *sets(run["values"] | {"data.split": run["setting"]})
+        )
         wikiloom("evaluate", out, "--task", "link-prediction", "--split", split)
     else:
-        more = {"epochs": EPOCHS[run["graph"]][system.name], "seed": str(run["seed"])} if system.trials else {}
-        values |= more | {"setting": run["setting"], "split": split}
-        wikiloom("baseline", system.name, "--data", data, "--out", out, *sets(values))
-        minutes = (commands_seconds() - began) / 60
+        told = (run["values"] if system.trials else {}) | {"setting": run["setting"], "split": split}
+        wikiloom("baseline", system.name, "--data", data, "--out", out, *sets(told))
+    minutes = (commands_seconds() - began) / 60
     (result,) = out.glob("results/link-prediction-*.json")
     metrics = json.loads(result.read_text(encoding="utf-8"))["metrics"]["both"]
     return {**run, "cpu_minutes": round(minutes, 2), "metrics": {name: round(metrics[name], 4) for name in METRICS}}

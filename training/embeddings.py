@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from schemas.errors import DataError, UsageError
 from training.evaluation.facts import Facts
-from training.graphvite import FREE, add_l3, linear_rate, preset, self_adversarial_loss, slow_relations
+from training.graphvite import FREE, add_l3, linear_rate, self_adversarial_loss, slow_relations, without_l3
 from training.metrics import progress
 from training.scoring import ShownFacts
 
@@ -87,15 +87,11 @@ class EmbeddingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.optimizer == "adam" and self.relation_lr != 1 and self.preset == "none":
+        if self.optimizer == "adam" and self.relation_lr != 1:
             raise UsageError(f"relation_lr={self.relation_lr} is for optimizer=sgd: Adam divides it out again.")
 
     def resolved(self, name: str, triples: int) -> "EmbeddingSettings":
-        """The settings with the preset's, and with every 0 replaced."""
-        if self.preset != "none":
-            usual = EmbeddingSettings()
-            mine = {key: value for key, value in preset(name).items() if getattr(self, key) == getattr(usual, key)}
-            return dataclasses.replace(self, **mine, preset="none").resolved(name, triples)
+        """The settings with every 0 replaced."""
         kind = EMBEDDINGS[name]
         batch = self.batch or min(max(128, triples // 128), 4_096)
         steps = math.ceil(triples / batch)
@@ -243,7 +239,7 @@ def train_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.
         factory = _factory(facts)
         rows = min(settings.batch, max(1, TRAINED_AT_ONCE // ((1 + settings.negatives) * settings.dim)))
         if settings.l3:
-            add_l3(model, settings.l3, rows)
+            add_l3(model, settings.l3 * (rows if settings.optimizer == "sgd" else 1))
         if settings.relation_lr != 1:
             slow_relations(model, settings.relation_lr)
         loop = SLCWATrainingLoop(
@@ -271,6 +267,7 @@ def train_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.
                 pin_memory=False,
                 callbacks=_callback(report, settings),
             )
+    without_l3(model)
     return model.eval()
 
 
@@ -282,10 +279,10 @@ def new_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.Mo
         from pykeen.losses import InfoNCELoss
         from pykeen.utils import NoRandomSeedNecessary
 
-        loss: Any = InfoNCELoss(margin=0.0, log_adversarial_temperature=0.0)
+        reduction = "sum" if settings.optimizer == "sgd" else "mean"
+        loss: Any = InfoNCELoss(margin=0.0, log_adversarial_temperature=0.0, reduction=reduction)
         if settings.loss == "self-adversarial":
-            summed = settings.optimizer == "sgd"
-            loss = self_adversarial_loss(settings.margin, settings.temperature, summed=summed)
+            loss = self_adversarial_loss(settings.margin, settings.temperature, reduction)
         model = getattr(models, kind.model)(
             triples_factory=_factory(facts),
             embedding_dim=settings.dim,

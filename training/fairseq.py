@@ -27,6 +27,7 @@ from training.folders import require_empty, whole_folder
 from training.tokenizer_files import write_tokenizer
 
 RELATIONS = "relations.safetensors"
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 HEAD_WIDTH = 64
 """Of RoBERTa's attention heads, in each of its sizes. No tensor's shape shows how many heads there are."""
 EMBEDDINGS = {
@@ -112,9 +113,13 @@ def read_state_dict(file: Path) -> dict[str, Tensor]:
 
 def _is_dense(value: Tensor) -> bool:
     """Floats, with a place in memory for each: a file can claim any shape for a few bytes."""
-    if value.layout != torch.strided or value.device.type != "cpu" or not value.is_floating_point():
+    if value.layout != torch.strided or value.device.type != "cpu" or value.dtype not in FLOATS:
         return False
     return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
+def _in_thirds(value: Tensor) -> bool:
+    return value.dim() > 0 and len(value) % 3 == 0
 
 
 def _refused(file: Path, error: Exception) -> DataError:
@@ -170,7 +175,7 @@ def _renamed(name: str, value: Tensor) -> Iterator[tuple[str, Tensor]]:
     found = re.fullmatch(r"layers\.(\d+)\.(.+)", module)
     if found and found[2] in LAYER:
         yield f"roberta.encoder.layer.{found[1]}.{LAYER[found[2]]}.{kind}", value
-    elif found and found[2] == "self_attn" and kind in {"in_proj_weight", "in_proj_bias"} and len(value) % 3 == 0:
+    elif found and found[2] == "self_attn" and kind in {"in_proj_weight", "in_proj_bias"} and _in_thirds(value):
         for part, own in zip(("query", "key", "value"), value.chunk(3), strict=True):
             own_name = f"roberta.encoder.layer.{found[1]}.attention.self.{part}.{kind.removeprefix('in_proj_')}"
             yield own_name, own.clone()
@@ -213,7 +218,7 @@ def _sizes(encoder: dict[str, Tensor], file: Path, heads: int | None) -> dict[st
     (words, width), (positions, _), (intermediate, _) = shapes
     if heads is None and width % HEAD_WIDTH:
         raise UsageError(f"{file} has {width} dimensions, no multiple of {HEAD_WIDTH}. Say how many --heads it has.")
-    heads = heads or width // HEAD_WIDTH
+    heads = width // HEAD_WIDTH if heads is None else heads
     if heads < 1 or width % heads:
         raise UsageError(f"--heads {heads}: the {width} dimensions of {file} can't be shared out among so many.")
     return {
@@ -230,7 +235,7 @@ def _report(parts: Parts, sizes: Any) -> None:
     shape = f"{sizes.num_hidden_layers} layers of {sizes.hidden_size}, {sizes.num_attention_heads} heads"
     said = [f"{shape}, {sizes.vocab_size:,} words, {sizes.max_position_embeddings - 2} positions"]
     for name, table in parts.relations.items():
-        if name.endswith(".relation_emb.weight"):
+        if name.endswith(".relation_emb.weight") and table.dim() == 2:
             said.append(f"{len(table):,} relations of {name.split('.')[0]} are in {RELATIONS}, by their numbers")
     if parts.left_out:
         said.append(f"left out: {', '.join(parts.left_out)}")

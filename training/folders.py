@@ -25,6 +25,9 @@ def whole_folder(out: Path, kept: str | None = None) -> Iterator[Path]:
     """
     out = out.resolve()
     folder = out.with_name(f".{out.name}.tmp")
+    for path in (folder, folder / (kept or "")):
+        if path.is_symlink():
+            raise DataError(f"{path} is a symbolic link, and what it leads to may be another's. Remove it.")
     if folder.exists() and kept is None:
         print(f"note: {folder}, which an interrupted command left, is begun anew.", file=sys.stderr)
     try:
@@ -37,6 +40,8 @@ def whole_folder(out: Path, kept: str | None = None) -> Iterator[Path]:
                 path.chmod(folder.stat().st_mode & 0o666)
         os.replace(folder, out)
     except OSError as error:
+        if error.filename and not Path(error.filename).is_relative_to(folder.parent):
+            raise DataError(f"{error.filename}: {error.strerror}.") from error
         raise DataError(f"{out} can't be written ({error}). Make room there, or choose another --out.") from error
     finally:
         _clear(folder, kept)
@@ -56,7 +61,7 @@ def _clear(folder: Path, kept: str | None) -> None:
     """Remove the folder, but for the finished files in its folder `kept`."""
     for path in folder.glob("*"):
         if path.name != kept:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     files = list((folder / kept).glob("*")) if kept else []
     for path in files:
         if path.suffix == ".tmp":

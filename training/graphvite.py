@@ -4,7 +4,7 @@ Zhu et al., WWW 2019; config/knowledge_graph/*_wikidata5m.yaml of DeepGraphLearn
 (Wang et al., TACL 2021) was made with. What differs is in docs/evaluation.md.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -33,26 +33,37 @@ def preset(name: str) -> dict[str, Any]:
     return EVERY | WIKIDATA5M[name]
 
 
-def self_adversarial_loss(margin: float, temperature: float, *, summed: bool) -> Any:
+def with_preset(name: str, told: dict[str, str]) -> dict[str, str]:
+    """What a baseline is told, and where that names the preset the preset's values for all else."""
+    if told.get("preset") != "wikidata5m":
+        return told
+    return {key: str(value) for key, value in preset(name).items()} | told
+
+
+def self_adversarial_loss(margin: float, temperature: float, reduction: Literal["sum", "mean"]) -> Any:
     """log sigmoid of the margined scores, negatives weighed by softmax(score / temperature) (Sun et al., ICLR 2019).
 
-    `summed` over the batch, as where each triple takes a step of its own; else the mean.
+    Its sum over the batch, as where each triple takes a step of its own, or its mean.
     """
     from pykeen.losses import NSSALoss
 
     # PyKEEN's temperature is the inverse one.
-    return NSSALoss(margin=margin, adversarial_temperature=1 / temperature, reduction="sum" if summed else "mean")
+    return NSSALoss(margin=margin, adversarial_temperature=1 / temperature, reduction=reduction)
 
 
-def add_l3(model: Any, weight: float, rows: int) -> None:
-    """Add weight * |x|^3 of a triple's head, relation and tail, and of those of its negatives together, to the loss.
-
-    `rows` are triples of a forward pass, over which PyKEEN takes the mean.
-    """
+def add_l3(model: Any, weight: float) -> None:
+    """Add weight * |x|^3 of a triple's head, relation and tail, and of those of its negatives together, to the loss:
+    the mean over the triples of a forward pass."""
     from pykeen.regularizers import PowerSumRegularizer
 
     for table in (*model.entity_representations, *model.relation_representations):
-        table.regularizer = PowerSumRegularizer(weight=weight * rows, p=3.0)
+        table.regularizer = PowerSumRegularizer(weight=weight, p=3.0)
+
+
+def without_l3(model: Any) -> None:
+    """Take it away again: its buffers are no weights of the model."""
+    for table in (*model.entity_representations, *model.relation_representations):
+        table.regularizer = None
 
 
 def slow_relations(model: Any, factor: float) -> None:

@@ -152,7 +152,7 @@ def _answer(run: Path, system: str, opened: Any, question: Question) -> Float[Te
         raise DataError(f"{run} is the plain rule {system}, which is only evaluated. Ask a trained run.")
     if texts:
         raise DataError(
-            f"{run} is a {system} run, which knows no text: use a KEPLER run for entities outside the data."
+            f"{run} is a {system} run, which is asked about entities of its data alone: use a KEPLER run for others."
         )
     return _from_scorer(opened.scorer(), question)
 

@@ -54,14 +54,16 @@ class Run:
         return self.model.model if isinstance(self.model, ColakePredictor) else self.model
 
     def scorer(self) -> KeplerScorer:
-        """Scores of all entities for link prediction; DataError for a system that has none."""
+        """Scores of all entities for link prediction, made on a CUDA device where there is one; DataError for a system
+        that has none."""
         if not isinstance(self.model, Kepler):
             raise DataError(
                 f"{self.folder} is a {self.config.system} run, which does not rank triples. "
                 "Use a KEPLER run, or evaluate this one with --task masked."
             )
         texts = entity_descriptions(self.config, self.source), relation_descriptions(self.config, self.source)
-        return KeplerScorer(self.model, *texts, self.graph)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return KeplerScorer(self.model.to(device), *texts, self.graph)
 
 
 def load_run(folder: Path, data: Path | None = None) -> Run:

@@ -8,7 +8,7 @@ import pyarrow as pa
 from pipelines.importing.source import PAGE_TEXTS, Ledger, Pages, Source
 from pipelines.records import BATCH_ROWS
 from pipelines.sources.lines import Lost, split_lines
-from pipelines.sources.published import File, Published
+from pipelines.sources.published import TAR_ENDINGS, File, Published
 from pipelines.sources.tab_files import Count
 from schemas.errors import DataError
 
@@ -24,6 +24,8 @@ BATCH_CHARACTERS = 1 << 24
 
 def read(format: str, files: Published) -> Source:
     """All *.txt files of a folder in the order of their names, or the one file that is given."""
+    if files.source.is_file() and files.source.name.endswith((".zip", *TAR_ENDINGS)):
+        raise DataError(f"{files.source} is an archive. Unpack it, and give --from the folder.")
     found = [file for file in files.all() if file.name.endswith(ENDING) or files.source.is_file()]
     if not found:
         raise DataError(

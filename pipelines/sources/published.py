@@ -20,7 +20,7 @@ from schemas.errors import DataError, nearest
 BLOCK = 4 << 20
 """Bytes read of an archive's member at a time."""
 _COMPRESSED = ("", ".gz", ".bz2", ".zst")
-_TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2")
+TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2")
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, UnicodeDecodeError, EOFError, OSError)
 """What the standard library raises for an archive that is cut or damaged."""
 
@@ -62,7 +62,7 @@ class Published:
         """`alone`: a file that is no archive will do, as the folder of itself."""
         if not source.exists():
             raise DataError(f"{source} is missing. Give --from the folder with the files' published names.")
-        if source.is_file() and not alone and not source.name.endswith((".zip", *_TAR)):
+        if source.is_file() and not alone and not source.name.endswith((".zip", *TAR_ENDINGS)):
             raise DataError(f"{source} is a file. Give --from the folder that it is in, or an archive.")
         self.source = source
         self._found: dict[str, list[File]] = {}
@@ -118,7 +118,7 @@ def _members(archive: Path) -> list[File]:
     if archive.name.endswith(".zip"):
         with _damage(whole), zipfile.ZipFile(archive) as file:
             names = [info.filename for info in file.infolist() if not info.is_dir()]
-    elif archive.name.endswith(_TAR):
+    elif archive.name.endswith(TAR_ENDINGS):
         with _damage(whole), tarfile.open(archive) as file:
             names = [member.name for member in file if member.isfile()]
     else:
@@ -155,4 +155,4 @@ def _damage(file: File) -> Iterator[None]:
 def _bare(name: str) -> str:
     """A name without the ending of its compression; archives keep theirs."""
     stem, ending = os.path.splitext(name)
-    return stem if ending in _COMPRESSED and not name.endswith(_TAR) else name
+    return stem if ending in _COMPRESSED and not name.endswith(TAR_ENDINGS) else name

@@ -9,7 +9,8 @@ import torch
 from schemas.errors import UsageError
 from training.embeddings import EMBEDDINGS, EmbeddingSettings, new_embedding, train_embedding
 from training.evaluation.facts import Facts
-from training.graphvite import WIKIDATA5M, linear_rate, preset, self_adversarial_loss, slow_relations
+from training.evaluation.settings import read_settings
+from training.graphvite import WIKIDATA5M, linear_rate, preset, self_adversarial_loss, slow_relations, with_preset
 
 pytest.importorskip("pykeen")
 
@@ -31,9 +32,9 @@ def test_the_loss_is_graphvites_sum_over_triples():
         slow = slow - sum(
             w * torch.log(1 - torch.sigmoid(6.0 + other)) for w, other in zip(weights, others, strict=True)
         )
-    summed = self_adversarial_loss(6.0, 0.2, summed=True).process_slcwa_scores(positive[:, None], negative)
+    summed = self_adversarial_loss(6.0, 0.2, "sum").process_slcwa_scores(positive[:, None], negative)
     assert summed.item() == pytest.approx(slow.item(), rel=1e-4)
-    mean = self_adversarial_loss(6.0, 0.2, summed=False).process_slcwa_scores(positive[:, None], negative)
+    mean = self_adversarial_loss(6.0, 0.2, "mean").process_slcwa_scores(positive[:, None], negative)
     assert mean.item() == pytest.approx(slow.item() / 6, rel=1e-4)  # Sun et al.: the mean of both terms
 
 
@@ -42,7 +43,7 @@ def test_l3_adds_the_cubes_of_what_a_triple_uses(name):
     from training.graphvite import add_l3
 
     model = new_embedding(name, SGD, facts())
-    add_l3(model, 0.5, rows=2)
+    add_l3(model, 0.5 * 2)  # PyKEEN takes the mean over the rows
     triples = torch.tensor([[0, 0, 1], [2, 1, 3]])
     model.score_hrt(triples)
     found = model.collect_regularization_term()
@@ -98,17 +99,19 @@ def test_the_rate_falls_to_nothing():
 
 @pytest.mark.parametrize("name", sorted(EMBEDDINGS))
 def test_a_preset_is_the_published_settings_but_for_what_is_told(name):
-    told = EmbeddingSettings(preset="wikidata5m", dim=8, epochs=2, batch=4)
-    chosen = told.resolved(name, 9)
+    few = {"preset": "wikidata5m", "dim": "8", "epochs": "2", "batch": "4"}
+    chosen = read_settings(EmbeddingSettings, with_preset(name, few), name).resolved(name, 9)
     assert (chosen.dim, chosen.epochs, chosen.batch, chosen.negatives) == (8, 2, 4, 64)
     assert (chosen.loss, chosen.optimizer, chosen.lr, chosen.decay) == (
         "self-adversarial", "sgd", WIKIDATA5M[name]["lr"], 0.0,
     )  # fmt: skip
-    whole = EmbeddingSettings(preset="wikidata5m").resolved(name, 20_000_000)
-    assert {key: getattr(whole, key) for key in preset(name)} == preset(name)
-    assert whole.preset == "none" and whole.resolved(name, 20_000_000) == whole
+    whole = read_settings(EmbeddingSettings, with_preset(name, {"preset": "wikidata5m"}), name)
+    assert {key: getattr(whole.resolved(name, 20_000_000), key) for key in preset(name)} == preset(name)
+    usual = {"negatives": "16", "optimizer": "adam", "relation_lr": "1.0", "loss": "infonce"}
+    assert with_preset(name, {"preset": "wikidata5m", **usual}).items() >= usual.items()
     model = train_embedding(name, chosen, facts())
     assert all(parameter.isfinite().all() for parameter in model.parameters())
+    new_embedding(name, chosen, facts()).load_state_dict(model.state_dict())
 
 
 def test_a_batch_that_is_cut_gives_the_same_weights(monkeypatch):

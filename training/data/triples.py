@@ -84,7 +84,8 @@ class KeplerBatch:
     @property
     def lengths(self) -> Int64[Tensor, " T"]:
         """Tokens of each text and each block."""
-        return torch.cat([text.real.sum(dim=1) for text in self._texts])
+        none = torch.empty(0, dtype=torch.int64)
+        return torch.cat([none, *(text.real.sum(dim=1) for text in self._texts)])
 
     @property
     def sizes(self) -> dict[str, int]:

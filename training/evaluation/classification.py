@@ -90,6 +90,8 @@ def prepare(dataset: Dataset, split: str, settings: RelationClassificationSettin
         "frequency": f"{found.rule}; of an example that of its rarer end",
         "fifths": [_told([rows["reported"][i] for i in part], found) for part in parts],
     }
+    if settings.only_fifth or settings.input != "text":
+        said["setting"] = f"fifth-{settings.only_fifth}" if settings.only_fifth else settings.input
     del said["frequencies"]  # a path, whose digest `frequency` has
     return Questions([subject], settings, said, _summary)
 

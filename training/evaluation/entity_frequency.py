@@ -73,8 +73,10 @@ def fifths(rows: Sequence[Row], found: Frequencies) -> list[Int64[np.ndarray, " 
 
 
 def fifths_of_entities(rows: Sequence[Row], found: Frequencies) -> dict[str, int]:
-    """Key of a mention -> its fifth, from 1, of all heads and tails of these rows; those of an entity stay together."""
-    mentions = Counter(found.key(row, mention) for row in rows for mention in ends(row))
+    """Key of a mention -> its fifth, from 1, of all heads and tails of these rows; those of an entity stay together, and
+    one without an entity is in none."""
+    keys = (found.key(row, mention) for row in rows for mention in ends(row))
+    mentions = Counter(key for key in keys if key)
     ordered = sorted(mentions, key=lambda key: (found.counts.get(key, 0), hash_string(key)))
     before = np.cumsum([0, *(mentions[key] for key in ordered)])
     # By the middle of its mentions, so that no entity is on both sides of an edge.

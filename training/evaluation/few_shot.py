@@ -239,6 +239,13 @@ def _require_relations(dataset: Dataset, name: str, rows: Rows, settings: FewSho
         )
 
 
+def _setting(settings: FewShotSettings) -> str:
+    """What results are kept apart by: each has a file of its own."""
+    none = f"na-{settings.na_rate:g}" if settings.na_rate else ""
+    parts = (settings.method, f"{settings.ways}-way", f"{settings.shots}-shot", none, settings.group)
+    return "-".join(part for part in parts if part)
+
+
 def _protocol(
     split: str,
     parts: Mapping[str, Rows],
@@ -248,6 +255,7 @@ def _protocol(
 ) -> dict[str, Any]:
     told = {
         "split": split,
+        "setting": _setting(settings),
         "fine_tuned": True,
         "relations": {name: sorted({row["label"] for row in rows}, key=str.encode) for name, rows in parts.items()},
         "groups": {name: _groups(rows) for name, rows in parts.items()},

@@ -67,8 +67,15 @@ def _asked(run: Run, examination: Examination) -> Any:
     if examination.name == "linking":
         return examination.questions.linker(GraphContext(run))
     if examination.name == "masked-words":
-        return Words(run.network.encoder, run.network.word_head)
+        return _words(run, max(piece.ids.shape[1] for piece in examination.questions.pieces))
     return run.scorer() if examination.name == "link-prediction" else run.model
+
+
+def _words(run: Run, longest: int) -> Words:
+    reads = run.config.encoder.max_positions
+    if longest > reads:
+        raise UsageError(f"block_length={longest}: {run.folder} reads {reads} tokens. Set it to {reads} or less.")
+    return Words(run.network.encoder, run.network.word_head)
 
 
 def _evaluate_baseline(run: Path, task: str, data: Path | None, split: str, settings: dict[str, str]) -> dict[str, Any]:

@@ -176,11 +176,12 @@ class KeplerScorer:
         return KeplerScorer(self._model, self._texts, self._relation_texts, self._graph, candidates)
 
     def vectors(self, entities: Int64[Tensor, " N"], texts: Descriptions | None = None) -> Float[Tensor, "N D"]:
-        """The vectors of any entities, those of candidates being at hand; or of those that have these texts."""
+        """The vectors of any entities, or of those that have these texts; those of candidates are at hand once they
+        have been ranked."""
         if texts is not None:
             return embed_all(self._model, texts, entities)
         places = torch.searchsorted(self.candidates, entities.contiguous()).clamp(max=len(self.candidates) - 1)
-        if torch.equal(self.candidates[places], entities):
+        if "entities" in self.__dict__ and torch.equal(self.candidates[places], entities):
             return self.entities[places]
         return embed_all(self._model, self._texts, entities)
 
