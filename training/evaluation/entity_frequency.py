@@ -73,8 +73,8 @@ def fifths(rows: Sequence[Row], found: Frequencies) -> list[Int64[np.ndarray, " 
 
 
 def fifths_of_entities(rows: Sequence[Row], found: Frequencies) -> dict[str, int]:
-    """Key of a mention -> its fifth, from 1, of all heads and tails of these rows; those of an entity stay together, and
-    one without an entity is in none."""
+    """Key of a mention -> its fifth, from 1, of all heads and tails of these rows; those of an entity stay together,
+    and one without an entity is in none."""
     keys = (found.key(row, mention) for row in rows for mention in ends(row))
     mentions = Counter(key for key in keys if key)
     ordered = sorted(mentions, key=lambda key: (found.counts.get(key, 0), hash_string(key)))

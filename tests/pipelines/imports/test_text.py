@@ -90,3 +90,9 @@ def test_a_folder_without_text_and_a_file_of_another_kind_end_in_one_line(tmp_pa
     with pytest.raises(DataError, match="cut or damaged"):
         imported("text", write(tmp_path / "cut", {"x.txt.gz": gzip.compress(b"a\n" * 9999)[:-20]}), tmp_path / "out")
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("name", ["books.tar.gz", "books.zip"])
+def test_an_archive_is_not_taken_for_a_text(name, tmp_path):
+    with pytest.raises(DataError, match=r"is an archive\. Unpack it"):
+        imported("text", write(tmp_path / "in", {name: gzip.compress(b"text")}) / name, tmp_path / "out")

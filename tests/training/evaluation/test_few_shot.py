@@ -204,7 +204,7 @@ def test_a_pair_is_framed_as_two_texts_and_keeps_entities_and_markers_of_both(ru
 
 def test_the_rule_is_a_baseline_and_counts_queries_of_none(one_file, tmp_path):
     folder = run_baseline("majority", one_file, "few-shot", tmp_path / "rule", {**THREE, "na_rate": "5", "ways": "2"})
-    (path,) = (folder / "results").glob("few-shot-test-*.json")
+    (path,) = (folder / "results").glob("few-shot-*-test-*.json")
     assert json.loads(path.read_text())["metrics"] == {"all": {"accuracy": pytest.approx(5 / 7)}}
 
 
