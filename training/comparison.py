@@ -221,8 +221,7 @@ def _with_known(
     negatives: tuple[Negatives, Negatives], facts: FactBatch, indices: Int64[Tensor, " Q"]
 ) -> tuple[Negatives, Negatives]:
     """The known facts with entities of other micro-batches, too, which are numbered after the micro-batch's."""
-    ends = (facts.entities[facts.heads], facts.relations, facts.entities[facts.tails])
-    triples, others = torch.stack(ends, dim=-1).cpu().numpy(), indices.cpu().numpy()
+    triples, others = facts.triples.cpu().numpy(), indices.cpu().numpy()
 
     def more(side: Negatives, heads: bool) -> Negatives:
         pairs = facts.known.among(triples, others, heads=heads) + np.array([0, len(facts.entities)])

@@ -47,6 +47,7 @@ def facts_of(triples, train, drawn=((), ()), entities=ENTITIES, relations=RELATI
         texts=[],
         rows=torch.arange(len(order)),
         entities=torch.from_numpy(order),
+        triples=torch.from_numpy(triples),
         heads=heads,
         relations=relations,
         tails=tails,

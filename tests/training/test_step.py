@@ -53,7 +53,7 @@ def weights(system):
 
 def no_facts(facts):
     """The same texts, of which no triple speaks."""
-    parts = ("heads", "relations", "tails", "given_heads", "given_tails")
+    parts = ("triples", "heads", "relations", "tails", "given_heads", "given_tails")
     none = {
         name: Negatives(getattr(facts, name).drawn[:0], getattr(facts, name).known[:0])
         for name in ("head_negatives", "tail_negatives")

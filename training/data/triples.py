@@ -48,6 +48,8 @@ class FactBatch:
     relation's text behind theirs, then relations. Two that have the same text share it."""
     entities: Int64[Tensor, " U"]
     """The entities' indices in the dataset."""
+    triples: Int64[Tensor, "B 3"]
+    """The triples' indices in the dataset."""
     heads: Int64[Tensor, " B"]
     relations: Int64[Tensor, " B"]
     """Rows of the table of relations; vectors where relations are described."""
@@ -247,6 +249,7 @@ class TripleFeed:
             texts=[piece for some in chosen for piece in some.texts],
             rows=tensor(np.concatenate([some.rows + first for some, first in zip(chosen, firsts, strict=True)])),
             entities=tensor(entities.ids),
+            triples=tensor(triples),
             heads=tensor(heads),
             relations=tensor(relations),
             tails=tensor(tails),

@@ -65,6 +65,8 @@ def prepare(dataset: Dataset, split: str, settings: LinkPredictionSettings) -> F
     facts = read_facts(dataset, "inductive")
     sides = dataset.read("entities", columns=["inductive_split"])["inductive_split"]
     own, train = (pc.equal(sides, side).to_numpy() for side in (split, "train"))
+    # A dataset with a fraction of its train triples may have entities on train's side of which none is left.
+    train = train & facts.seen()
     dropped = np.unique(as_array(read_triples(dataset, DROPPED, "inductive")), axis=0)
     heads, tails = dropped[:, 0], dropped[:, 2]
     joining = (own[heads] & train[tails]) | (train[heads] & own[tails])

@@ -53,7 +53,8 @@ class FrozenEncoderSettings:
     gamma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 12.0
     negatives: Annotated[int, Field(ge=0)] = 0
     in_batch: bool = True
-    """All other entities of the batch are negatives of every triple, the drawn ones of other triples too."""
+    """All entities of the batch that make no fact are negatives of every triple, the triple's other end and the drawn
+    ones of other triples too (kepler.in_batch with kepler.self_negatives)."""
     self_adversarial: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     epochs: Annotated[int, Field(ge=1)] = 10
     batch: Annotated[int, Field(ge=1)] = 256

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from schemas.dataset import Dataset
 from tests.training.models.test_kepler import batches_of, slow_knowledge_loss, weights_of
 from tests.training.synthetic import World, make_dataset
+from training.comparison import _with_known
 from training.config import KeplerConfig
 from training.config_file import load_config
 from training.data.batch import Columns, Ragged, offsets
@@ -204,6 +205,19 @@ def test_a_conditioned_loss_equals_the_paper_by_loops(made_up):
             for weight, far in ((head_weights[b, u], as_head), (tail_weights[b, u], as_tail)):
                 total = total - weight * torch.nn.functional.logsigmoid(far - gamma)
     assert torch.isclose(model.losses(system.build(0, system.loader.take(0))[0])["ke"], total, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["wiki", "rel"])
+def test_an_entity_of_another_micro_batch_that_makes_a_fact_is_known_whatever_a_relation_is_read_from(name, made_up):
+    _, _, system = make(name, made_up, kepler_pre_batch=1)
+    facts, dataset = batches_of(system, 0)[0].facts, Dataset(made_up)
+    columns = (dataset.read("triples", "train")[name].to_pylist() for name in TRIPLE)
+    train, own, every = set(zip(*columns, strict=True)), len(facts.entities), range(dataset.rows("entities"))
+    found = _with_known((facts.head_negatives, facts.tail_negatives), facts, torch.tensor(every))
+    others = [{(row, place - own) for row, place in side.known.tolist() if place >= own} for side in found]
+    triples = list(enumerate(facts.triples.tolist()))
+    assert others[0] == {(row, e) for row, (_, r, t) in triples for e in every if (e, r, t) in train}
+    assert others[1] == {(row, e) for row, (h, r, _) in triples for e in every if (h, r, e) in train}
 
 
 @pytest.mark.parametrize(("name", "kinds"), [("wiki", 1), ("rel", 2), ("cond", 2)])
