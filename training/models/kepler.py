@@ -176,12 +176,11 @@ class KeplerScorer:
         return KeplerScorer(self._model, self._texts, self._relation_texts, self._graph, candidates)
 
     def vectors(self, entities: Int64[Tensor, " N"], texts: Descriptions | None = None) -> Float[Tensor, "N D"]:
-        """The vectors of any entities, or of those that have these texts; those of candidates are at hand once they
-        have been ranked."""
+        """The vectors of any entities, those of candidates being at hand; or of those that have these texts."""
         if texts is not None:
             return embed_all(self._model, texts, entities)
         places = torch.searchsorted(self.candidates, entities.contiguous()).clamp(max=len(self.candidates) - 1)
-        if "entities" in self.__dict__ and torch.equal(self.candidates[places], entities):
+        if torch.equal(self.candidates[places], entities):
             return self.entities[places]
         return embed_all(self._model, self._texts, entities)
 
@@ -240,9 +239,11 @@ class KeplerScorer:
         """Score of every relation between two entities, of the dataset or of `texts`: as in training, the mean of both
         questions'."""
         every = torch.arange(len(self.relations))
-        (h, given_h), (t, given_t) = (
-            (self.vectors(own, text), self.given(own, every, text))
-            for own, text in zip((torch.full_like(every, head), torch.full_like(every, tail)), texts, strict=True)
-        )
+        ends = [(torch.full_like(every, end), text) for end, text in zip((head, tail), texts, strict=True)]
+        # These two are read, not the candidates: none is ranked.
+        h, t = (embed_all(self._model, text or self._texts, own) for own, text in ends)
+        given_h, given_t = h, t
+        if self._model.config.conditioned:
+            given_h, given_t = (self.given(own, every, text) for own, text in ends)
         score, relations = self._model.score, self.relations
         return (score.rows(given_h + relations, t) + score.rows(given_t - relations, h)) / 2
