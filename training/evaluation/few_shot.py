@@ -19,7 +19,9 @@ from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError, nearest
 from schemas.hashing import hash_string, hash_strings, random_u64
 from training.data.episodes import pool_of
-from training.evaluation.finetuned import READS, SPLITS, Rows, open_reader
+from training.data.setting import SPLITS
+from training.evaluation.finetuned import READS, Rows, open_reader
+from training.evaluation.settings import require_split
 from training.few_shot import FewShotSettings, Parts, Relations, evaluation_episodes, learn, nearest_means
 from training.finetune import after, device_of, outputs
 from training.labelled_encoder import LabelledEncoder, Start
@@ -51,10 +53,7 @@ def prepare(dataset: Dataset, split: str, settings: FewShotSettings) -> FewShotQ
 
     Raises UsageError for an unknown split or group, DataError where a part has fewer relations than an episode needs.
     """
-    if split not in SPLITS:
-        raise UsageError(f"{TASK} has no split {split!r}, only {', '.join(SPLITS)}.{nearest(split, [*SPLITS])}")
-    if split == "train":
-        raise UsageError(f"{TASK} learns from train; report --split valid or test.")
+    require_split(TASK, split, learns=True)
     table = dataset.read("examples")
     rows = table.filter(pc.equal(table["task"], TASK)).to_pylist()
     if not rows:
@@ -241,8 +240,9 @@ def _require_relations(dataset: Dataset, name: str, rows: Rows, settings: FewSho
 
 def _setting(settings: FewShotSettings) -> str:
     """What results are kept apart by: each has a file of its own."""
-    none = f"na-{settings.na_rate:g}" if settings.na_rate else ""
-    parts = (settings.method, f"{settings.ways}-way", f"{settings.shots}-shot", none, settings.group)
+    none = f"na-{settings.na_rate}" if settings.na_rate else ""
+    group = settings.group.replace("/", "-")  # a dataset may have any name for it, and a file is named by it
+    parts = (settings.method, f"{settings.ways}-way", f"{settings.shots}-shot", none, group)
     return "-".join(part for part in parts if part)
 
 

@@ -17,14 +17,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from schemas.dataset import Dataset
-from schemas.errors import DataError, UsageError, nearest
+from schemas.errors import DataError
 from schemas.hashing import below, hash_strings, random_u64
 from training.data.labelled import LabelledReader
+from training.data.setting import SPLITS
+from training.evaluation.settings import require_split
 from training.finetune import FinetuneSettings, LearningSettings, Lesson, Loss, Part, finetune, part_of, scored
 from training.labelled_encoder import Start
 from training.metrics import progress
 
-SPLITS = ("train", "valid", "test")
 HELD_OUT = 0.1
 """Share of train on which the epoch is chosen where valid can't be taken."""
 READS = "text with markers, linked entities as nodes beside it at their mention's first word"
@@ -176,10 +177,7 @@ def read_rows(dataset: Dataset, task: str, split: str, settings: FinetuneSetting
 
     Raises UsageError for an unknown split, DataError where there is nothing to learn from or to report.
     """
-    if split not in SPLITS:
-        raise UsageError(f"{task} has no split {split!r}, only {', '.join(SPLITS)}.{nearest(split, [*SPLITS])}")
-    if split == "train":
-        raise UsageError(f"{task} learns from train; report --split valid or test.")
+    require_split(task, split, learns=True)
     by_split = {name: _of_task(dataset, task, name) for name in SPLITS}
     for name in ("train", split):
         if not by_split[name]:

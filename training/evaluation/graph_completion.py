@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Tensor
 
 from schemas.dataset import Dataset
-from schemas.errors import DataError, UsageError, nearest
+from schemas.errors import DataError
 from schemas.hashing import hash_string, random_u64
 from training.data.graphs import Graph
 from training.data.setting import SPLITS
@@ -38,6 +38,7 @@ from training.evaluation.completion_samples import (
 from training.evaluation.facts import Facts, Groups, read_facts
 from training.evaluation.masked_rules import TrainGraphs, read_train_graphs
 from training.evaluation.ranking import HITS, Ranks, rank_by_counting
+from training.evaluation.settings import require_split
 from training.scoring import RelationScorer
 from training.weaving import MentionTokenizer
 
@@ -117,10 +118,7 @@ def prepare(
 ) -> CompletionQuestions:
     """Read the split's samples and lay out their graphs (without words where there are no `tokens`: for systems that
     read none); DataError where no sample is left."""
-    if split not in SPLITS:
-        raise UsageError(
-            f"graph-completion has no split {split!r}, only {', '.join(SPLITS)}.{nearest(split, [*SPLITS])}"
-        )
+    require_split("graph-completion", split)
     facts, train = read_facts(dataset), read_train_graphs(dataset)
     seen = Seen.of(facts, train)
     examples = Dataset(settings.examples) if settings.examples else dataset

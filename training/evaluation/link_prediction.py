@@ -17,6 +17,7 @@ from schemas.errors import DataError, UsageError, nearest
 from training.data.setting import SPLITS, Setting
 from training.evaluation.facts import Facts, read_facts
 from training.evaluation.ranking import Candidates, KnownAnswers, Ranks, join, rank_metrics, rank_triples
+from training.evaluation.settings import require_split
 from training.scoring import Scorer
 
 SIDES = ("head", "tail")
@@ -89,17 +90,9 @@ class Questions:
     protocol: dict[str, Any]
 
 
-def require_split(split: str) -> None:
-    """UsageError for a split that there is not."""
-    if split not in SPLITS:
-        raise UsageError(
-            f"link-prediction has no split {split!r}, only {', '.join(SPLITS)}.{nearest(split, [*SPLITS])}"
-        )
-
-
 def prepare(dataset: Dataset, split: str, settings: LinkPredictionSettings) -> Questions:
     """Read the split and build its filters; DataError where there is nothing to rank."""
-    require_split(split)
+    require_split("link-prediction", split)
     facts = read_facts(dataset, TRAINED_ON[settings.setting])
     triples = facts.splits[split]
     unseen = facts.unseen(triples)

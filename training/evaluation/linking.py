@@ -16,11 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from schemas.dataset import Dataset
-from schemas.errors import DataError, UsageError, nearest
+from schemas.errors import DataError, UsageError
+from training.evaluation.settings import require_split
 from training.linking import Context, Link, Linker, LinkSettings, named_entities
 from training.linking.dictionary import Dictionary, open_dictionary
 
-SPLITS = ("train", "valid", "test")
 PARTS = ("given", "given-in-dataset", "end-to-end", "end-to-end-in-dataset")
 """Of the metrics; those in the dataset are the mentions and units whose entity is one of the dictionary's dataset."""
 
@@ -76,8 +76,7 @@ def prepare(dataset: Dataset, split: str, settings: LinkingSettings) -> LinkingQ
             "linking is asked on a dataset of examples, such as wikiloom import elevant makes: name its folder, to "
             "evaluate with --data DIR, to baseline with --set examples=DIR."
         )
-    if split not in SPLITS:
-        raise UsageError(f"linking has no split {split!r}, only {', '.join(SPLITS)}.{nearest(split, [*SPLITS])}")
+    require_split("linking", split)
     examples = Dataset(settings.examples)
     rows = list(_read(examples, split))
     if not rows:

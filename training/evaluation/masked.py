@@ -18,14 +18,14 @@ from pydantic import Field
 from torch import Tensor
 
 from schemas.dataset import Dataset
-from schemas.errors import DataError, UsageError, nearest
+from schemas.errors import DataError
 from schemas.hashing import random_u64
 from training.data.graphs import Graph, read_graphs
 from training.evaluation import ranking
 from training.evaluation.masked_rules import TrainGraphs, read_train_graphs
 from training.evaluation.ranking import Ranks, expected_accuracy, rank_by_counting, rank_metrics
+from training.evaluation.settings import require_split
 
-SPLITS = ("train", "valid", "test")
 KINDS = ("entity", "relation", "tail")
 PARTS = (*KINDS, "between_anchors")
 """Of the metrics; the last one are those relation queries whose tail is an anchor, as the head is."""
@@ -99,8 +99,7 @@ def prepare(dataset: Dataset, split: str, settings: MaskedSettings, tokens: Data
 
     The graphs come from `tokens`, or without word ids from the dataset's own wk_graphs (enough for the plain rules).
     """
-    if split not in SPLITS:
-        raise UsageError(f"masked has no split {split!r}, only {', '.join(SPLITS)}.{nearest(split, [*SPLITS])}")
+    require_split("masked", split)
     source = tokens or dataset
     graphs = read_graphs(source, split) if tokens else _wordless_graphs(dataset, split)
     ids = source.read("wk_graphs", split, ["graph_id"])["graph_id"].to_numpy()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from schemas.dataset import Dataset
-from schemas.errors import DataError, UsageError, nearest
+from schemas.errors import DataError
 from schemas.hashing import random_u64
 from training.config import Positive
 from training.data.batch import Columns, columns, joined, ragged, to_device
@@ -28,8 +28,8 @@ from training.data.special import load_tokenizer, special_tokens
 from training.data.stream import Part
 from training.data.text import MlmFeed, TextBatch, TextBlocks, TextFeed
 from training.encoders import TiedHead, encode_text
+from training.evaluation.settings import require_split
 
-SPLITS = ("train", "valid", "test")
 PADDED_TOKENS = 8_192
 """Encoded at once."""
 
@@ -71,8 +71,7 @@ def prepare(
     dataset: Dataset, split: str, settings: MaskedWordsSettings, tokens: Dataset | None
 ) -> MaskedWordsQuestions:
     """Cut and mask the split's pages; DataError where it has none."""
-    if split not in SPLITS:
-        raise UsageError(f"masked-words has no split {split!r}, only {', '.join(SPLITS)}.{nearest(split, [*SPLITS])}")
+    require_split("masked-words", split)
     tokens = tokens or dataset.tokens(settings.tokens)
     blocks = _blocks(tokens, split, settings)
     if blocks is None:

@@ -22,8 +22,9 @@ from schemas.errors import DataError
 from schemas.hashing import random_u64
 from training.data.setting import as_array, read_triples
 from training.evaluation.facts import Facts, read_facts
-from training.evaluation.link_prediction import MOST_SHOTS, LinkPredictionSettings, require_split
+from training.evaluation.link_prediction import MOST_SHOTS, LinkPredictionSettings
 from training.evaluation.ranking import Candidates, KnownAnswers, Side, join, rank_metrics, rank_triples
+from training.evaluation.settings import require_split
 from training.scoring import FewShotScorer, Scorer, ShownFacts
 
 DROPPED = "dropped"
@@ -61,7 +62,7 @@ class FewShotQuestions:
 
 def prepare(dataset: Dataset, split: str, settings: LinkPredictionSettings) -> FewShotQuestions:
     """Read the facts that join the split with train, and choose what is shown; DataError where there is none."""
-    require_split(split)
+    require_split("link-prediction", split)
     facts = read_facts(dataset, "inductive")
     sides = dataset.read("entities", columns=["inductive_split"])["inductive_split"]
     own, train = (pc.equal(sides, side).to_numpy() for side in (split, "train"))

@@ -1,4 +1,4 @@
-"""`--set key=value` for the evaluation tasks and the baselines: a frozen dataclass is the list of the keys."""
+"""What tasks and baselines are told: `--set key=value`, where a dataclass is the list of the keys, and the split."""
 
 import dataclasses
 from typing import TypeVar
@@ -6,6 +6,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import UsageError, nearest
+from training.data.setting import SPLITS
 
 T = TypeVar("T")
 
@@ -25,3 +26,11 @@ def read_settings(kind: type[T], given: dict[str, str], what: str) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"{what}: --set {first['loc'][0]}={first['input']}: {first['msg']}.") from None
+
+
+def require_split(task: str, split: str, *, learns: bool = False) -> None:
+    """UsageError for a split that there is not, and for train where the task `learns` from it."""
+    if split not in SPLITS:
+        raise UsageError(f"{task} has no split {split!r}, only {', '.join(SPLITS)}.{nearest(split, list(SPLITS))}")
+    if learns and split == "train":
+        raise UsageError(f"{task} learns from train; report --split valid or test.")
