@@ -18,12 +18,12 @@ from torch import Tensor
 from schemas.errors import DataError
 from schemas.table import column
 from training.data.groups import ParquetGroups, RowGroups
+from training.feeds.kepler import DESCRIBED, described
 from training.folders import finished
 from training.metrics import progress
 from training.models.colake import ColakePredictor
 from training.models.kepler import Kepler
 from training.runs import Run
-from training.systems import DESCRIBED, described
 from training.vectors import ROWS, Precision, TextEncoder, longest_text, vector_column, written
 
 ENTITIES = "entities"

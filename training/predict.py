@@ -32,10 +32,10 @@ from training.data.triples import Descriptions
 from training.encoders import encode_text
 from training.evaluation.facts import Facts, read_facts
 from training.evaluation.names import Names, entity_names, plain, relation_names
+from training.feeds.kepler import DESCRIBED, described
 from training.linking import Link, LinkSettings, open_linker
 from training.linking.disambiguation import GraphContext
 from training.runs import Run, load_run
-from training.systems import DESCRIBED, described
 from training.vectors import longest_text
 
 MASK = "<mask>"

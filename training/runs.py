@@ -20,16 +20,11 @@ from training.config import Config
 from training.config_file import differences, load_config, read_config, to_toml, with_data
 from training.data.special import load_tokenizer
 from training.data.triples import GRAPHS
+from training.feeds.kepler import entity_descriptions, relation_descriptions
 from training.models.colake import ColakePredictor
 from training.models.kepler import Kepler, KeplerScorer
-from training.systems import (
-    Source,
-    build_model,
-    entity_descriptions,
-    graph_count,
-    open_sources,
-    relation_descriptions,
-)
+from training.sources import Source, graph_count, open_sources
+from training.systems import build_model
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,9 +22,10 @@ from training.metrics import MetricsLog, draw_curves, progress
 from training.outlook import estimate, outlook, rehearse
 from training.ranks import Ranks, joined
 from training.runs import begin, choose_folder, open_all_tokens, open_config, require_free, resolved, resumed
+from training.sources import open_sources
 from training.speed import Clock, Meter
 from training.step import Learner, advance, learner, validate
-from training.systems import System, build_system, open_sources
+from training.systems import System, build_system
 
 STOPPED = 75
 """Exit code of a run that a signal stopped and that was saved."""

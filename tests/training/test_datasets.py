@@ -12,7 +12,8 @@ from training.cli import run as command
 from training.config_file import load_config, read_config
 from training.data.text import ID_SPACE
 from training.runs import load_run, open_config
-from training.systems import build_system, open_sources
+from training.sources import open_sources
+from training.systems import build_system
 from training.train import train
 
 

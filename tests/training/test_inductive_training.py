@@ -11,10 +11,12 @@ from training.config_file import load_config
 from training.data.negatives import corrupt_tails, known_facts
 from training.evaluation.link_prediction import SIDES, LinkPredictionSettings, prepare
 from training.evaluation.run import evaluate
+from training.feeds.kepler import entity_descriptions
 from training.models.kepler import KeplerScorer
 from training.predict import predict
 from training.scoring import ShownFacts
-from training.systems import build_system, entity_descriptions, open_source
+from training.sources import open_source
+from training.systems import build_system
 from training.train import train
 
 SMALL = {

@@ -8,7 +8,8 @@ from schemas.dataset import Dataset
 from training.config import OptimConfig
 from training.config_file import load_config
 from training.optim import NO_DECAY, build_optimizer, learning_rate
-from training.systems import build_model, open_source
+from training.sources import open_source
+from training.systems import build_model
 
 
 @pytest.mark.parametrize(

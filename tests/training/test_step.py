@@ -16,9 +16,10 @@ from training.config_file import load_config
 from training.data.stream import SOLE, Rank
 from training.data.triples import Negatives
 from training.encoders import build_encoder
+from training.sources import open_source
 from training.speed import Meter
 from training.step import learner, validate
-from training.systems import build_system, open_source
+from training.systems import build_system
 
 SMALL = {
     "train.batch_size": "16",

@@ -16,7 +16,8 @@ from training.config_file import load_config
 from training.data.graphs import IGNORE
 from training.evaluation.masked_words import MaskedWordsSettings, Unigram, Words, masked_words, prepare
 from training.evaluation.run import evaluate
-from training.systems import build_model, open_source
+from training.sources import open_source
+from training.systems import build_model
 from training.train import train
 
 SMALL = {"encoder.hidden_size": "16", "encoder.intermediate_size": "32", "encoder.heads": "2"}

@@ -15,7 +15,8 @@ from training.linking import Link, LinkSettings, open_linker
 from training.linking.disambiguation import GraphContext
 from training.models.colake import ColakePredictor
 from training.runs import Run
-from training.systems import build_model, open_source
+from training.sources import open_source
+from training.systems import build_model
 
 SMALL = {"encoder.hidden_size": "16", "encoder.intermediate_size": "32", "encoder.heads": "2"}
 

@@ -19,7 +19,8 @@ from training.data.names import NamedRows, unnamed_rows
 from training.data.special import SpecialTokens, load_tokenizer
 from training.encoders import encode_text
 from training.models.colake import Colake, ColakePredictor
-from training.systems import build_model, open_source
+from training.sources import open_source
+from training.systems import build_model
 
 SIZES = TableSizes(words=20, entities=8, relations=4)
 SPECIAL = SpecialTokens(bos=0, pad=1, eos=2, unk=3, mask=4)

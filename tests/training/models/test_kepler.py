@@ -16,9 +16,11 @@ from training.data.negatives import known_facts
 from training.data.special import SpecialTokens
 from training.data.stream import Part
 from training.data.triples import TRIPLE, TripleFeed, descriptions
+from training.feeds.kepler import entity_descriptions, kepler_feeds
 from training.models.kepler import KeplerScorer
+from training.sources import open_source
 from training.step import LABELS, learner, part, train_step, validate, whole_batch
-from training.systems import _kepler_feeds, build_system, entity_descriptions, open_source
+from training.systems import build_system
 
 SMALL = {"encoder.hidden_size": "16", "encoder.intermediate_size": "32", "kepler.blocks": "4", "train.batch_size": "16"}
 
@@ -253,7 +255,7 @@ def test_12_288_triples_in_micro_batches_of_32_have_the_gradient_of_the_batch_at
         few = source.dataset.read("triples", "train").select([*TRIPLE])
         numbers = {name: few[name].to_numpy()[np.arange(size) % len(few)] for name in TRIPLE} | {"row": np.arange(size)}
         rows = Part(Columns(size, numbers, {}), np.zeros(size, np.int64))
-        _, build, _ = _kepler_feeds(config, source)
+        _, build, _ = kepler_feeds(config, source)
         batches = build("train", 0, [{"triples": part} for part in rows.cut(size // micro)])
         assert {len(batch.facts.heads) for batch in batches} == {micro}
         step_of(config, system.model, batches)

@@ -26,7 +26,8 @@ from training.evaluation.run import evaluate
 from training.metrics import read_metrics
 from training.predict import predict
 from training.runs import load_run
-from training.systems import build_system, open_sources
+from training.sources import open_sources
+from training.systems import build_system
 from training.train import train
 
 VARIANTS = ("wiki", "wordnet", "w+w", "rel", "cond", "onlydesc", "ke")
