@@ -100,7 +100,8 @@ class EmbeddingSettings:
 
 
 class PykeenScorer:
-    """A PyKEEN model behind training.scoring's Scorer, RelationScorer and FewShotScorer. L entities have a row."""
+    """A PyKEEN model behind training.scoring's Scorer, RelationScorer, TripleScorer and FewShotScorer. L entities have
+    a row."""
 
     least_facts = 1
 
@@ -132,6 +133,14 @@ class PykeenScorer:
     def relations(self, heads: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B R"]:
         """Scores of every relation between head and tail."""
         return self._scores(self._model.score_r, torch.stack([self._row(heads), self._row(tails)], dim=1))
+
+    @torch.no_grad()
+    def triples(
+        self, heads: Int64[Tensor, " N"], relations: Int64[Tensor, " N"], tails: Int64[Tensor, " N"]
+    ) -> Float[Tensor, " N"]:
+        """Score of each triple."""
+        rows = torch.stack([self._row(heads), relations, self._row(tails)], dim=1)
+        return torch.cat([self._model.score_hrt(part.to(self._model.device))[:, 0] for part in rows.split(2**14)])
 
     def tails_shown(
         self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"], shown: ShownFacts

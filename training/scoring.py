@@ -1,6 +1,7 @@
 """What a link predictor gives to the ranking: a score for every entity, as the tail or as the head.
 
-B queries, E entities of the dataset, in the order of entity_index; C of them are candidates. K facts shown, D hidden.
+B queries, E entities of the dataset, in the order of entity_index; C of them are candidates. K facts shown, D hidden,
+N triples.
 """
 
 import dataclasses
@@ -82,4 +83,19 @@ class RelationScorer(Protocol):
 
     def relations(self, heads: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B R"]:
         """Scores of every relation between head and tail."""
+        ...
+
+
+@runtime_checkable
+class TripleScorer(Protocol):
+    """Anything that can say how plausible a triple is by itself: what triple classification cuts by a threshold."""
+
+    def triples(
+        self, heads: Int64[Tensor, " N"], relations: Int64[Tensor, " N"], tails: Int64[Tensor, " N"]
+    ) -> Float[Tensor, " N"]:
+        """A score for each triple; higher is more plausible.
+
+        Unlike a Scorer's, these are compared with one another, whatever their entities. N may be a whole split: the
+        scorer itself sees to it that it does not hold too much at once.
+        """
         ...

@@ -31,6 +31,8 @@ from training.scoring import ShownFacts
 
 REDRAWS = 2
 """Draws per corrupted entity, each a hash: with 64 negatives, KEPLER's eight would cost more than the distances."""
+TRIPLES_AT_ONCE = 2**14
+"""Triples that are scored together."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +197,8 @@ def train_frozen_encoder(
 
 
 class FrozenEncoderScorer:
-    """A trained model behind training.scoring's Scorer and RelationScorer: -||h + r - t||_p of every candidate."""
+    """A trained model behind training.scoring's Scorer, RelationScorer and TripleScorer: -||h + r - t||_p of every
+    candidate."""
 
     least_facts = 0
 
@@ -228,6 +231,14 @@ class FrozenEncoderScorer:
     ) -> Float[Tensor, "B C"]:
         """As `heads`, of tails of which facts are shown."""
         return -distances(self._introduced(tails, shown) - self._relation[relations], self._entities, self._norm)
+
+    def triples(
+        self, heads: Int64[Tensor, " N"], relations: Int64[Tensor, " N"], tails: Int64[Tensor, " N"]
+    ) -> Float[Tensor, " N"]:
+        """Score of each triple."""
+        parts = zip(*(each.split(TRIPLES_AT_ONCE) for each in (heads, relations, tails)), strict=True)
+        gaps = (self._model.entities[h] + self._relation[r] - self._model.entities[t] for h, r, t in parts)
+        return -torch.cat([torch.linalg.vector_norm(gap, ord=self._norm, dim=-1) for gap in gaps])
 
     def _introduced(self, entities: Int64[Tensor, " B"], shown: ShownFacts) -> Float[Tensor, "B D"]:
         """The mean of the text's vector and of where each fact says that the entity lies."""

@@ -163,7 +163,7 @@ class KeplerScorer:
         return embed_all(self._model, self._texts, self.candidates)
 
     @functools.cached_property
-    def relations(self) -> Float[Tensor, "R D"]:
+    def relation_vectors(self) -> Float[Tensor, "R D"]:
         """The relations' vectors."""
         table = self._model.table(self._graph)
         if table is not None:
@@ -203,6 +203,19 @@ class KeplerScorer:
         """Score of every candidate as the head of (relation, tail)."""
         return self.heads_of(relations, self.given(tails, relations))
 
+    def triples(
+        self, heads: Int64[Tensor, " N"], relations: Int64[Tensor, " N"], tails: Int64[Tensor, " N"]
+    ) -> Float[Tensor, " N"]:
+        """Score of each triple: as in training, the mean of both questions'."""
+        entities, places = torch.cat([heads, tails]).unique(return_inverse=True)
+        vectors = self.vectors(entities)
+        h, t = (vectors[part] for part in places.chunk(2))
+        given_h, given_t = h, t
+        if self._model.config.conditioned:
+            given_h, given_t = (self.given(each, relations) for each in (heads, tails))
+        score, r = self._model.score, self.relation_vectors[relations]
+        return (score.rows(given_h + r, t) + score.rows(given_t - r, h)) / 2
+
     def tails_shown(
         self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"], shown: ShownFacts
     ) -> Float[Tensor, "B C"]:
@@ -222,28 +235,28 @@ class KeplerScorer:
         if not shown.others.numel():
             return self.given(entities, relations)
         others = self.given(shown.others.flatten(), shown.relations.flatten()).unflatten(0, shown.others.shape)
-        said = shown.translated(others, self.relations[shown.relations])
+        said = shown.translated(others, self.relation_vectors[shown.relations])
         return torch.cat([self.given(entities, relations)[:, None], said], dim=1).mean(dim=1)
 
     def tails_of(self, heads: Float[Tensor, "B D"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """As `tails`, for heads that are `given` as vectors: entities outside the dataset."""
-        return self._model.score.pairs(heads + self.relations[relations], self.entities)
+        return self._model.score.pairs(heads + self.relation_vectors[relations], self.entities)
 
     def heads_of(self, relations: Int64[Tensor, " B"], tails: Float[Tensor, "B D"]) -> Float[Tensor, "B C"]:
         """As `heads`, for tails that are `given` as vectors."""
-        return self._model.score.pairs(tails - self.relations[relations], self.entities)
+        return self._model.score.pairs(tails - self.relation_vectors[relations], self.entities)
 
     def relations_of(
         self, head: int, tail: int, texts: tuple[Descriptions | None, Descriptions | None] = (None, None)
     ) -> Float[Tensor, " R"]:
         """Score of every relation between two entities, of the dataset or of `texts`: as in training, the mean of both
         questions'."""
-        every = torch.arange(len(self.relations))
+        every = torch.arange(len(self.relation_vectors))
         ends = [(torch.full_like(every, end), text) for end, text in zip((head, tail), texts, strict=True)]
         # These two are read, not the candidates: none is ranked.
         h, t = (embed_all(self._model, text or self._texts, own) for own, text in ends)
         given_h, given_t = h, t
         if self._model.config.conditioned:
             given_h, given_t = (self.given(own, every, text) for own, text in ends)
-        score, relations = self._model.score, self.relations
+        score, relations = self._model.score, self.relation_vectors
         return (score.rows(given_h + relations, t) + score.rows(given_t - relations, h)) / 2

@@ -74,8 +74,9 @@ def test_the_energy_is_the_sum_over_both_vectors_of_both_ends():
                 scorer.relations(one, other)[0, relation],
                 scorer.tails(one, between)[0, tail],
                 scorer.heads(between, other)[0, first],
+                scorer.triples(one, between, other)[0],
             ]
-            assert torch.stack(found).tolist() == pytest.approx([-slow.item()] * 3, rel=1e-5)
+            assert torch.stack(found).tolist() == pytest.approx([-slow.item()] * 4, rel=1e-5)
 
 
 def test_a_description_is_the_same_whatever_it_is_padded_with():

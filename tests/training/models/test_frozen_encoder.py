@@ -161,6 +161,8 @@ def test_a_narrow_scorer_gives_the_wide_ones_scores():
     assert torch.equal(wide.among(chosen).tails(ends, relations), wide.tails(ends, relations)[:, chosen])
     assert torch.equal(wide.among(chosen).heads(relations, ends), wide.heads(relations, ends)[:, chosen])
     assert wide.relations(ends, ends.flip(0)).argmax(dim=1).shape == (2,)
+    triples = wide.triples(ends, relations, ends.flip(0))
+    assert torch.allclose(triples, wide.tails(ends, relations)[torch.arange(2), ends.flip(0)], rtol=1e-5)
 
 
 def test_what_can_not_be_is_one_line(held_out, tmp_path):

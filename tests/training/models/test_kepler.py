@@ -144,6 +144,8 @@ def test_ranking_uses_the_trained_norm(made_up, norm):
             backward = scorer.entities[entity] + relation[b] - scorer.entities[tails[b]]
             assert torch.isclose(scorer.tails(heads, relations)[b, entity], -forward.norm(p=norm), atol=1e-5)
             assert torch.isclose(scorer.heads(relations, tails)[b, entity], -backward.norm(p=norm), atol=1e-5)
+    alone = scorer.triples(heads, relations, tails)
+    assert torch.allclose(alone, scorer.tails(heads, relations)[torch.arange(2), tails], atol=1e-5)
 
 
 def test_ranking_uses_the_trained_cosine(made_up):
@@ -157,6 +159,7 @@ def test_ranking_uses_the_trained_cosine(made_up):
     assert torch.allclose(scorer.heads(relations, tails)[0], as_heads, atol=1e-6)
     among = scorer.relations_of(3, 7)
     assert torch.isclose(among[2], (as_tails[7] + as_heads[3]) / 2, atol=1e-6)
+    assert torch.isclose(among[2], scorer.triples(heads, relations, tails)[0], atol=1e-6)
 
 
 def test_the_scorer_holds_every_entitys_vector_at_its_own_index(made_up):
