@@ -16,6 +16,7 @@ from training.config import KeplerConfig
 from training.data.batch import Ragged, offsets, pad_mask, tensor
 from training.data.graphs import IGNORE
 from training.data.negatives import REDRAWS, KnownFacts, corrupt_tails
+from training.data.sequences import filled
 from training.data.setting import TRIPLE
 from training.data.special import SpecialTokens
 from training.data.stream import Part
@@ -161,13 +162,8 @@ def descriptions(
 ) -> Descriptions:
     """The texts of tokens/NAME/entities or relations; `max_length` counts <s> and </s>, `encode_tokens` bounds a padded
     piece."""
-    lengths = np.where(ids.lengths > 0, ids.lengths, names.lengths)
-    starts = np.where(ids.lengths > 0, ids.cu_seqlens[:-1], names.cu_seqlens[:-1] + len(ids.values))
-    lengths = np.minimum(lengths, max_length - 2)
-    cu_seqlens = offsets(lengths)
-    source = np.repeat(starts - cu_seqlens[:-1], lengths) + np.arange(cu_seqlens[-1])
-    values = np.concatenate([ids.values, names.values])[source].astype(np.int64)
-    framed = frame(values, Ragged(values, cu_seqlens), special)
+    texts = filled(ids, names, max_length - 2)
+    framed = frame(texts.values, texts, special)
     longest = int(framed.lengths.max(initial=2))
     return Descriptions(framed, special.pad, longest, max_length, encode_tokens)
 
