@@ -1,11 +1,11 @@
-"""Plain rules that answer link prediction without learning anything: what a model has to beat.
+"""Plain rules that answer link prediction or triple classification without learning anything: what a model has to beat.
 
-Both count in train only. They follow training.scoring.Scorer and score in float64 on the CPU.
+All count in train only. They follow training.scoring's Scorer or TripleScorer and score in float64 on the CPU.
 """
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from training.evaluation.facts import Facts, Groups
@@ -88,6 +88,84 @@ class SeenPatternRule:
     @staticmethod
     def _shares(counts: Float64[Tensor, "B E"]) -> Float64[Tensor, "B E"]:
         return counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+class TripleFrequencyRule:
+    """A triple is the more plausible, the more often train has its head with the relation, and its tail: the product of
+    the two counts."""
+
+    def __init__(self, facts: Facts) -> None:
+        train, self._entities = facts.triples("train"), facts.entities
+        self._heads, self._tails = (_Counted(self._keys(train[:, RELATION], train[:, end])) for end in (HEAD, TAIL))
+
+    def triples(
+        self, heads: Int64[Tensor, " N"], relations: Int64[Tensor, " N"], tails: Int64[Tensor, " N"]
+    ) -> Float64[Tensor, " N"]:
+        """The products."""
+        of_head, of_tail = self.counts(heads.numpy(), relations.numpy(), tails.numpy())
+        return torch.from_numpy(of_head * of_tail)
+
+    def counts(
+        self, heads: Int64[Array, " N"], relations: Int64[Array, " N"], tails: Int64[Array, " N"]
+    ) -> tuple[Float64[Array, " N"], Float64[Array, " N"]]:
+        """How many train triples have (h, r), and how many (r, t)."""
+        return self._heads.of(self._keys(relations, heads)), self._tails.of(self._keys(relations, tails))
+
+    def _keys(self, relations: Int64[Array, " N"], entities: Int64[Array, " N"]) -> Int64[Array, " N"]:
+        return relations * self._entities + entities
+
+
+class SeenPairsRule:
+    """Does train have (h, r) in some triple, and (r, t)? The four answers score by how often they come with a true
+    triple in valid, by relation.
+
+    It knows no fact that it is asked about, and tells most randomly corrupted triples from true ones; where negatives
+    are drawn from what a relation's heads and tails are (WN11), seen pairs even speak against a triple.
+    """
+
+    def __init__(self, facts: Facts, triples: Int64[Array, "N 3"], labels: Bool[Array, " N"]) -> None:
+        """`triples` and `labels` are valid's."""
+        self._frequency = TripleFrequencyRule(facts)
+        seen = self._seen(*triples.T)
+        overall = np.bincount(seen, labels, 4) / np.maximum(np.bincount(seen, minlength=4), 1)
+        # As if one more triple of each kind were known, true as often as those of all relations.
+        keys, cells = triples[:, RELATION] * 4 + seen, facts.relations * 4
+        self._shares = np.bincount(keys, labels, cells) + np.tile(overall, facts.relations)
+        self._shares /= np.bincount(keys, minlength=cells) + 1
+
+    def triples(
+        self, heads: Int64[Tensor, " N"], relations: Int64[Tensor, " N"], tails: Int64[Tensor, " N"]
+    ) -> Float64[Tensor, " N"]:
+        """The shares."""
+        seen = self._seen(heads.numpy(), relations.numpy(), tails.numpy())
+        return torch.from_numpy(self._shares[relations.numpy() * 4 + seen])
+
+    def _seen(
+        self, heads: Int64[Array, " N"], relations: Int64[Array, " N"], tails: Int64[Array, " N"]
+    ) -> Int64[Array, " N"]:
+        of_head, of_tail = self._frequency.counts(heads, relations, tails)
+        return 2 * (of_head > 0) + (of_tail > 0)
+
+
+class SameForAll:
+    """Every triple scores alike: with a threshold from valid, the majority."""
+
+    def triples(
+        self, heads: Int64[Tensor, " N"], relations: Int64[Tensor, " N"], tails: Int64[Tensor, " N"]
+    ) -> Float64[Tensor, " N"]:
+        """Zeros."""
+        return torch.zeros(len(heads), dtype=torch.float64)
+
+
+class _Counted:
+    """How often each key occurs, 0 for one that does not."""
+
+    def __init__(self, keys: Int64[Array, " N"]) -> None:
+        distinct, counts = np.unique(keys, return_counts=True)
+        self._table = _Table(distinct, counts.astype(np.float64))
+
+    def of(self, keys: Int64[Array, " M"]) -> Float64[Array, " M"]:
+        return self._table.at(keys)
 
 
 class _Counts:

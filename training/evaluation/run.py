@@ -17,11 +17,13 @@ from training.linking.disambiguation import GraphContext
 from training.runs import Run, load_run
 
 TASKS_OF = {
-    "kepler": ["link-prediction", "masked-words"],
+    "kepler": ["link-prediction", "triple-classification", "masked-words"],
     "colake": ["masked", "linking", "graph-completion", "masked-words"],
     "mlm-only": ["masked-words"],
 }
 """What each system can be asked as it is."""
+SCORED = ("link-prediction", "triple-classification")
+"""What is answered by scores of triples."""
 FINE_TUNED = [name for name, task in TASKS.items() if task.learns]
 """What any system can learn."""
 
@@ -68,7 +70,7 @@ def _asked(run: Run, examination: Examination) -> Any:
         return examination.questions.linker(GraphContext(run))
     if examination.name == "masked-words":
         return _words(run, max(piece.ids.shape[1] for piece in examination.questions.pieces))
-    return run.scorer() if examination.name == "link-prediction" else run.model
+    return run.scorer() if examination.name in SCORED else run.model
 
 
 def _words(run: Run, longest: int) -> Words:

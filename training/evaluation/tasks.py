@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from schemas.dataset import Dataset
 from schemas.errors import UsageError, nearest
@@ -24,10 +24,20 @@ from training.evaluation import (
     masked_words,
     rules,
     semi_inductive,
+    triple_classification,
 )
 from training.evaluation.completion_rules import PairRule
 from training.evaluation.settings import read_settings
 from training.few_shot import FewShotSettings
+
+
+@runtime_checkable
+class Leaves(Protocol):
+    """Questions that leave a file beside the results."""
+
+    def leave(self, folder: Path) -> None:
+        """Write it."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +99,19 @@ TASKS = {
         rows=dict.fromkeys(
             ("both", "head", "tail", *semi_inductive.PARTS), ("mrr", "mr", "hits@1", "hits@3", "hits@10")
         ),
+    ),
+    "triple-classification": Task(
+        settings=triple_classification.TripleClassificationSettings,
+        prepare=lambda dataset, split, settings, tokens: triple_classification.prepare(dataset, split, settings),
+        ask=triple_classification.triple_classification,
+        rules={
+            "majority": lambda questions: rules.SameForAll(),
+            "frequency": lambda questions: rules.TripleFrequencyRule(questions.facts),
+            "seen-pattern": lambda questions: rules.SeenPairsRule(
+                questions.facts, questions.valid.triples, questions.valid.labels
+            ),
+        },
+        rows={"all": ("triples", "accuracy", "auc", "precision", "recall", "f1")},
     ),
     "masked": Task(
         settings=masked.MaskedSettings,
@@ -193,6 +216,8 @@ class Examination:
         asked = self.split if setting == "transductive" else f"{setting}-{self.split}"
         path = folder / "results" / f"{self.name}-{asked}-{self.dataset.digest[:8]}.json"
         _write(path, result)
+        if isinstance(self.questions, Leaves):
+            self.questions.leave(path.parent)
         self._print({name: metrics, **result["baselines"]}, path)
         return result
 

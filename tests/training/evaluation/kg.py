@@ -109,7 +109,7 @@ def _triple(
         "head_index": entities[head],
         "relation_index": relations[relation],
         "tail_index": entities[tail],
-        "label": True,
+        "label": not split.endswith("_negatives"),
         "split": split,
         "inductive_split": side,
     }
