@@ -20,6 +20,9 @@ PAPERS = {
     "colake": "CoLAKE (Sun et al., COLING 2020): one Transformer over the words, entities and relations of "
     "word-knowledge graphs",
     "mlm-only": "masked language modelling alone, on a dataset's texts: the control of systems that read its graph",
+    "lmke": "LMKE (Wang et al., IJCAI 2022): a language model that reads facts, with entities and relations as tokens",
+    "c-lmke": "C-LMKE (Wang et al., IJCAI 2022): a language model that reads queries, with entities and relations as "
+    "tokens; of its two encoders the one of queries",
     "kepler": "KEPLER (Wang et al., TACL 2021): a text encoder trained on masked words and on the facts between the "
     "entities that it encodes the descriptions of",
 }

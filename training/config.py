@@ -79,6 +79,9 @@ class OptimConfig:
     warmup_steps: Count = 0
     power: AboveZero = 1.0
     """Of the polynomial schedule."""
+    rest_scale: AboveZero = 1.0
+    """The learning rate of all but the encoders' own weights, as a multiple of lr: rows of entities and relations, and
+    what stands upon the encoder."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -264,11 +267,54 @@ class MlmConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class LmkeConfig:
+    """LMKE's and C-LMKE's objectives; the defaults are the paper's."""
+
+    texts: Literal["descriptions", "names", "both"] = "descriptions"
+    """What is read of entities and relations; one without a description is read by its name. both: the name, then the
+    description."""
+    entity_length: Count = 241
+    """Tokens of an entity's text in a fact; 0 leaves its own token alone."""
+    relation_length: Count = 16
+    """Tokens of a relation's text."""
+    key_length: Count = 508
+    """Tokens of an entity's text where it is matched with queries (C-LMKE)."""
+    initial_rows: Literal["names", "random"] = "names"
+    """What the tokens of entities and relations begin as: the mean of their names' words, or random numbers of the
+    encoder's own spread."""
+    negatives: Positive = 1
+    """Corrupted triples for each, its head or its tail replaced (LMKE)."""
+    fresh_negatives: bool = True
+    """Drawn anew each epoch; false: the same for the whole run, as in the authors' code."""
+    variant: Literal["contrastive", "masked"] = "contrastive"
+    """C-LMKE. contrastive: queries are matched with encoded entities; masked: a query's output at its mask is
+    classified among all entities, none of which is encoded (MEM-KGC)."""
+    keys: Literal["side", "batch", "all"] = "side"
+    """What a query is matched with while training. side: the micro-batch's heads, or its tails; batch: both; all: every
+    entity, each encoded at every step, which is for graphs of few entities."""
+    repeated_keys: bool = False
+    """An entity that is a head (or tail) twice in the micro-batch counts twice, as in the authors' code."""
+    degrees: bool = True
+    """The matcher is told the degrees in train of what is given and of what is matched."""
+    matcher_hidden: Count = 0
+    """Of the matcher's hidden layer; 0 for the encoder's size."""
+    self_adversarial: Literal["detached", "attached", "off"] = "detached"
+    """Negatives weigh by the softmax of their probability, through which no gradient goes (detached) or one does, as in
+    the authors' code; off: all alike."""
+    summed: bool = False
+    """The loss is the sum over the queries of a step, as in the authors' code, and not their mean."""
+    encode_tokens: Positive = 4_096
+    """Padded tokens encoded at a time; texts of like length go together."""
+    recompute: bool = False
+    """Encode each such piece again for its gradient: up to a third more work, the memory of one alone."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """A whole run: recipe, --set and dataset together."""
 
     recipe: str
-    system: Literal["colake", "kepler", "mlm-only"]
+    system: Literal["colake", "kepler", "mlm-only", "lmke", "c-lmke"]
     about: str = ""
     """One line for wikiloom recipes."""
     seed: Count = 0
@@ -280,3 +326,4 @@ class Config:
     memory: MemoryConfig = MemoryConfig()
     kepler: KeplerConfig = KeplerConfig()
     mlm: MlmConfig = MlmConfig()
+    lmke: LmkeConfig = LmkeConfig()

@@ -5,17 +5,29 @@ from torch import nn
 
 from training.config import OptimConfig
 
-NO_DECAY = ("relation.weight", "second_relation.weight")
+NO_DECAY = ("relation.weight", "second_relation.weight", "entity.weight", "mask.weight")
 """Tables of which a batch uses few rows: decay would wear the rare ones away."""
+ENCODERS = ("encoder", "key_encoder")
+"""Modules whose learning rate is the recipe's own."""
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW with decay on matrices only: biases, norms and the relations' table have none."""
-    decayed, plain = [], []
+    """AdamW with decay on matrices only: biases, norms and tables of rows have none. A group's `scale`, where it has
+    one, is its learning rate's."""
+    sorted_out: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, True): [], (1.0, False): []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            (plain if parameter.ndim < 2 or name in NO_DECAY else decayed).append(parameter)
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+            scale = 1.0 if name.split(".")[0] in ENCODERS else config.rest_scale
+            decayed = parameter.ndim >= 2 and name not in NO_DECAY
+            sorted_out.setdefault((scale, decayed), []).append(parameter)
+    groups = [
+        {
+            "params": parameters,
+            "weight_decay": config.weight_decay if decayed else 0.0,
+            **({} if scale == 1 else {"scale": scale}),
+        }
+        for (scale, decayed), parameters in sorted_out.items()
+    ]
     return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
 
 

@@ -148,7 +148,9 @@ def _answer(run: Path, system: str, opened: Any, question: Question) -> Float[Te
         return _from_vectors(opened, question)
     if system == "mlm-only":
         raise DataError(f"{run} is an mlm-only run, which knows no facts: give it a --text with {MASK} in it.")
-    if system not in LEARNED:
+    if system == "lmke":
+        raise DataError(f"{run} is an LMKE run, which tells facts from others and ranks none: ask a c-lmke run.")
+    if system not in LEARNED and system != "c-lmke":
         raise DataError(f"{run} is the plain rule {system}, which is only evaluated. Ask a trained run.")
     if texts:
         raise DataError(

@@ -21,8 +21,10 @@ from training.config_file import differences, load_config, read_config, to_toml,
 from training.data.special import load_tokenizer
 from training.data.triples import GRAPHS
 from training.feeds.kepler import entity_descriptions, relation_descriptions
+from training.feeds.lmke import fact_texts
 from training.models.colake import ColakePredictor
 from training.models.kepler import Kepler, KeplerScorer
+from training.models.lmke import CLmke, CLmkeScorer, Lmke, LmkeScorer
 from training.sources import Source, graph_count, open_sources
 from training.systems import build_model
 
@@ -48,17 +50,21 @@ class Run:
         """The module that was trained, with its `encoder` and its `word_head`."""
         return self.model.model if isinstance(self.model, ColakePredictor) else self.model
 
-    def scorer(self) -> KeplerScorer:
-        """Scores of all entities for link prediction, made on a CUDA device where there is one; DataError for a system
-        that has none."""
-        if not isinstance(self.model, Kepler):
-            raise DataError(
-                f"{self.folder} is a {self.config.system} run, which does not rank triples. "
-                "Use a KEPLER run, or evaluate this one with --task masked."
-            )
-        texts = entity_descriptions(self.config, self.source), relation_descriptions(self.config, self.source)
+    def scorer(self) -> Any:
+        """What ranks entities or tells facts from others (training/scoring.py), made on a CUDA device where there is
+        one; DataError for a system that does neither."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return KeplerScorer(self.model.to(device), *texts, self.graph)
+        if isinstance(self.model, Kepler):
+            texts = entity_descriptions(self.config, self.source), relation_descriptions(self.config, self.source)
+            return KeplerScorer(self.model.to(device), *texts, self.graph)
+        if isinstance(self.model, CLmke):
+            return CLmkeScorer(self.model.to(device), fact_texts(self.config, self.source))
+        if isinstance(self.model, Lmke):
+            return LmkeScorer(self.model.to(device), fact_texts(self.config, self.source))
+        raise DataError(
+            f"{self.folder} is a {self.config.system} run, which does not rank triples. "
+            "Use a KEPLER run, or evaluate this one with --task masked."
+        )
 
 
 def load_run(folder: Path, data: Path | None = None) -> Run:

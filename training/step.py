@@ -137,7 +137,7 @@ def train_step(
     norm = nn.utils.clip_grad_norm_(model.parameters(), learner.config.optim.clip_norm or math.inf)
     norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
     for group in learner.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("scale", 1.0)
     learner.optimizer.step()
     if model.memory:
         model.memory.apply(rate, step + 1)

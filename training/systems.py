@@ -14,15 +14,18 @@ from training.data.faults import Agree, alone
 from training.data.groups import RowGroups
 from training.data.loader import Loader, Parts
 from training.data.names import NamedRows, named_rows, unnamed_rows
+from training.data.setting import as_array, read_triples
 from training.data.special import load_tokenizer
 from training.data.stream import SOLE, Rank
 from training.entity_memory import CPU, EntityMemory
 from training.feeds import Build, Feeds
 from training.feeds.colake import colake_feeds
 from training.feeds.kepler import kepler_feeds
+from training.feeds.lmke import lmke_feeds, read_texts
 from training.feeds.texts import mlm_feeds
 from training.models.colake import Colake
 from training.models.kepler import Kepler
+from training.models.lmke import CLmke, Lmke
 from training.models.mlm_only import MlmOnly
 from training.sources import Source, graphs_of
 
@@ -111,6 +114,15 @@ def _mlm_only(config: Config, source: Source, *_: Any) -> MlmOnly:
     return MlmOnly(config, source.sizes.words)
 
 
+def _lmke(config: Config, source: Source, _device: torch.device, _rank: Rank, training: bool) -> Lmke | CLmke:
+    model = (Lmke if config.system == "lmke" else CLmke)(config, source.sizes)
+    if training and config.lmke.initial_rows == "names":
+        model.initialise(*read_texts(source, "names"))
+    if training and isinstance(model, CLmke):
+        model.count_degrees(as_array(read_triples(source.dataset, "train", config.data.split)))
+    return model
+
+
 def _initial_rows(config: Config, source: Source) -> list[Iterator[NamedRows]]:
     """What the rows of entities and of relations begin as."""
     if config.colake.initial_rows == "random":
@@ -123,6 +135,8 @@ SYSTEMS = {
     "colake": Kind(_colake, colake_feeds),
     "kepler": Kind(_kepler, kepler_feeds),
     "mlm-only": Kind(_mlm_only, mlm_feeds),
+    "lmke": Kind(_lmke, lmke_feeds),
+    "c-lmke": Kind(_lmke, lmke_feeds),
 }
 """All systems by config.system."""
 

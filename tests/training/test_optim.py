@@ -30,7 +30,13 @@ def test_rates_warm_up_then_follow_the_schedule(schedule, power, step, expected)
 
 
 @pytest.mark.parametrize(
-    ("recipe", "tables"), [("colake-tiny", NO_DECAY[:1]), ("kepler-tiny", NO_DECAY[:1]), ("kepler-w+w-tiny", NO_DECAY)]
+    ("recipe", "tables"),
+    [
+        ("colake-tiny", NO_DECAY[:1]),
+        ("kepler-tiny", NO_DECAY[:1]),
+        ("kepler-w+w-tiny", NO_DECAY[:2]),
+        ("c-lmke-tiny", (NO_DECAY[0], *NO_DECAY[2:])),
+    ],
 )
 def test_all_matrices_but_the_relations_decay(recipe, tables, made_up):
     dataset, config = Dataset(made_up), load_config(recipe, {})

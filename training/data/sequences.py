@@ -140,3 +140,12 @@ def filled(texts: Ragged, otherwise: Ragged, longest: int | None = None) -> Ragg
     cu_seqlens = offsets(lengths)
     source = np.repeat(starts - cu_seqlens[:-1], lengths) + np.arange(cu_seqlens[-1])
     return Ragged(np.concatenate([texts.values, otherwise.values])[source].astype(np.int64), cu_seqlens)
+
+
+def joined(first: Ragged, second: Ragged) -> Ragged:
+    """Each row of `first` with that of `second` behind it."""
+    cu_seqlens = offsets(first.lengths + second.lengths)
+    values = np.empty(cu_seqlens[-1], dtype=np.int64)
+    for texts, starts in ((first, cu_seqlens[:-1]), (second, cu_seqlens[:-1] + first.lengths)):
+        values[starts[texts.rows] + texts.within] = texts.values
+    return Ragged(values, cu_seqlens)

@@ -20,6 +20,8 @@ TASKS_OF = {
     "kepler": ["link-prediction", "triple-classification", "masked-words"],
     "colake": ["masked", "linking", "graph-completion", "masked-words"],
     "mlm-only": ["masked-words"],
+    "lmke": ["triple-classification"],
+    "c-lmke": ["link-prediction", "triple-classification"],
 }
 """What each system can be asked as it is."""
 SCORED = ("link-prediction", "triple-classification")

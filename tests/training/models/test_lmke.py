@@ -1,0 +1,335 @@
+"""LMKE and C-LMKE: what they read and learn, and how they rank."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from schemas.dataset import Dataset
+from tests.training.models import lmke_case as case
+from tests.training.models.test_kepler_variants import require_ranks_of
+from tests.training.models.test_matching import (
+    SPECIAL,
+    degrees_of_case,
+    feed_of_case,
+    indices,
+    matcher_of_case,
+    naive,
+    rows_of,
+    vectors_of_case,
+)
+from tests.training.steps import ALONE
+from training.config import LmkeConfig
+from training.config_file import load_config
+from training.data.batch import ragged_rows
+from training.data.links import FactFeed
+from training.data.negatives import known_facts
+from training.data.sequences import HIDDEN
+from training.data.setting import TRIPLE
+from training.data.stream import Part
+from training.evaluation.run import evaluate
+from training.feeds.lmke import fact_texts
+from training.matching import Ranking, Vectors
+from training.models.lmke import CLmkeScorer, LmkeScorer
+from training.optim import build_optimizer
+from training.predict import predict
+from training.sources import open_source
+from training.step import LABELS, learner, part, train_step, validate, whole_batch
+from training.systems import build_system
+from training.train import train
+
+SMALL = {
+    "encoder.hidden_size": "16", "encoder.intermediate_size": "32", "encoder.layers": "1", "encoder.heads": "2",
+    "train.batch_size": "16", "train.valid_batches": "2", "train.threads": "1",
+}  # fmt: skip
+
+
+def make(recipe, made_up, **changes):
+    config = load_config(recipe, SMALL | {key.replace("_", ".", 1): str(value) for key, value in changes.items()})
+    dataset = Dataset(made_up)
+    source = open_source(dataset, dataset.tokens("tiny"))
+    torch.manual_seed(0)
+    return config, source, build_system(config, source)
+
+
+def batch_of(system, step=0):
+    (batch,) = system.build(step, system.loader.take(step))
+    return batch
+
+
+@pytest.mark.parametrize("keys", ["side", "batch", "all"])
+def test_every_known_answer_of_a_query_is_positive_and_nothing_else(made_up, keys):
+    _, source, system = make("c-lmke-tiny", made_up, lmke_keys=keys)
+    train_rows = source.dataset.read("triples", "train")
+    known = set(zip(*(train_rows[name].to_pylist() for name in TRIPLE), strict=True))
+    several = 0
+    batches = [(batch_of(system, 0), True), (batch_of(system, 1), True), *((batch, False) for batch in system.valid)]
+    for batch, learned in batches:
+        answers = {tuple(pair) for pair in batch.answers.tolist()}
+        asked = batch.queries.parts.tolist()
+        assert len(set(map(tuple, asked))) == len(asked)
+        found = [0, 0]
+        for query, parts in enumerate(asked):
+            side = int(batch.sides[query])
+            assert parts[0 if side == 0 else 2] == HIDDEN
+            facts = [(entity, *parts[1:]) if side == 0 else (*parts[:2], entity) for entity in batch.entities.tolist()]
+            expected = {(query, key) for key, fact in enumerate(facts) if fact in known}
+            own = {pair for pair in answers if pair[0] == query}
+            assert expected <= own
+            # Beyond these only the answers of the batch's own triples, which in train are known.
+            assert expected == own or not learned
+            several += len(own) > 1
+            found[side] += int(batch.asked[query])
+        assert found[0] == found[1] == batch.counts["link"] / 2
+    assert several > 5
+
+
+def test_keys_are_the_batchs_own_side_or_both_or_all(made_up):
+    found = {keys: batch_of(make("c-lmke-tiny", made_up, lmke_keys=keys)[2]) for keys in ("side", "batch", "all")}
+    side, both, every = (found[keys] for keys in ("side", "batch", "all"))
+    assert torch.equal(side.entities, both.entities) and len(every.entities) > len(both.entities)
+    assert bool((both.times == 1).all()) and bool((every.times == 1).all())
+    assert 0 < int(side.times[0].sum()) < len(side.entities) and side.times.max() == 1
+    assert bool((side.times.sum(dim=0) > 0).all())
+    repeated = batch_of(make("c-lmke-tiny", made_up, lmke_keys="side", lmke_repeated_keys="true")[2])
+    assert repeated.times.sum(dim=1).tolist() == [16, 16]
+
+
+class Slow:
+    """Scores by one sequence and one pair at a time, from the texts and the weights."""
+
+    def __init__(self, model, source, config):
+        self.model, self.own = model.eval(), config.lmke
+        tokens = source.tokens.read
+        self.texts = [row or names for row, names in zip(*self._columns(tokens("entities")), strict=True)]
+        self.relation_texts = [row or names for row, names in zip(*self._columns(tokens("relations")), strict=True)]
+        facts = source.dataset.read("triples", "train")
+        ends = np.concatenate([facts["head_index"].to_numpy(), facts["tail_index"].to_numpy()])
+        self.degrees = torch.from_numpy(np.bincount(ends, minlength=len(self.texts))).double()
+        self.vectors = list(range(len(self.texts)))
+
+    @staticmethod
+    def _columns(rows):
+        return rows["ids"].to_pylist(), rows["name_ids"].to_pylist()
+
+    @torch.no_grad()
+    def state(self, encoder, parts, place):
+        """`parts` are (token's row, text); the state at the holder of one of them."""
+        words = self.model.encoder.get_input_embeddings().weight
+        rows, holders = [words[0]], []
+        for row, text in parts:
+            holders.append(len(rows))
+            rows += [row, *words[text]]
+        rows.append(words[2])
+        states = encoder(inputs_embeds=torch.stack(rows)[None]).last_hidden_state[0]
+        return states[0 if place is None else holders[place]]
+
+    def part(self, entity):
+        return self.model.entity.weight[entity], self.texts[entity][: self.own.entity_length]
+
+    def middle(self, relation):
+        return self.model.relation.weight[relation], self.relation_texts[relation][: self.own.relation_length]
+
+    @torch.no_grad()
+    def _scores(self, query, given):
+        if self.model.classifier is not None:
+            return self.model.classifier(query)
+        keys = [
+            self.state(self.model.key_encoder, [(self.model.entity.weight[e], text[: self.own.key_length])], 0)
+            for e, text in enumerate(self.texts)
+        ]
+        own = Vectors(torch.stack(keys), (self.degrees + 1).log().float())
+        return naive(self.model.matcher, Vectors(query[None], own.degrees[given : given + 1]), own)[0]
+
+    def tails(self, head, relation):
+        mask = (self.model.mask.weight[1], [])
+        return self._scores(self.state(self.model.encoder, [self.part(head), self.middle(relation), mask], 2), head)
+
+    def heads(self, relation, tail):
+        mask = (self.model.mask.weight[0], [])
+        return self._scores(self.state(self.model.encoder, [mask, self.middle(relation), self.part(tail)], 0), tail)
+
+
+@pytest.mark.parametrize("variant", ["contrastive", "masked"])
+def test_ranks_are_those_of_one_sequence_and_one_pair_at_a_time(made_up, variant):
+    config, source, system = make("c-lmke-tiny", made_up, lmke_variant=variant, lmke_entity_length=5)
+    torch.nn.init.normal_(system.model.mask.weight)
+    scorer, slow = CLmkeScorer(system.model, fact_texts(config, source)), Slow(system.model, source, config)
+    triples = np.array([[3, 0, 7], [40, 2, 1], [40, 2, 3], [9, 4, 9]])
+    require_ranks_of(slow, scorer, triples)
+    heads, relations, tails = torch.from_numpy(triples.T.copy())
+    expected = [(slow.tails(h, r)[t] + slow.heads(r, t)[h]) / 2 for h, r, t in triples.tolist()]
+    assert torch.allclose(scorer.triples(heads, relations, tails), torch.stack(expected), atol=1e-5)
+    among = scorer.relations(heads[:2], tails[:2])
+    assert torch.allclose(among[[0, 1], relations[:2]], torch.stack(expected[:2]), atol=1e-5)
+    some = torch.tensor([2, 7, 30])
+    assert torch.allclose(
+        scorer.among(some).tails(heads, relations), scorer.tails(heads, relations)[:, some], atol=1e-5
+    )
+
+
+def test_a_candidates_degree_changes_its_own_score_alone(made_up):
+    config, source, system = make("c-lmke-tiny", made_up)
+    test = source.dataset.read("triples", "test")
+    heads, relations, golds = (torch.from_numpy(test[name].to_numpy().astype(np.int64))[:8] for name in TRIPLE)
+    texts, before = fact_texts(config, source), system.model.degrees.clone()
+    scores = CLmkeScorer(system.model, texts).tails(heads, relations)
+    entity = int(next(gold for gold in golds if gold not in heads))
+    system.model.degrees[entity] += 3
+    changed = CLmkeScorer(system.model, texts).tails(heads, relations) != scores
+    assert changed[:, entity].all() and changed.sum() == len(heads)
+    # The golds' degrees, permuted among the questions, are not asked for at all: a row knows its query alone.
+    system.model.degrees.copy_(before)
+    order = torch.tensor([3, 0, 7, 1, 5, 2, 6, 4])
+    assert torch.allclose(CLmkeScorer(system.model, texts).tails(heads[order], relations[order]), scores[order])
+    trained = system.model.matcher
+    batch = batch_of(system)
+    queries, keys = system.model.queries(batch.queries, batch.given), system.model.keys(batch.keys, batch.entities)
+    more = dataclasses.replace(
+        keys, degrees=keys.degrees + torch.nn.functional.one_hot(torch.tensor(1), len(keys.degrees))
+    )
+    differs = (trained(queries, keys) != trained(queries, more)).any(dim=0)
+    assert differs.nonzero().flatten().tolist() == [1]
+
+
+def test_degrees_are_those_in_train_and_none_where_they_are_not_told(made_up):
+    _, source, system = make("c-lmke-tiny", made_up)
+    facts = source.dataset.read("triples", "train")
+    ends = facts["head_index"].to_pylist() + facts["tail_index"].to_pylist()
+    counted = [ends.count(entity) for entity in range(source.sizes.entities)]
+    assert torch.allclose(system.model.degrees.expm1(), torch.tensor(counted, dtype=torch.float32), atol=1e-3)
+    assert not make("c-lmke-tiny", made_up, lmke_degrees="false")[2].model.degrees.any()
+
+
+VARIANTS = {
+    "batch": {},
+    "all, attached, summed": {"lmke_keys": "all", "lmke_self_adversarial": "attached", "lmke_summed": "true"},
+    "masked": {"lmke_variant": "masked", "lmke_self_adversarial": "off"},
+}
+
+
+@pytest.mark.parametrize("name", [*VARIANTS, "lmke"])
+def test_fifty_steps_lower_the_loss_of_facts_held_out(name, made_up):
+    recipe = "lmke-tiny" if name == "lmke" else "c-lmke-tiny"
+    config, _, system = make(recipe, made_up, optim_clip_norm=0, **VARIANTS.get(name, {}))
+    learning, (term,) = learner(config, system.model, ALONE), system.model.weights
+    before = validate(learning, system.valid)[f"valid/{term}"]
+    for step in range(50):
+        batches = system.build(step, system.loader.take(step))
+        train_step(learning, batches, part(whole_batch(batches, system.model, ALONE), LABELS), step, 0.01)
+    assert validate(learning, system.valid)[f"valid/{term}"] < 0.95 * before
+
+
+def test_both_encoders_begin_alike_and_share_words_and_tokens(made_up):
+    _, source, system = make("c-lmke-tiny", made_up)
+    named = dict(system.model.named_parameters())
+    keys = {name for name in named if name.startswith("key_encoder.")}
+    assert len(keys) > 10 and "key_encoder.embeddings.word_embeddings.weight" not in named
+    for name in keys:
+        assert torch.equal(named[name], named[name.removeprefix("key_")])
+    words = sum(p.numel() for name, p in named.items() if name.startswith("encoder."))
+    others = sum(p.numel() for name, p in named.items() if name.split(".")[0] in ("entity", "relation", "mask"))
+    assert others == 16 * (source.sizes.entities + source.sizes.relations + 2)
+    assert sum(named[name].numel() for name in keys) < words
+
+
+def test_tokens_begin_as_the_mean_of_their_names_or_at_random(made_up):
+    _, source, system = make("c-lmke-tiny", made_up)
+    words = system.model.encoder.get_input_embeddings().weight
+    for name, table in (("entities", system.model.entity), ("relations", system.model.relation)):
+        names = source.tokens.read(name)["name_ids"].to_pylist()
+        assert torch.allclose(table.weight[1], words[names[1]].mean(dim=0), atol=1e-6)
+    random = make("c-lmke-tiny", made_up, lmke_initial_rows="random")[2].model.entity.weight
+    assert 0.018 < random.std() < 0.022
+
+
+def test_what_is_not_the_encoders_has_a_learning_rate_of_its_own(made_up):
+    config, _, system = make("c-lmke-tiny", made_up, optim_rest_scale=10)
+    names = {id(parameter): name for name, parameter in system.model.named_parameters()}
+    groups = build_optimizer(system.model, config.optim).param_groups
+    scales = {names[id(p)]: group.get("scale", 1.0) for group in groups for p in group["params"]}
+    for name, scale in scales.items():
+        assert scale == (1 if name.startswith(("encoder.", "key_encoder.")) else 10)
+    learning = learner(config, system.model, ALONE)
+    batches = [batch_of(system)]
+    train_step(learning, batches, part(whole_batch(batches, system.model, ALONE), LABELS), 0, 1e-3)
+    assert {group["lr"] for group in learning.optimizer.param_groups} == {1e-3, 1e-2}
+
+
+def facts_of(feed, rows, epoch):
+    batch = feed.batch(Part(rows.columns, np.full(len(rows.epochs), epoch)))
+    return batch.facts.parts.view(len(rows.epochs), -1, 3).numpy(), batch.labels
+
+
+def test_corrupted_facts_differ_in_one_end_and_are_drawn_anew_each_epoch_unless_told_otherwise():
+    triples, drawn = indices(case.TRAIN), np.arange(0, 40, 3)
+    texts = dataclasses.replace(feed_of_case().texts, entities=ragged_rows([[]] * 40))
+    rows, known = rows_of(triples), known_facts(triples, 40, 2, drawn)
+    feed = FactFeed(texts, known, LmkeConfig(negatives=3), 0, "triples/train")
+    sides, first = [], None
+    for epoch in range(20):
+        made, labels = facts_of(feed, rows, epoch)
+        assert labels.view(-1, 4).tolist() == [[1, 0, 0, 0]] * len(triples)
+        assert (made[:, 0] == triples).all()
+        changed = made[:, 1:] != triples[:, None]
+        assert (changed.sum(axis=-1) == 1).all() and not changed[..., 1].any()
+        sides.append(changed[..., 0].mean())
+        assert not known.holds(*made[:, 1:].reshape(-1, 3).T).any()
+        assert np.isin(made[:, 1:][changed], drawn).all()
+        first = made if first is None else first
+        assert epoch == 0 or not (made == first).all()
+    assert 0.4 < np.mean(sides) < 0.6
+    fixed = dataclasses.replace(feed, config=LmkeConfig(negatives=3, fresh_negatives=False))
+    assert (facts_of(fixed, rows, 0)[0] == facts_of(fixed, rows, 7)[0]).all()
+
+
+def test_lmke_reads_a_fact_of_entities_without_texts(made_up):
+    config, source, system = make("lmke-tiny", made_up, lmke_entity_length=0, lmke_relation_length=0)
+    texts, model = fact_texts(config, source), system.model
+    facts = texts.facts(np.array([[3, 0, 7], [9, 1, 2]]))
+    assert facts.lengths.tolist() == [5, 5]
+    scorer, slow = LmkeScorer(model, texts), Slow(model, source, config)
+    expected = [
+        model.classifier(slow.state(model.encoder, [slow.part(h), slow.middle(r), slow.part(t)], None))[0]
+        for h, r, t in ((3, 0, 7), (9, 1, 2))
+    ]
+    found = scorer.triples(torch.tensor([3, 9]), torch.tensor([0, 1]), torch.tensor([7, 2]))
+    assert torch.allclose(found, torch.stack(expected), atol=1e-5)
+    assert len(scorer.triples(*torch.empty(3, 0, dtype=torch.int64))) == 0
+
+
+def test_an_entity_without_a_text_and_without_a_train_fact_is_ranked():
+    feed = feed_of_case()
+    alone = feed.texts.alone(np.array([6]))
+    assert alone.pieces[0].ids.tolist() == [[SPECIAL.bos, SPECIAL.mask, SPECIAL.eos]]
+    ranking = Ranking(matcher_of_case(), Vectors(case.key_vectors(), degrees_of_case()))
+    assert degrees_of_case()[6] == 0
+    queries, _ = vectors_of_case(feed.batch(rows_of(indices(case.BATCH))))
+    assert ranking.scores(queries).isfinite().all()
+
+
+@pytest.fixture(scope="module")
+def runs(made_up, tmp_path_factory):
+    """Two short runs, by recipe."""
+    folder = tmp_path_factory.mktemp("lmke")
+    more = {"train.steps": "4", "train.valid_every": "4", "train.save_every": "4"}
+    for recipe in ("c-lmke-tiny", "lmke-tiny"):
+        train(recipe, made_up, folder / recipe, resume=False, dry_run=False, settings=SMALL | more)
+    return folder
+
+
+def test_a_c_lmke_run_ranks_and_predicts(runs, made_up):
+    run = runs / "c-lmke-tiny"
+    result = evaluate(run, "link-prediction")
+    assert 0 < result["metrics"]["both"]["mrr"] <= 1
+    rows = predict(run, head="person3", relation="born in", top=3)
+    assert [row["rank"] for row in rows] == [1, 2, 3]
+    assert len(predict(run, head="person3", tail="city2", top=2)) == 2
+    with pytest.raises(Exception, match="its data alone"):
+        predict(run, head_text="a person", relation="born in")
+
+
+def test_an_lmke_run_classifies_and_does_not_rank(runs, made_up):
+    with pytest.raises(Exception, match="triple-classification"):
+        evaluate(runs / "lmke-tiny", "link-prediction")

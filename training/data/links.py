@@ -1,0 +1,206 @@
+"""LMKE's batches, facts with their corruptions, and C-LMKE's, queries with the entities that are matched with them.
+
+B triples, N sequences, P parts of a sequence, Q distinct queries of a micro-batch, K entities that are matched with
+them, X pairs.
+"""
+
+import dataclasses
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from schemas.hashing import random_u64
+from training.config import LmkeConfig
+from training.data.batch import Ragged, tensor
+from training.data.negatives import REDRAWS, KnownFacts, corrupt_tails
+from training.data.sequences import HIDDEN, Layout, Piece, sequences
+from training.data.setting import TRIPLE
+from training.data.stream import Part
+
+SIDES = ("head", "tail")
+"""What a query asks for, by its number."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """Sequences in pieces, and what the holders of each are: an entity's index, or a relation's; HIDDEN where the part
+    is asked for."""
+
+    pieces: list[Piece]
+    parts: Int64[Tensor, "N P"]
+
+    @property
+    def lengths(self) -> Int64[Tensor, " N"]:
+        """Tokens of each."""
+        none = torch.empty(0, dtype=torch.int64)
+        return torch.cat([none, *(piece.real.sum(dim=1) for piece in self.pieces)])
+
+    @property
+    def padded_tokens(self) -> int:
+        """Of all pieces."""
+        return sum(piece.ids.numel() for piece in self.pieces)
+
+
+@dataclasses.dataclass(frozen=True)
+class FactTexts:
+    """The texts of entities and relations, and how facts are made of them."""
+
+    entities: Ragged
+    relations: Ragged
+    fact: Layout
+    """Of (head, relation, tail)."""
+    entity: Layout
+    """Of an entity alone."""
+    encode_tokens: int
+    """Padded tokens of a piece."""
+
+    def facts(self, parts: Int64[np.ndarray, "N 3"]) -> Facts:
+        """(head, relation, tail) each, HIDDEN for a part that is asked for."""
+        return self._made((self.entities, self.relations, self.entities), parts, self.fact)
+
+    def alone(self, entities: Int64[np.ndarray, " K"]) -> Facts:
+        """Entities by themselves."""
+        return self._made((self.entities,), entities[:, None], self.entity)
+
+    def _made(self, tables: tuple[Ragged, ...], parts: Int64[np.ndarray, "N P"], layout: Layout) -> Facts:
+        return Facts(sequences(tables, parts, layout).pieces(self.encode_tokens), tensor(parts))
+
+
+@dataclasses.dataclass(frozen=True)
+class FactBatch:
+    """Facts and corrupted ones."""
+
+    facts: Facts
+    labels: Float[Tensor, " N"]
+    """1 for a fact, 0 for a corrupted one."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Labels of the one loss term."""
+        return {"triple": len(self.labels)}
+
+    @property
+    def lengths(self) -> Int64[Tensor, " N"]:
+        """Tokens of each sequence."""
+        return self.facts.lengths
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Padded tokens."""
+        return {"padded_tokens": self.facts.padded_tokens}
+
+
+@dataclasses.dataclass(frozen=True)
+class LinkBatch:
+    """Queries of both sides, each once, and the entities that they are matched with."""
+
+    queries: Facts
+    sides: Int64[Tensor, " Q"]
+    """Which of SIDES each query asks for."""
+    given: Int64[Tensor, " Q"]
+    """The entity that it gives."""
+    asked: Float[Tensor, " Q"]
+    """How many of the micro-batch's triples ask it."""
+    keys: Facts
+    """Nothing of an entity is read where they are rows of a table (the masked variant)."""
+    entities: Int64[Tensor, " K"]
+    """The keys' indices, ascending."""
+    times: Float[Tensor, "2 K"]
+    """How many times each key is matched with the queries of each side."""
+    answers: Int64[Tensor, "X 2"]
+    """(query, key) of all that make a train fact, or a fact of the micro-batch."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Queries, each as often as it is asked."""
+        return {"link": int(self.asked.sum())}
+
+    @property
+    def lengths(self) -> Int64[Tensor, " N"]:
+        """Tokens of each sequence."""
+        return torch.cat([self.queries.lengths, self.keys.lengths])
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Distinct queries and keys, and padded tokens."""
+        padded = self.queries.padded_tokens + self.keys.padded_tokens
+        return {"queries": len(self.given), "keys": len(self.entities), "padded_tokens": padded}
+
+
+@dataclasses.dataclass(frozen=True)
+class FactFeed:
+    """Triples -> LMKE's micro-batches; negatives depend on seed, epoch and row."""
+
+    texts: FactTexts
+    known: KnownFacts
+    config: LmkeConfig
+    seed: int
+    stream: str
+
+    def batch(self, rows: Part) -> FactBatch:
+        """One micro-batch, each triple with its corruptions behind it."""
+        triples, epochs = _triples(rows), rows.epochs * (self.config.fresh_negatives)
+        count, row = self.config.negatives, rows.columns.numbers["row"]
+        draws = np.arange(count * REDRAWS).reshape(count, REDRAWS)
+        ids = (epochs[:, None, None], row[:, None, None])
+        made = np.repeat(triples[:, None], 1 + count, axis=1)
+        coin = random_u64(self.seed, f"{self.stream}/side", *ids, np.arange(count)[:, None])[..., 0] % np.uint64(2)
+        for side, end in enumerate((0, 2)):
+            words = random_u64(self.seed, f"{self.stream}/{SIDES[side]}s", *ids, draws[None])
+            drawn = corrupt_tails(triples, self.known, words, heads=side == 0)
+            made[:, 1:, end] = np.where(coin == side, drawn, made[:, 1:, end])
+        labels = np.zeros(made.shape[:2], dtype=np.float32)
+        labels[:, 0] = 1
+        return FactBatch(self.texts.facts(made.reshape(-1, 3)), tensor(labels.ravel()))
+
+
+@dataclasses.dataclass(frozen=True)
+class LinkFeed:
+    """Triples -> C-LMKE's micro-batches."""
+
+    texts: FactTexts
+    known: KnownFacts
+    config: LmkeConfig
+
+    def batch(self, rows: Part) -> LinkBatch:
+        """One micro-batch: (?, r, t) and (h, r, ?) of each triple."""
+        triples = _triples(rows)
+        asking = np.concatenate([triples, triples])
+        asking[: len(triples), 0] = asking[len(triples) :, 2] = HIDDEN
+        queries, of_triple, asked = np.unique(asking, axis=0, return_inverse=True, return_counts=True)
+        sides = (queries[:, 2] == HIDDEN).astype(np.int64)
+        entities, times = self._keys(triples)
+        own = np.stack([of_triple.ravel(), np.searchsorted(entities, triples[:, [0, 2]].T.ravel())], axis=1)
+        answers = [own]
+        for side, heads in enumerate((True, False)):
+            chosen = np.flatnonzero(sides == side)
+            found = self.known.among(queries[chosen].clip(min=0), entities, heads=heads)
+            answers.append(np.stack([chosen[found[:, 0]], found[:, 1]], axis=1))
+        read = entities if self.config.variant == "contrastive" else entities[:0]
+        return LinkBatch(
+            queries=self.texts.facts(queries),
+            sides=tensor(sides),
+            given=tensor(np.where(sides == 0, queries[:, 2], queries[:, 0])),
+            asked=tensor(asked.astype(np.float32)),
+            keys=self.texts.alone(read),
+            entities=tensor(entities),
+            times=tensor(times.astype(np.float32)),
+            answers=tensor(np.unique(np.concatenate(answers), axis=0)),
+        )
+
+    def _keys(self, triples: Int64[np.ndarray, "B 3"]) -> tuple[Int64[np.ndarray, " K"], Int64[np.ndarray, "2 K"]]:
+        """(entities, how many times each is a key of each side)."""
+        if self.config.variant == "masked" or self.config.keys == "all":
+            return np.arange(self.known.entities), np.ones((2, self.known.entities), dtype=np.int64)
+        entities = np.unique(triples[:, [0, 2]])
+        if self.config.keys == "batch":
+            return entities, np.ones((2, len(entities)), dtype=np.int64)
+        places = np.searchsorted(entities, triples[:, [0, 2]].T)
+        times = np.stack([np.bincount(own, minlength=len(entities)) for own in places])
+        return entities, times if self.config.repeated_keys else np.minimum(times, 1)
+
+
+def _triples(rows: Part) -> Int64[np.ndarray, "B 3"]:
+    return np.stack([rows.columns.numbers[name].astype(np.int64) for name in TRIPLE], axis=-1)
