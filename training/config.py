@@ -11,6 +11,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Chance = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Pooling = Literal["cls", "mean"]
+"""What of a text's states is its vector, by the names that sentence-transformers has for them: that of its first token,
+or the mean over its tokens."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -232,6 +235,9 @@ class KeplerConfig:
     """The second graph's margin; its table of relations is its own too."""
     second_weight: Weight = 1.0
     """Of the second graph's loss."""
+    pooling: Pooling = "cls"
+    """A description's vector: the state at <s>, as the paper, or the mean over all tokens, which sentence encoders such
+    as MiniLM were trained by."""
     max_length: Annotated[int, Field(ge=4)] = 512
     """Tokens of a description, specials included."""
     relation_length: Annotated[int, Field(ge=4)] = 64

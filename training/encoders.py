@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from schemas.errors import DataError
 from schemas.packaged import package_hint, packaged_model
-from training.config import EncoderConfig
+from training.config import EncoderConfig, Pooling
 
 
 class TiedHead(nn.Module):
@@ -100,6 +100,13 @@ def encode_text(
 ) -> Float[Tensor, "B S D"]:
     """Last hidden states of plain text."""
     return built_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+
+
+def pooled(states: Float[Tensor, "B S D"], real: Bool[Tensor, "B S"], pooling: Pooling) -> Float[Tensor, "B D"]:
+    """A text's vector: the state at its first token, or the mean over all of its tokens."""
+    if pooling == "cls":
+        return states[:, 0]
+    return (states * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
 
 
 def _tiny(config: EncoderConfig, vocab_size: int) -> nn.Module | None:

@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from schemas.table import column, list_of
+from training.config import Pooling
 from training.data.batch import Ragged, pad_mask, ragged_rows, tensor
 from training.data.text import frame
-from training.encoders import encode_text
+from training.encoders import encode_text, pooled
 from training.evaluation.names import entity_names
 from training.linking import Link, LinkSettings, open_linker
 from training.linking.disambiguation import GraphContext
@@ -44,7 +45,7 @@ class TextEncoder:
     def __init__(self, run: Run, precision: Precision) -> None:
         self._device, self._bf16 = torch.device(_device(run)), precision == "bf16"
         self._encoder, self._tokenizer = run.network.encoder.to(self._device), run.tokenizer
-        self._special, self._pool = run.source.special, POOLING[pooling(run)]
+        self._special, self._pooling = run.source.special, pooling(run)
         self.longest = longest_text(run)
         """Tokens that are read of a text, <s> and </s> included."""
         self.width = int(run.network.encoder.config.hidden_size)
@@ -66,7 +67,7 @@ class TextEncoder:
             real = tensor(pad_mask(piece.lengths)).to(self._device)
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
                 states = encode_text(self._encoder, tensor(piece.padded(self._special.pad)).to(self._device), real)
-            vectors[torch.from_numpy(rows)] = self._pool(states.float(), real).cpu()
+            vectors[torch.from_numpy(rows)] = pooled(states.float(), real, self._pooling).cpu()
         return vectors
 
 
@@ -152,9 +153,9 @@ def _reads_links(run: Run) -> bool:
     return isinstance(run.model, ColakePredictor) and run.dataset.rows("anchors") > 0
 
 
-def pooling(run: Run) -> str:
-    """What of a text's states is its vector: KEPLER trains the one at <s>, the others train none more than another."""
-    return "cls" if isinstance(run.model, Kepler) else "mean"
+def pooling(run: Run) -> Pooling:
+    """What of a text's states is its vector: what KEPLER trains as one; the others train none more than another."""
+    return run.config.kepler.pooling if isinstance(run.model, Kepler) else "mean"
 
 
 def chosen_precision(run: Run, wanted: Precision | None) -> Precision:
@@ -171,18 +172,6 @@ def longest_text(run: Run) -> int:
     """Tokens that are read of a text, <s> and </s> included; KEPLER's are those of a description."""
     positions = run.config.encoder.max_positions
     return min(run.config.kepler.max_length, positions) if isinstance(run.model, Kepler) else positions
-
-
-def _mean(states: Float[Tensor, "B S D"], real: Bool[Tensor, "B S"]) -> Float[Tensor, "B D"]:
-    return (states * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
-
-
-def _first(states: Float[Tensor, "B S D"], real: Bool[Tensor, "B S"]) -> Float[Tensor, "B D"]:
-    return states[:, 0]
-
-
-POOLING: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cls": _first, "mean": _mean}
-"""By the names that sentence-transformers has for them."""
 
 
 def vector_column(width: int) -> pa.Field:

@@ -8,7 +8,7 @@ import torch
 from schemas.errors import DataError
 from training.config import EncoderConfig
 from training.data.graphs import TableSizes
-from training.encoders import build_encoder, encode_text
+from training.encoders import build_encoder, encode_text, pooled
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +89,10 @@ def test_tokens_of_another_tokenizer_are_refused(roberta):
 def test_fewer_positions_than_the_recipe_asks_for_are_refused(roberta):
     with pytest.raises(DataError, match="32 positions, the recipe asks for 512"):
         build_encoder(EncoderConfig(name=str(roberta[0])), 40, token_types=1)
+
+
+def test_a_texts_vector_is_its_first_state_or_the_mean_of_its_own():
+    states, real = torch.randn(3, 5, 4), torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0]]).bool()
+    means = torch.stack([states[row, :length].mean(dim=0) for row, length in enumerate((3, 5, 1))])
+    assert torch.allclose(pooled(states, real, "mean"), means, atol=1e-6)
+    assert torch.equal(pooled(states, real, "cls"), states[:, 0])

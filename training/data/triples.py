@@ -24,7 +24,7 @@ from training.data.text import TextBatch, frame
 
 GRAPHS = ("ke", "ke2")
 """The loss terms of a first and of a second graph."""
-WIDTH = 32
+WIDTH = 8
 """Pieces of descriptions are padded to a multiple of so many tokens, or to the longest."""
 
 

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from schemas.errors import DataError, UsageError
 from schemas.hashing import random_u64
-from training.config import EncoderConfig
+from training.config import EncoderConfig, Pooling
 from training.data.batch import tensor, to_device
 from training.data.negatives import KnownFacts, corrupt_tails, known_facts
 from training.data.text import TextBatch
 from training.data.triples import Descriptions
-from training.encoders import build_encoder, encode_text
+from training.encoders import build_encoder, encode_text, pooled
 from training.evaluation.facts import Facts
 from training.metrics import progress
 from training.objectives import distances, harder, knowledge_embedding_sum
@@ -43,7 +43,7 @@ class FrozenEncoderSettings:
     """Hugging Face name or local folder; `wikiloom export` makes one of a run."""
     tokens: str = "all-MiniLM-L6-v2"
     """The token ids to read: the dataset's tokens/NAME, made by the encoder's tokenizer."""
-    pooling: Literal["cls", "mean"] = "mean"
+    pooling: Pooling = "mean"
     """A text's vector: the state at its first token, or the mean over all of them."""
     normalized: bool = True
     """Vectors of unit length, as sentence encoders give them."""
@@ -121,11 +121,7 @@ def text_vectors(settings: FrozenEncoderSettings, texts: Descriptions, words: in
 
     def encode(piece: TextBatch) -> Float[Tensor, "U D"]:
         piece = to_device(piece, device)
-        states = encode_text(encoder, piece.ids, piece.real)
-        if settings.pooling == "cls":
-            return states[:, 0].cpu()
-        real = piece.real[..., None]
-        return ((states * real).sum(dim=1) / real.sum(dim=1)).cpu()
+        return pooled(encode_text(encoder, piece.ids, piece.real), piece.real, settings.pooling).cpu()
 
     vectors = texts.encoded(encode, np.arange(len(texts.tokens.lengths)))
     return nn.functional.normalize(vectors, dim=-1) if settings.normalized else vectors

@@ -31,7 +31,7 @@ from training.data.batch import to_device
 from training.data.graphs import IGNORE
 from training.data.text import TextBatch
 from training.data.triples import GRAPHS, Descriptions, FactBatch, KeplerBatch, conditioned
-from training.encoders import build_encoder, encode_text
+from training.encoders import build_encoder, encode_text, pooled
 from training.objectives import Score, cross_entropy_sum
 from training.scoring import ShownFacts
 
@@ -79,8 +79,8 @@ class Kepler(nn.Module):
                 yield graph, Comparison(dataclasses.replace(own, gamma=gamma), hidden, -(-size // pieces))
 
     def embed(self, texts: TextBatch) -> Float[Tensor, "B D"]:
-        """Vectors of texts: the encoder's output at <s>."""
-        return encode_text(self.encoder, texts.ids, texts.real)[:, 0]
+        """Vectors of texts: the encoder's output at <s>, or kepler.pooling."""
+        return pooled(encode_text(self.encoder, texts.ids, texts.real), texts.real, self.config.pooling)
 
     def losses(self, batch: KeplerBatch) -> dict[str, Float[Tensor, ""]]:
         """Sums of the terms that have labels."""
