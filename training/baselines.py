@@ -20,7 +20,7 @@ from training.data.batch import ragged
 from training.data.setting import Setting
 from training.data.special import load_tokenizer, special_tokens
 from training.data.triples import Descriptions, descriptions
-from training.embeddings import EMBEDDINGS, EmbeddingSettings, PykeenScorer, new_embedding, train_embedding
+from training.embeddings import EMBEDDINGS, EmbeddingSettings, new_embedding, train_embedding
 from training.evaluation.facts import Facts, read_facts
 from training.evaluation.link_prediction import TRAINED_ON
 from training.evaluation.tasks import TASKS, find_task, open_examination
@@ -32,6 +32,7 @@ from training.models.frozen_encoder import (
     FrozenEncoderSettings,
     train_frozen_encoder,
 )
+from training.pykeen_scorer import PykeenScorer
 
 WEIGHTS = "model.safetensors"
 TEXTS_AT_ONCE = 8_192

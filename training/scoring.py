@@ -5,7 +5,8 @@ N triples.
 """
 
 import dataclasses
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -35,6 +36,34 @@ class NarrowScorer(Protocol):
 
     def among(self, candidates: Int64[Tensor, " C"]) -> Scorer:
         """The same scores of these entities alone, C columns in their order; queries may still be of any entity."""
+        ...
+
+
+Measure = Literal["dot", "l1", "l2"]
+MEASURES: dict[int, Measure] = {1: "l1", 2: "l2"}
+"""Of distances, by their norm."""
+
+
+@dataclasses.dataclass(frozen=True)
+class VectorForm:
+    """A scorer as vectors: a query's vector against each candidate's, by their product or minus their distance."""
+
+    measure: Measure
+    entities: Float[Tensor, "C D"]
+    """The candidates' vectors, in the order of the scorer's columns; may be a memory-mapped file."""
+    tails: Callable[[Int64[Tensor, " B"], Int64[Tensor, " B"]], Float[Tensor, "B D"]]
+    """(heads, relations) -> the vectors that tails are compared with."""
+    heads: Callable[[Int64[Tensor, " B"], Int64[Tensor, " B"]], Float[Tensor, "B D"]]
+    """(relations, tails) -> the vectors that heads are compared with."""
+
+
+@runtime_checkable
+class VectorScorer(Protocol):
+    """A scorer that need not score every candidate itself: ranking does so by matrix products, without a row of scores
+    in memory, and settles near ties in 64 bits."""
+
+    def vector_form(self) -> VectorForm | None:
+        """The same scores (or others in the same order) as vectors; None where they are not of that form."""
         ...
 
 

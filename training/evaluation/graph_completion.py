@@ -37,7 +37,8 @@ from training.evaluation.completion_samples import (
 )
 from training.evaluation.facts import Facts, Groups, read_facts
 from training.evaluation.masked_rules import TrainGraphs, read_train_graphs
-from training.evaluation.ranking import HITS, Ranks, rank_by_counting
+from training.evaluation.ranking import rank_by_counting
+from training.evaluation.ranks import HITS, Ranks, join
 from training.evaluation.settings import require_split
 from training.scoring import RelationScorer
 from training.weaving import MentionTokenizer
@@ -162,7 +163,7 @@ def sample_ranks(system: GraphReader | RelationScorer, questions: CompletionQues
             graphs, gold = questions.graphs[rows], torch.from_numpy(triples[rows, 1].copy())
             scores = system.relation_logits(graphs, np.zeros(len(graphs), dtype=np.int64), questions.hidden[rows])
         parts.append(rank_by_counting(scores, gold, questions.known(rows)))
-    return ranking.join(parts)
+    return join(parts)
 
 
 def graph_completion(system: GraphReader | RelationScorer, questions: CompletionQuestions) -> dict[str, Any]:

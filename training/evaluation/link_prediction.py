@@ -16,7 +16,8 @@ from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError, nearest
 from training.data.setting import SPLITS, Setting
 from training.evaluation.facts import Facts, read_facts
-from training.evaluation.ranking import Candidates, KnownAnswers, Ranks, join, rank_metrics, rank_triples
+from training.evaluation.ranking import Candidates, KnownAnswers, rank_triples
+from training.evaluation.ranks import Ranks, join, rank_metrics
 from training.evaluation.settings import require_split
 from training.scoring import Scorer
 

@@ -23,7 +23,8 @@ from schemas.hashing import random_u64
 from training.data.graphs import Graph, read_graphs
 from training.evaluation import ranking
 from training.evaluation.masked_rules import TrainGraphs, read_train_graphs
-from training.evaluation.ranking import Ranks, expected_accuracy, rank_by_counting, rank_metrics
+from training.evaluation.ranking import rank_by_counting
+from training.evaluation.ranks import Ranks, expected_accuracy, join, rank_metrics
 from training.evaluation.settings import require_split
 
 KINDS = ("entity", "relation", "tail")
@@ -175,7 +176,7 @@ def ranks(predictor: MaskedPredictor, questions: MaskedQuestions, kind: str) -> 
         graphs, nodes = questions.masked(kind, slice(start, start + size))
         scores = getattr(predictor, f"{kind}_logits")(graphs, nodes)
         parts.append(rank_by_counting(scores, answers[start : start + size]))
-    return ranking.join(parts)
+    return join(parts)
 
 
 def _answers(graphs: list[Graph], kind: str, queries: Int64[np.ndarray, "N 2"]) -> Int64[np.ndarray, " N"]:

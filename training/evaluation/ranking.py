@@ -1,9 +1,8 @@
 """Filtered ranks by counting: no sort, three tie policies, the gold's score taken from the very matrix it is ranked in.
 
-For a gold answer with score s, among the candidates that are not other known answers:
-optimistic rank = 1 + #(score > s), pessimistic rank = #(score >= s) (the gold among them), realistic = their mean.
-A score that comes from another summation than the candidates' moves ranks (BLAS blocks differ by shape), hence the
-one matrix. B queries, E entities, C of them candidates, M known answers of the B queries.
+A score that comes from another summation than the candidates' moves ranks (BLAS blocks differ by shape), hence the one
+matrix. A scorer that has vectors is ranked by these alone (vector_ranking). B queries, E entities, C of them
+candidates, M known answers of the B queries.
 """
 
 import dataclasses
@@ -12,56 +11,34 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from schemas.errors import DataError
 from training.evaluation.facts import Facts, Groups
-from training.scoring import FewShotScorer, NarrowScorer, Scorer, ShownFacts
+from training.evaluation.ranks import Ranks
+from training.evaluation.state_file import StateFile
+from training.evaluation.vector_ranking import Known, rank_by_vectors, rivals
+from training.metrics import progress
+from training.scoring import FewShotScorer, NarrowScorer, Scorer, ShownFacts, VectorScorer
 
 Side = Literal["head", "tail"]
-HITS = (1, 3, 10)
 SCORES_AT_ONCE = 2**24
 """Scores in memory at a time: 64 MB in float32."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Ranks:
-    """Ranks of N gold answers, 1 is best."""
-
-    optimistic: Int64[Tensor, " N"]
-    pessimistic: Int64[Tensor, " N"]
-
-    def by(self, ties: str) -> Float64[Tensor, " N"]:
-        """The ranks under a tie policy: optimistic, pessimistic, or realistic (the mean of the two)."""
-        if ties == "realistic":
-            return (self.optimistic + self.pessimistic).double() / 2
-        return {"optimistic": self.optimistic, "pessimistic": self.pessimistic}[ties].double()
-
-    def where(self, mask: np.ndarray) -> "Ranks":
-        """The ranks of some of the golds; bool (N,)."""
-        chosen = torch.from_numpy(mask)
-        return Ranks(self.optimistic[chosen], self.pessimistic[chosen])
-
-
-def join(parts: list[Ranks]) -> Ranks:
-    """Ranks one after the other."""
-    empty = torch.empty(0, dtype=torch.int64)
-    return Ranks(
-        torch.cat([empty, *(part.optimistic for part in parts)]),
-        torch.cat([empty, *(part.pessimistic for part in parts)]),
-    )
+MANY = 64
+"""Such pieces from which on progress is shown."""
 
 
 def rank_by_counting(
     scores: Float[Tensor, "B E"],
     gold: Int64[Tensor, " B"],
-    known: tuple[Int64[Tensor, " M"], Int64[Tensor, " M"]] | None = None,
+    known: Known | None = None,
+    own: Int64[Tensor, " B"] | None = None,
 ) -> Ranks:
     """Rank each row's gold among all columns but its other known answers.
 
-    `known` names cells (row, column), each at most once; the gold's own cell may be among them. Raises DataError for
-    scores that are not numbers.
+    `known` names cells (row, column), each at most once; the gold's own cell may be among them. `own` is the column of
+    the row's given entity, -1 for none. Raises DataError for scores that are not numbers.
     """
     _require_numbers(scores)
     gold = gold.to(scores.device)
@@ -75,7 +52,12 @@ def rank_by_counting(
         filtered, limit = scores[rows, columns], target[rows, 0]
         above.index_add_(0, rows, (filtered > limit).long(), alpha=-1)
         reached.index_add_(0, rows, (filtered >= limit).long(), alpha=-1)
-    return Ranks((above + 1).cpu(), reached.cpu())
+    ranks = Ranks((above + 1).cpu(), reached.cpu())
+    if own is None:
+        return ranks
+    score, rival = scores.gather(1, own.clamp(min=0)[:, None].to(scores.device)), rivals(own, gold.cpu(), known)
+    placed = 2 * (score > target).long() + (score == target).long()
+    return dataclasses.replace(ranks, own=torch.where(rival, placed[:, 0].cpu(), 0))
 
 
 class KnownAnswers:
@@ -153,22 +135,50 @@ def rank_triples(
     entities: int,
     candidates: Candidates | None = None,
     shown: ShownFacts | None = None,
+    state: StateFile | None = None,
 ) -> Ranks:
     """Rank the head or the tail of each triple among all `entities`, or among candidates, to which the scorer has been
     narrowed; a bounded number of scores at a time. What is asked for has to be a candidate. `shown` are facts of what
-    is given, for a FewShotScorer."""
+    is given, for a FewShotScorer. With a `state` an interrupted ranking goes on."""
+    form = scorer.vector_form() if isinstance(scorer, VectorScorer) and shown is None else None
+    if form is not None:
+        heads, relations, tails = torch.from_numpy(triples.copy()).unbind(dim=1)
+        queries = form.tails(heads, relations) if side == "tail" else form.heads(relations, tails)
+        return rank_by_vectors(
+            form.measure, form.entities, queries, *_asked(triples, side, known, candidates), state=state
+        )
     size = max(1, SCORES_AT_ONCE // max(1, entities if candidates is None else len(candidates)))
-    parts = []
-    for start in range(0, len(triples), size):
-        chunk = triples[start : start + size]
-        scores = _scores(scorer, chunk, side, None if shown is None else shown.rows(slice(start, start + size)))
-        gold, others = torch.from_numpy(chunk[:, 2 if side == "tail" else 0].copy()), None
-        if known is not None:
-            others = known.of(chunk)
-        if candidates is not None:
-            gold, others = candidates.columns(gold), None if others is None else candidates.cells(others)
-        parts.append(rank_by_counting(scores, gold, others))
-    return join(parts)
+    starts = range(0, len(triples), size)
+    counts, done = np.zeros((3, len(triples)), np.int64), 0
+    with progress(len(starts), 0, size, shown=len(starts) > MANY, what="ranking", unit="queries") as report:
+        for number, start in enumerate(starts):
+            rows = slice(start, start + size)
+            if number and number < done:
+                continue
+            scores = _scores(scorer, triples[rows], side, None if shown is None else shown.rows(rows))
+            if not number and state is not None:
+                gold = _asked(triples[rows], side, None, candidates)[0]
+                done = state.resume(scores.gather(1, gold[:, None].to(scores.device)).cpu().numpy().tobytes(), counts)
+            ranks = rank_by_counting(scores, *_asked(triples[rows], side, known, candidates))
+            counts[:, rows] = torch.stack([ranks.optimistic, ranks.pessimistic, ranks.own])  # type: ignore[list-item]
+            report(number + 1)
+            if state is not None:
+                state.save(number + 1)
+    if state is not None:
+        state.remove()
+    return Ranks(*torch.from_numpy(counts))
+
+
+def _asked(
+    triples: Int64[np.ndarray, "B 3"], side: Side, known: KnownAnswers | None, candidates: Candidates | None
+) -> tuple[Int64[Tensor, " B"], Known | None, Int64[Tensor, " B"]]:
+    """(the columns of the golds, the cells of the known answers, the columns of the given entities)."""
+    heads, _, tails = torch.from_numpy(triples.copy()).unbind(dim=1)
+    gold, own = (tails, heads) if side == "tail" else (heads, tails)
+    cells = None if known is None else known.of(triples)
+    if candidates is None:
+        return gold, cells, own
+    return candidates.columns(gold), None if cells is None else candidates.cells(cells), candidates.columns(own)
 
 
 def _scores(
@@ -180,21 +190,6 @@ def _scores(
             return scorer.tails_shown(heads, relations, shown)
         return scorer.heads_shown(relations, tails, shown)
     return scorer.tails(heads, relations) if side == "tail" else scorer.heads(relations, tails)
-
-
-def rank_metrics(ranks: Float64[Tensor, " N"]) -> dict[str, float]:
-    """Mean rank, mean reciprocal rank and hits@k of N >= 1 ranks."""
-    return {
-        "mr": ranks.mean().item(),
-        "mrr": ranks.reciprocal().mean().item(),
-        **{f"hits@{k}": (ranks <= k).double().mean().item() for k in HITS},
-    }
-
-
-def expected_accuracy(ranks: Ranks) -> float:
-    """How often the best-scored candidate is the gold; 1/n where n candidates share the best score."""
-    tied = (ranks.pessimistic - ranks.optimistic + 1).double()
-    return torch.where(ranks.optimistic == 1, 1 / tied, torch.zeros_like(tied)).mean().item()
 
 
 def _require_numbers(scores: Float[Tensor, "B E"]) -> None:

@@ -23,7 +23,8 @@ from schemas.hashing import random_u64
 from training.data.setting import as_array, read_triples
 from training.evaluation.facts import Facts, read_facts
 from training.evaluation.link_prediction import MOST_SHOTS, LinkPredictionSettings
-from training.evaluation.ranking import Candidates, KnownAnswers, Side, join, rank_metrics, rank_triples
+from training.evaluation.ranking import Candidates, KnownAnswers, Side, rank_triples
+from training.evaluation.ranks import join, rank_metrics
 from training.evaluation.settings import require_split
 from training.scoring import FewShotScorer, Scorer, ShownFacts
 

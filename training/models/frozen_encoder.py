@@ -27,7 +27,7 @@ from training.encoders import build_encoder, encode_text, pooled
 from training.evaluation.facts import Facts
 from training.metrics import progress
 from training.objectives import distances, harder, knowledge_embedding_sum
-from training.scoring import ShownFacts
+from training.scoring import MEASURES, ShownFacts, VectorForm
 
 REDRAWS = 2
 """Draws per corrupted entity, each a hash: with 64 negatives, KEPLER's eight would cost more than the distances."""
@@ -193,8 +193,8 @@ def train_frozen_encoder(
 
 
 class FrozenEncoderScorer:
-    """A trained model behind training.scoring's Scorer, RelationScorer and TripleScorer: -||h + r - t||_p of every
-    candidate."""
+    """A trained model behind training.scoring's Scorer, VectorScorer, RelationScorer and TripleScorer: -||h + r - t||_p
+    of every candidate."""
 
     least_facts = 0
 
@@ -215,6 +215,16 @@ class FrozenEncoderScorer:
     def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """Score of every candidate as the head."""
         return -distances(self._model.entities[tails] - self._relation[relations], self._entities, self._norm)
+
+    def vector_form(self) -> VectorForm:
+        """The candidates' vectors against h + r, or t - r."""
+        entities, relations = self._model.entities, self._relation
+        return VectorForm(
+            MEASURES[self._norm],
+            self._entities,
+            lambda heads, between: entities[heads] + relations[between],
+            lambda between, tails: entities[tails] - relations[between],
+        )
 
     def tails_shown(
         self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"], shown: ShownFacts

@@ -33,7 +33,7 @@ from training.data.text import TextBatch
 from training.data.triples import GRAPHS, Descriptions, FactBatch, KeplerBatch, conditioned
 from training.encoders import build_encoder, encode_text, pooled
 from training.objectives import Score, cross_entropy_sum
-from training.scoring import ShownFacts
+from training.scoring import MEASURES, ShownFacts, VectorForm
 
 
 class Kepler(nn.Module):
@@ -202,6 +202,20 @@ class KeplerScorer:
     def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """Score of every candidate as the head of (relation, tail)."""
         return self.heads_of(relations, self.given(tails, relations))
+
+    def vector_form(self) -> VectorForm:
+        """The candidates' vectors against h + r, or t - r."""
+        score, cosine = self._model.score, self._model.score.kind == "cosine"
+
+        def unit(vectors: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+            return torch.nn.functional.normalize(vectors, dim=-1) if cosine else vectors
+
+        return VectorForm(
+            "dot" if cosine else MEASURES[score.norm],
+            unit(self.entities),
+            lambda heads, relations: unit(self.given(heads, relations) + self.relation_vectors[relations]),
+            lambda relations, tails: unit(self.given(tails, relations) - self.relation_vectors[relations]),
+        )
 
     def triples(
         self, heads: Int64[Tensor, " N"], relations: Int64[Tensor, " N"], tails: Int64[Tensor, " N"]

@@ -11,10 +11,11 @@ import torch
 from schemas.errors import DataError, UsageError
 from tests.training.evaluation.kg import read_real, write_kg
 from training.baselines import NAMES, find_baseline, is_baseline, load_baseline, run_baseline
-from training.embeddings import EMBEDDINGS, EmbeddingSettings, PykeenScorer, train_embedding
+from training.embeddings import EMBEDDINGS, EmbeddingSettings, train_embedding
 from training.evaluation.facts import read_facts
 from training.evaluation.link_prediction import LinkPredictionSettings, link_prediction, prepare
 from training.evaluation.run import evaluate
+from training.pykeen_scorer import PykeenScorer
 
 QUICK = {"epochs": "2", "dim": "8", "batch": "16"}
 

@@ -8,15 +8,8 @@ from hypothesis import strategies as st
 
 from schemas.errors import DataError
 from training.evaluation.facts import Facts
-from training.evaluation.ranking import (
-    KnownAnswers,
-    Ranks,
-    expected_accuracy,
-    join,
-    rank_by_counting,
-    rank_metrics,
-    rank_triples,
-)
+from training.evaluation.ranking import KnownAnswers, rank_by_counting, rank_triples
+from training.evaluation.ranks import Ranks, expected_accuracy, join, rank_metrics
 
 INF = float("inf")
 
@@ -138,7 +131,7 @@ def test_metrics_equal_pykeen_evaluator(seed, tmp_path, monkeypatch):
     from pykeen.models import DistMult
     from pykeen.triples import CoreTriplesFactory
 
-    from training.embeddings import PykeenScorer
+    from training.pykeen_scorer import PykeenScorer
 
     facts = random_facts(seed)
     parts = {name: torch.from_numpy(triples) for name, triples in facts.splits.items()}

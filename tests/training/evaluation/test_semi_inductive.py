@@ -12,7 +12,7 @@ from tests.training.models.test_dkrl import SPECIAL
 from training.baselines import run_baseline
 from training.data.batch import Ragged, offsets
 from training.data.triples import descriptions
-from training.embeddings import EMBEDDINGS, EmbeddingSettings, PykeenScorer, new_embedding
+from training.embeddings import EMBEDDINGS, EmbeddingSettings, new_embedding
 from training.evaluation.facts import Facts
 from training.evaluation.link_prediction import LinkPredictionSettings
 from training.evaluation.run import evaluate
@@ -20,6 +20,7 @@ from training.evaluation.semi_inductive import prepare, semi_inductive
 from training.models.dkrl import Dkrl, DkrlScorer, DkrlSettings
 from training.models.frozen_encoder import FrozenEncoder, FrozenEncoderScorer, FrozenEncoderSettings
 from training.predict import predict
+from training.pykeen_scorer import PykeenScorer
 from training.scoring import FewShotScorer, ShownFacts
 
 

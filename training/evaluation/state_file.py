@@ -1,0 +1,55 @@
+"""What a long ranking has counted so far, on disk, so that one that was interrupted goes on."""
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+Array = np.ndarray
+EVERY = 30.0
+"""Seconds between two writes: a short ranking writes nothing."""
+
+
+class StateFile:
+    """Counts of N queries after some steps, in a file that names what is ranked by its hash."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._written = path, time.monotonic()
+        self._of, self._counts = "", np.empty((0, 0), np.int64)
+
+    def resume(self, of: bytes, counts: Int64[Array, "R N"]) -> int:
+        """The steps that are done of what `of` says is ranked, with the counts filled in; 0 where nothing is known of
+        it. The counts are kept, to be written as they are then."""
+        from safetensors import SafetensorError, safe_open
+
+        self._of, self._counts = hashlib.sha256(of).hexdigest(), counts
+        if not self._path.is_file():
+            return 0
+        try:
+            with safe_open(self._path, "numpy") as file:
+                told, found = file.metadata() or {}, file.get_tensor("counts")
+        except (SafetensorError, OSError):
+            return 0
+        if told.get("of") != self._of or found.shape != counts.shape:
+            return 0
+        counts[:] = found
+        return int(told["done"])
+
+    def save(self, done: int) -> None:
+        """Write the counts after so many steps, unless that was done less than EVERY seconds ago."""
+        from safetensors.numpy import save_file
+
+        if time.monotonic() - self._written < EVERY:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._path.with_name(f"{self._path.name}.tmp")
+        save_file({"counts": self._counts}, temporary, {"of": self._of, "done": str(done)})
+        os.replace(temporary, self._path)
+        self._written = time.monotonic()
+
+    def remove(self) -> None:
+        """All is counted."""
+        self._path.unlink(missing_ok=True)
