@@ -16,6 +16,7 @@ from schemas.digest import dataset_digest
 from schemas.manifest import Manifest
 
 REAL = {"kinships": ("train.txt", "valid.txt", "test.txt"), "umls": ("train.tsv", "dev.tsv", "test.tsv")}
+FILES = {**REAL, "nations": REAL["kinships"]}
 
 
 def write_kg(
@@ -50,11 +51,11 @@ def write_kg(
 
 
 def read_real(name: str, folder: Path) -> Dataset:
-    """One of the REAL knowledge graphs; skips the test where WIKILOOM_DATA is not set."""
+    """One of the FILES' knowledge graphs; skips the test where WIKILOOM_DATA is not set."""
     data = os.environ.get("WIKILOOM_DATA")
     if not data:
         pytest.skip("WIKILOOM_DATA is not set: no real knowledge graph to read")
-    files = [Path(data) / "kg" / name / file for file in REAL[name]]
+    files = [Path(data) / "kg" / name / file for file in FILES[name]]
     lines = [file.read_text(encoding="utf-8").splitlines() for file in files]
     splits = [[tuple(line.split("\t")) for line in part if line] for part in lines]
     return write_kg(folder, dict(zip(("train", "valid", "test"), splits, strict=True)))

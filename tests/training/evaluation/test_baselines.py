@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +15,7 @@ from training.baselines import NAMES, find_baseline, is_baseline, load_baseline,
 from training.embeddings import EMBEDDINGS, EmbeddingSettings, train_embedding
 from training.evaluation.facts import read_facts
 from training.evaluation.link_prediction import LinkPredictionSettings, link_prediction, prepare
+from training.evaluation.ranking import KnownAnswers, rank_triples
 from training.evaluation.run import evaluate
 from training.pykeen_scorer import PykeenScorer
 
@@ -167,6 +169,31 @@ def test_metrics_of_a_trained_model_equal_pykeens(family, name):
 def test_metrics_of_a_trained_model_equal_pykeens_on_real_graphs(real_kg):
     pytest.importorskip("pykeen")
     equals_pykeen(real_kg, "complex")
+
+
+@pytest.mark.parametrize("graph", ["nations", "kinships"])
+@pytest.mark.parametrize("name", ["distmult", "transe"])
+def test_every_rank_of_a_trained_model_equals_pykeens(graph, name, tmp_path):
+    pytest.importorskip("pykeen")
+    from pykeen.evaluation import RankBasedEvaluator
+
+    class Kept(RankBasedEvaluator):
+        def finalize(self):
+            self.kept = {key: np.concatenate(parts) for key, parts in self.ranks.items()}
+            return super().finalize()
+
+    facts = read_facts(read_real(graph, tmp_path))
+    model = train_embedding(name, EmbeddingSettings(dim=8, epochs=1, batch=512, lr=0.02), facts)
+    scorer, evaluator = PykeenScorer(model), Kept(filtered=True)
+    known = {side: KnownAnswers(facts, ("train", "valid", "test"), side) for side in ("head", "tail")}
+    ours = {side: rank_triples(scorer, facts.splits["test"], side, known[side], facts.entities) for side in known}
+    parts = {split: torch.from_numpy(triples) for split, triples in facts.splits.items()}
+    # In 64 bits, so that no rank of theirs depends on the order of a sum.
+    others = {"additional_filter_triples": [parts["train"], parts["valid"]], "use_tqdm": False, "batch_size": 64}
+    evaluator.evaluate(model.double(), parts["test"], **others)
+    for (side, kind), ranks in evaluator.kept.items():
+        if kind in ("optimistic", "pessimistic", "realistic"):
+            assert np.array_equal(ours[side].by(kind).numpy(), ranks), (side, kind)
 
 
 def test_a_damaged_config_is_one_line(family, tmp_path):
