@@ -1,6 +1,8 @@
 """The Transformer under every model: `tiny`, built from a recipe, or any Hugging Face encoder by name or folder."""
 
+import copy
 import dataclasses
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -9,6 +11,8 @@ from torch import Tensor, nn
 from schemas.errors import DataError
 from schemas.packaged import package_hint, packaged_model
 from training.config import EncoderConfig, Pooling
+
+KNOWN_LAYERS = ("BertLayer", "RobertaLayer")
 
 
 class TiedHead(nn.Module):
@@ -107,6 +111,42 @@ def pooled(states: Float[Tensor, "B S D"], real: Bool[Tensor, "B S"], pooling: P
     if pooling == "cls":
         return states[:, 0]
     return (states * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
+
+
+def state_at(
+    encoder: nn.Module, words: Float[Tensor, "B S D"], mask: Bool[Tensor, "B S"], places: Int64[Tensor, " B"]
+) -> Float[Tensor, "B D"]:
+    """The last hidden state at one place of each text, given the embeddings of its words. Of a family whose layers are
+    known, the last one is computed at these places alone, which spares most of it."""
+    layers: Any = getattr(getattr(encoder, "encoder", None), "layer", [None])
+    rows = torch.arange(len(places), device=places.device)
+    if type(layers[-1]).__name__ not in KNOWN_LAYERS or encoder._compiled_call_impl is not None:
+        return encoder(inputs_embeds=words, attention_mask=mask).last_hidden_state[rows, places]
+    states = _without_last_layer(encoder)(inputs_embeds=words, attention_mask=mask).last_hidden_state
+    return _last_layer(layers[-1], states, mask, states[rows, places][:, None])
+
+
+def _without_last_layer(encoder: Any) -> Any:
+    """The same modules but for that one; what is copied is who is whose part."""
+    short, stack = copy.copy(encoder), copy.copy(encoder.encoder)
+    stack._modules = {**stack._modules, "layer": stack.layer[:-1]}
+    short._modules = {**short._modules, "encoder": stack}
+    return short
+
+
+def _last_layer(
+    layer: Any, states: Float[Tensor, "B S D"], mask: Bool[Tensor, "B S"], own: Float[Tensor, "B 1 D"]
+) -> Float[Tensor, "B D"]:
+    attention = layer.attention.self
+    sizes = (attention.num_attention_heads, attention.attention_head_size)
+    query, key, value = (
+        linear(of).unflatten(-1, sizes).transpose(1, 2)
+        for linear, of in ((attention.query, own), (attention.key, states), (attention.value, states))
+    )
+    dropout = attention.dropout.p if layer.training else 0.0
+    seen = nn.functional.scaled_dot_product_attention(query, key, value, mask[:, None, None], dropout_p=dropout)
+    result: Tensor = layer.feed_forward_chunk(layer.attention.output(seen.transpose(1, 2).flatten(2), own))
+    return result[:, 0]
 
 
 def _tiny(config: EncoderConfig, vocab_size: int) -> nn.Module | None:

@@ -8,7 +8,7 @@ import torch
 from schemas.errors import DataError
 from training.config import EncoderConfig
 from training.data.graphs import TableSizes
-from training.encoders import build_encoder, encode_text, pooled
+from training.encoders import build_encoder, encode_text, pooled, state_at
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +96,33 @@ def test_a_texts_vector_is_its_first_state_or_the_mean_of_its_own():
     means = torch.stack([states[row, :length].mean(dim=0) for row, length in enumerate((3, 5, 1))])
     assert torch.allclose(pooled(states, real, "mean"), means, atol=1e-6)
     assert torch.equal(pooled(states, real, "cls"), states[:, 0])
+
+
+@pytest.mark.parametrize("name", ["tiny", "bert", "other"])
+def test_a_state_at_one_place_is_that_of_the_whole_with_its_gradients(name, tmp_path):
+    from transformers import BertConfig, BertModel
+
+    if name == "tiny":
+        sizes = EncoderConfig(hidden_size=8, layers=2, heads=2, intermediate_size=16, max_positions=16, dropout=0.0)
+        encoder = build_encoder(sizes, 20, token_types=1).encoder
+    else:
+        config = BertConfig(vocab_size=20, hidden_size=8, num_hidden_layers=2, num_attention_heads=2)
+        encoder = BertModel(config, add_pooling_layer=False)
+        if name == "other":
+            encoder.encoder.layer[-1].__class__ = type("OtherLayer", (type(encoder.encoder.layer[-1]),), {})
+    encoder.eval()
+    mask = torch.arange(7) < torch.tensor([7, 4, 1])[:, None]
+    places, words = torch.tensor([3, 0, 0]), torch.randn(3, 7, 8)
+    own, whole = words.clone().requires_grad_(), words.clone().requires_grad_()
+    found = state_at(encoder, own, mask, places)
+    expected = encoder(inputs_embeds=whole, attention_mask=mask).last_hidden_state[[0, 1, 2], places]
+    assert torch.allclose(found, expected, atol=1e-6)
+    gradients = []
+    for states in (found, expected):
+        encoder.zero_grad()
+        states.square().sum().backward()
+        gradients.append([p.grad.clone() for p in encoder.parameters() if p.grad is not None])
+    assert torch.allclose(own.grad, whole.grad, atol=1e-6)
+    for one, other in zip(*gradients, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+    assert len(encoder.encoder.layer) == 2

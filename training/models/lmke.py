@@ -37,7 +37,7 @@ from training.data.batch import Ragged, to_device
 from training.data.graphs import TableSizes
 from training.data.links import SIDES, FactBatch, Facts, FactTexts, LinkBatch
 from training.data.sequences import HIDDEN, Piece
-from training.encoders import build_encoder
+from training.encoders import build_encoder, state_at
 from training.matching import Matcher, Ranking, Vectors, matching_sum
 
 AT_ONCE = 4_096
@@ -101,8 +101,7 @@ class TokenModel(nn.Module):
         words = self.encoder.get_input_embeddings()(piece.ids)
         held = torch.stack([self._tokens(part, ids) for part, ids in enumerate(parts.unbind(dim=1))], dim=1)
         shown = words.scatter(1, piece.holders[..., None].expand_as(held), held)
-        states = encoder(inputs_embeds=shown, attention_mask=piece.real).last_hidden_state
-        return states[torch.arange(len(places), device=places.device), places]
+        return state_at(encoder, shown, piece.real, places)
 
     def _tokens(self, part: int, ids: Int64[Tensor, " B"]) -> Float[Tensor, "B D"]:
         table: nn.Embedding = self.relation if part == 1 else self.entity
