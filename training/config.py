@@ -316,11 +316,40 @@ class LmkeConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class LassConfig:
+    """LASS's objective; the defaults are what the authors ran for link prediction."""
+
+    head: Literal["mean", "cls"] = "mean"
+    """What scores a fact that is read as one text. mean: the translation between the means over its three parts; cls: a
+    linear classifier of the state at <s> (KG-BERT)."""
+    texts: Literal["descriptions", "names"] = "descriptions"
+    """What is read of entities and relations; one without a description is read by its name."""
+    separators: bool = False
+    """One </s> between the parts, as the paper has it and the authors' scripts do not."""
+    scaled: bool = True
+    """The squared norm is divided by the root of the hidden size, as in the authors' code and not in the paper."""
+    offset: Annotated[float, Field(allow_inf_nan=False)] = 7.0
+    """b of f = b - 1/2 ||h + r - t||^2."""
+    corrupted: Literal["all", "entity"] = "all"
+    """all: `negatives` with another head, as many with another relation, as many with another tail; entity: `negatives`
+    in all, each with another head or another tail by a coin (the authors' triple classification, with 1)."""
+    negatives: Positive = 5
+    """Drawn for each triple and kind, anew each epoch, filtered against train facts."""
+    positive_weight: Literal["code", "paper"] = "code"
+    """What a true triple weighs beside a false one. code: the same; paper: once for each kind of negatives, 3 times
+    with corrupted = all."""
+    max_length: Annotated[int, Field(ge=8)] = 192
+    """Tokens of a fact, specials included: the longest part is cut until it fits."""
+    encode_tokens: Positive = 8_192
+    """Padded tokens encoded at a time; facts of like length go together."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """A whole run: recipe, --set and dataset together."""
 
     recipe: str
-    system: Literal["colake", "kepler", "mlm-only", "lmke", "c-lmke"]
+    system: Literal["colake", "kepler", "mlm-only", "lmke", "c-lmke", "lass"]
     about: str = ""
     """One line for wikiloom recipes."""
     seed: Count = 0
@@ -333,3 +362,4 @@ class Config:
     kepler: KeplerConfig = KeplerConfig()
     mlm: MlmConfig = MlmConfig()
     lmke: LmkeConfig = LmkeConfig()
+    lass: LassConfig = LassConfig()

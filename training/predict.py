@@ -1,8 +1,8 @@
 """`wikiloom predict`: ask a run about one fact or one text.
 
-KEPLER and the embedding baselines rank every entity by the score they were trained with; for (head, ?, tail) every
-relation. CoLAKE reads a minimal word-knowledge graph: the names of the entities as words, the head (and, when it is
-given, the tail) as an anchor, one relation node between head and tail; the node that is asked for is masked.
+KEPLER, LASS and the embedding baselines rank every entity by the score they were trained with; for (head, ?, tail)
+every relation. CoLAKE reads a minimal word-knowledge graph: the names of the entities as words, the head (and, when it
+is given, the tail) as an anchor, one relation node between head and tail; the node that is asked for is masked.
 
 A text that CoLAKE fills masks in is a word-knowledge graph too: the entities that it names (training/linking/, by the
 run's dataset and the run) are anchors in place of their mentions, with their train triples.
@@ -36,6 +36,7 @@ from training.feeds.kepler import DESCRIBED, described
 from training.linking import Link, LinkSettings, open_linker
 from training.linking.disambiguation import GraphContext
 from training.runs import Run, load_run
+from training.systems import SYSTEMS
 from training.vectors import longest_text
 
 MASK = "<mask>"
@@ -150,7 +151,7 @@ def _answer(run: Path, system: str, opened: Any, question: Question) -> Float[Te
         raise DataError(f"{run} is an mlm-only run, which knows no facts: give it a --text with {MASK} in it.")
     if system == "lmke":
         raise DataError(f"{run} is an LMKE run, which tells facts from others and ranks none: ask a c-lmke run.")
-    if system not in LEARNED and system != "c-lmke":
+    if system not in LEARNED and not (isinstance(opened, Run) and SYSTEMS[system].scorer):
         raise DataError(f"{run} is the plain rule {system}, which is only evaluated. Ask a trained run.")
     if texts:
         raise DataError(

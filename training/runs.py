@@ -20,13 +20,9 @@ from training.config import Config
 from training.config_file import differences, load_config, read_config, to_toml, with_data
 from training.data.special import load_tokenizer
 from training.data.triples import GRAPHS
-from training.feeds.kepler import entity_descriptions, relation_descriptions
-from training.feeds.lmke import fact_texts
 from training.models.colake import ColakePredictor
-from training.models.kepler import Kepler, KeplerScorer
-from training.models.lmke import CLmke, CLmkeScorer, Lmke, LmkeScorer
 from training.sources import Source, graph_count, open_sources
-from training.systems import build_model
+from training.systems import SYSTEMS, build_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,18 +49,14 @@ class Run:
     def scorer(self) -> Any:
         """What ranks entities or tells facts from others (training/scoring.py), made on a CUDA device where there is
         one; DataError for a system that does neither."""
+        scorer = SYSTEMS[self.config.system].scorer
+        if scorer is None:
+            raise DataError(
+                f"{self.folder} is a {self.config.system} run, which does not rank triples. "
+                "Use a KEPLER run, or evaluate this one with --task masked."
+            )
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if isinstance(self.model, Kepler):
-            texts = entity_descriptions(self.config, self.source), relation_descriptions(self.config, self.source)
-            return KeplerScorer(self.model.to(device), *texts, self.graph)
-        if isinstance(self.model, CLmke):
-            return CLmkeScorer(self.model.to(device), fact_texts(self.config, self.source))
-        if isinstance(self.model, Lmke):
-            return LmkeScorer(self.model.to(device), fact_texts(self.config, self.source))
-        raise DataError(
-            f"{self.folder} is a {self.config.system} run, which does not rank triples. "
-            "Use a KEPLER run, or evaluate this one with --task masked."
-        )
+        return scorer(self.config, self.source, self.model.to(device), self.graph)
 
 
 def load_run(folder: Path, data: Path | None = None) -> Run:

@@ -20,12 +20,14 @@ from training.data.stream import SOLE, Rank
 from training.entity_memory import CPU, EntityMemory
 from training.feeds import Build, Feeds
 from training.feeds.colake import colake_feeds
-from training.feeds.kepler import kepler_feeds
-from training.feeds.lmke import lmke_feeds, read_texts
+from training.feeds.kepler import entity_descriptions, kepler_feeds, relation_descriptions
+from training.feeds.lass import lass_feeds, lass_texts
+from training.feeds.lmke import fact_texts, lmke_feeds, read_texts
 from training.feeds.texts import mlm_feeds
 from training.models.colake import Colake
-from training.models.kepler import Kepler
-from training.models.lmke import CLmke, Lmke
+from training.models.kepler import Kepler, KeplerScorer
+from training.models.lass import Lass, LassScorer
+from training.models.lmke import CLmke, CLmkeScorer, Lmke, LmkeScorer
 from training.models.mlm_only import MlmOnly
 from training.sources import Source, graphs_of
 
@@ -89,6 +91,9 @@ class Kind:
     model: Callable[[Config, Source, torch.device, Rank, bool], Any]
     """(config, source, device, rank, whether it is going to be trained) -> the model."""
     feeds: Callable[[Config, Source], Feeds]
+    scorer: Callable[[Config, Source, Any, str], Any] | None = None
+    """(config, source of the dataset that is asked about, trained model, which of the run's graphs that is) -> what
+    scores triples, one of training.scoring's; None for a system that does not."""
 
 
 def build_model(
@@ -108,6 +113,22 @@ def _colake(config: Config, source: Source, device: torch.device, rank: Rank, tr
 
 def _kepler(config: Config, source: Source, *_: Any) -> Kepler:
     return Kepler(config, source.sizes.words, *(graph.sizes.relations for graph in graphs_of(config, source)))
+
+
+def _kepler_scorer(config: Config, source: Source, model: Kepler, graph: str) -> KeplerScorer:
+    return KeplerScorer(model, entity_descriptions(config, source), relation_descriptions(config, source), graph)
+
+
+def _lmke_scorer(config: Config, source: Source, model: Lmke | CLmke, _: str) -> LmkeScorer | CLmkeScorer:
+    return (CLmkeScorer if isinstance(model, CLmke) else LmkeScorer)(model, fact_texts(config, source))
+
+
+def _lass(config: Config, source: Source, *_: Any) -> Lass:
+    return Lass(config, source.sizes.words)
+
+
+def _lass_scorer(config: Config, source: Source, model: Lass, _: str) -> LassScorer:
+    return LassScorer(model, lass_texts(config, source))
 
 
 def _mlm_only(config: Config, source: Source, *_: Any) -> MlmOnly:
@@ -133,10 +154,11 @@ def _initial_rows(config: Config, source: Source) -> list[Iterator[NamedRows]]:
 
 SYSTEMS = {
     "colake": Kind(_colake, colake_feeds),
-    "kepler": Kind(_kepler, kepler_feeds),
+    "kepler": Kind(_kepler, kepler_feeds, _kepler_scorer),
     "mlm-only": Kind(_mlm_only, mlm_feeds),
-    "lmke": Kind(_lmke, lmke_feeds),
-    "c-lmke": Kind(_lmke, lmke_feeds),
+    "lmke": Kind(_lmke, lmke_feeds, _lmke_scorer),
+    "c-lmke": Kind(_lmke, lmke_feeds, _lmke_scorer),
+    "lass": Kind(_lass, lass_feeds, _lass_scorer),
 }
 """All systems by config.system."""
 

@@ -110,7 +110,7 @@ def test_entities_of_micro_batches_before_are_refused_on_several_ranks(made_up):
         opened(made_up, "kepler-tiny", Rank(0, 2), kepler_pre_batch=1)
 
 
-@pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny", "mlm-only-tiny"])
+@pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny", "mlm-only-tiny", "lass-tiny"])
 def test_16_bits_give_nearly_the_same_losses_and_keep_weights_of_32(recipe, made_up):
     losses = []
     for precision in ("fp32", "bf16"):

@@ -5,6 +5,7 @@ them, X pairs.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 import torch
@@ -51,8 +52,8 @@ class FactTexts:
     relations: Ragged
     fact: Layout
     """Of (head, relation, tail)."""
-    entity: Layout
-    """Of an entity alone."""
+    entity: Layout | None
+    """Of an entity alone, where such are read."""
     encode_tokens: int
     """Padded tokens of a piece."""
 
@@ -63,6 +64,22 @@ class FactTexts:
     def alone(self, entities: Int64[np.ndarray, " K"]) -> Facts:
         """Entities by themselves."""
         return self._made((self.entities,), entities[:, None], self.entity)
+
+    def distinct(self, facts: Int64[np.ndarray, "N 3"]) -> tuple[Int64[np.ndarray, "D 3"], Int64[np.ndarray, " N"]]:
+        """(facts of which no two are written alike, which of them each one is written as)."""
+        heads, relations, tails = (kinds[own] for kinds, own in zip(self._kinds, facts.T, strict=True))
+        keys = (heads * len(self.relations.lengths) + relations) * len(self.entities.lengths) + tails
+        _, first, which = np.unique(keys, return_index=True, return_inverse=True)
+        return facts[first], which
+
+    @functools.cached_property
+    def _kinds(self) -> tuple[Int64[np.ndarray, " E"], Int64[np.ndarray, " R"], Int64[np.ndarray, " E"]]:
+        """Of each head, relation and tail: the same number for equal texts."""
+        entities, relations = (
+            texts.strings().dictionary_encode().indices.to_numpy().astype(np.int64)
+            for texts in (self.entities, self.relations)
+        )
+        return entities, relations, entities
 
     def _made(self, tables: tuple[Ragged, ...], parts: Int64[np.ndarray, "N P"], layout: Layout) -> Facts:
         return Facts(sequences(tables, parts, layout).pieces(self.encode_tokens), tensor(parts))

@@ -1,4 +1,4 @@
-"""Negative samples: by graph_count^0.75 for CoLAKE's entities, uniform and filtered for KEPLER's triples."""
+"""Negative samples: by graph_count^0.75 for CoLAKE's entities, uniform and filtered for triples."""
 
 import dataclasses
 
@@ -151,5 +151,15 @@ def corrupt_tails(
         drawn = known.drawn_from[drawn]
     head, relation, tail = (np.broadcast_to(triples[:, i, None, None], drawn.shape) for i in range(3))
     false = ~(known.holds(drawn, relation, tail) if heads else known.holds(head, relation, drawn))
+    first = np.where(false.any(axis=-1), false.argmax(axis=-1), words.shape[-1] - 1)
+    return np.take_along_axis(drawn, first[..., None], axis=-1)[..., 0]
+
+
+def corrupt_relations(
+    triples: Int64[np.ndarray, "B 3"], known: KnownFacts, words: UInt64[np.ndarray, "B N D"]
+) -> Int64[np.ndarray, "B N"]:
+    """The same of relations, uniform over all of them."""
+    drawn = (words % np.uint64(known.relations)).astype(np.int64)
+    false = ~known.holds(triples[:, 0, None, None], drawn, triples[:, 2, None, None])
     first = np.where(false.any(axis=-1), false.argmax(axis=-1), words.shape[-1] - 1)
     return np.take_along_axis(drawn, first[..., None], axis=-1)[..., 0]

@@ -17,6 +17,10 @@ from training.data.special import SpecialTokens
 
 HIDDEN = -1
 """In place of a part's row: the part has no text, but for its holder."""
+EVEN = 0.9
+"""Sequences of a piece are at least so long, as a share of its longest one."""
+SMALLEST = 16
+"""But a piece that has less than one in so many of the tokens it may have takes shorter ones too."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +68,17 @@ class Sequences:
     pad: int
 
     def pieces(self, tokens: int) -> list[Piece]:
-        """All sequences in pieces of at most `tokens` padded tokens (or of one sequence), the longest ones first."""
+        """All sequences in pieces of at most `tokens` padded tokens (or of one sequence), the longest ones first. A
+        piece ends before a sequence that is much shorter than its first one, if it is large enough by then."""
         lengths = self.tokens.lengths
         order, pieces, first = np.argsort(-lengths, kind="stable"), [], 0
+        descending = lengths[order]
         while first < len(order):
-            rows = order[first : first + max(1, tokens // int(lengths[order[first]]))]
-            pieces.append(self._piece(rows))
-            first += len(rows)
+            longest = int(descending[first])
+            alike = int(np.searchsorted(-descending, -EVEN * longest, side="right")) - first
+            count = max(1, min(tokens // longest, max(alike, tokens // SMALLEST // longest)))
+            pieces.append(self._piece(order[first : first + count]))
+            first += count
         return pieces
 
     def _piece(self, rows: Int64[np.ndarray, " B"]) -> Piece:

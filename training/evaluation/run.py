@@ -22,6 +22,7 @@ TASKS_OF = {
     "mlm-only": ["masked-words"],
     "lmke": ["triple-classification"],
     "c-lmke": ["link-prediction", "triple-classification"],
+    "lass": ["link-prediction", "triple-classification"],
 }
 """What each system can be asked as it is."""
 SCORED = ("link-prediction", "triple-classification")
