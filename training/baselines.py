@@ -101,7 +101,7 @@ LEARNED = {
         scorer=lambda model, settings, dataset, facts: DkrlScorer(model, _described(dataset, settings)[0], facts),
     ),
 }
-LEARNED_TASKS = ["link-prediction", "triple-classification", "graph-completion"]
+LEARNED_TASKS = ["link-prediction", "relation-prediction", "triple-classification", "graph-completion"]
 RULES = {rule: [task for task in TASKS if rule in TASKS[task].rules] for name in TASKS for rule in TASKS[name].rules}
 """Plain rules, and the tasks that each has an answer for."""
 

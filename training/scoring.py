@@ -128,3 +128,11 @@ class TripleScorer(Protocol):
         scorer itself sees to it that it does not hold too much at once.
         """
         ...
+
+
+@runtime_checkable
+class PairwiseScorer(Protocol):
+    """A TripleScorer to which a row of candidates costs as much as each of them alone, such as a cross-encoder: of a
+    sample of candidates its triples are scored, not whole rows."""
+
+    pairwise: bool

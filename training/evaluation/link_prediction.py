@@ -7,21 +7,29 @@ written into the result.
 """
 
 import dataclasses
-from typing import Any, Literal
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow.compute as pc
+import torch
+from pydantic import Field
 
 from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError, nearest
+from schemas.hashing import random_u64
 from training.data.setting import SPLITS, Setting
+from training.evaluation.breakdowns import Asked, breakdowns
 from training.evaluation.facts import Facts, read_facts
-from training.evaluation.ranking import Candidates, KnownAnswers, rank_triples
-from training.evaluation.ranks import Ranks, join, rank_metrics
+from training.evaluation.ranking import Candidates, KnownAnswers, Side, rank_triples
+from training.evaluation.ranks import Ranks, join, rank_intervals, rank_metrics
+from training.evaluation.sampled_ranking import draw_candidates, rank_among
 from training.evaluation.settings import require_split
-from training.scoring import Scorer
+from training.evaluation.state_file import StateFile
+from training.scoring import Scorer, TripleScorer
 
-SIDES = ("head", "tail")
+SIDES: tuple[Side, ...] = ("head", "tail")
 MOST_SHOTS = 10
 TRAINED_ON: dict[str, Setting] = {
     "transductive": "transductive",
@@ -44,10 +52,20 @@ class LinkPredictionSettings:
     and the evaluated split alone in the inductive setting."""
     unseen: Literal["keep", "skip"] = "keep"
     """What happens to triples with an entity that no train triple has (transductive)."""
+    candidates: str = ""
+    """Who is ranked: all; split, the entities of the evaluated split; sampled=N, for each query N false ones drawn for
+    it; or a file with an entity a line. By default all, and split in the inductive setting."""
+    own_entity: Literal["keep", "remove"] = "keep"
+    """Whether the entity that a query gives is a candidate for its answer, as in published tables. The result has both
+    readings."""
+    triples: Annotated[int, Field(ge=0)] = 0
+    """How many triples are asked about, the first by a hash; 0 for all. The metrics of some have 95 % intervals."""
+    resamples: Annotated[int, Field(ge=1)] = 1_000
+    """Of these intervals' bootstrap."""
     shots: str = "0,1,3,5"
     """How many facts of the entity that train lacks are shown (semi-inductive): numbers of 0 to 10."""
     seed: int = 0
-    """Of the choice of these facts."""
+    """Of the choice of these facts, of triples and of sampled candidates."""
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -62,8 +80,25 @@ class LinkPredictionSettings:
                 f"filter={self.filter}: in setting=semi-inductive all other facts of the entity are known answers, or "
                 "with filter=none nothing is."
             )
+        if self.setting == "semi-inductive" and (self.candidates or self.triples or self.own_entity != "keep"):
+            raise UsageError(
+                "candidates, triples and own_entity are not for setting=semi-inductive: the entity of train is asked "
+                "for, among all of these."
+            )
+        if self.setting == "inductive" and self.candidates.startswith("sampled"):
+            raise UsageError(f"candidates={self.candidates} is for setting=transductive: it draws from all entities.")
         if self.setting != "transductive" and self.unseen == "skip":
             raise UsageError(f"unseen=skip leaves nothing to ask in setting={self.setting}: every triple is unseen.")
+
+    @property
+    def sample(self) -> int:
+        """How many candidates are drawn for each query; 0 where they are the same for all."""
+        kind, _, number = self.candidates.partition("=")
+        if kind != "sampled":
+            return 0
+        if not (number.isdecimal() and int(number)):
+            raise UsageError(f"candidates={self.candidates}: expected their number, such as sampled=500.")
+        return int(number)
 
     def filter_splits(self, split: str) -> tuple[str, ...]:
         """The splits of the filter; UsageError for an unknown one."""
@@ -84,11 +119,24 @@ class Questions:
     facts: Facts
     triples: np.ndarray
     relation_names: list[str]
-    known: dict[str, KnownAnswers | None]
+    known: dict[Side, KnownAnswers | None]
     candidates: Candidates | None
     """None for all entities."""
     settings: LinkPredictionSettings
     protocol: dict[str, Any]
+    folder: Path | None = None
+    """Where a long ranking leaves what it has counted so far."""
+
+    def kept_in(self, folder: Path) -> "Questions":
+        """The same questions, whose ranking can be interrupted."""
+        return dataclasses.replace(self, folder=folder)
+
+    def asked(self, side: Side) -> np.ndarray:
+        """The triples whose answer on that side is a candidate."""
+        if self.candidates is None:
+            return self.triples
+        answers = torch.from_numpy(self.triples[:, 2 if side == "tail" else 0].copy())
+        return self.triples[(self.candidates.columns(answers) >= 0).numpy()]
 
 
 def prepare(dataset: Dataset, split: str, settings: LinkPredictionSettings) -> Questions:
@@ -100,44 +148,119 @@ def prepare(dataset: Dataset, split: str, settings: LinkPredictionSettings) -> Q
     if settings.unseen == "skip":
         triples = triples[~unseen]
     _require_triples(dataset, split, settings, triples, unseen)
-    candidates = None if settings.setting == "transductive" else _entities_of(dataset, split, triples)
+    kind, candidates = _candidates(dataset, split, settings, triples)
+    every, triples = len(triples), _some(triples, settings)
     splits = settings.filter_splits(split)
     known = {side: KnownAnswers(facts, splits, side) if splits else None for side in SIDES}
-    protocol = {
+    names = dataset.read("relations", columns=["relation"])["relation"].to_pylist()
+    questions = Questions(facts, triples, names, known, candidates, settings, {})
+    if not any(len(questions.asked(side)) for side in SIDES):
+        raise DataError(f"candidates={settings.candidates}: none of them is an answer of {dataset.folder}'s {split}.")
+    protocol = _protocol(questions, split, kind, every)
+    protocol["unseen"] = {"policy": settings.unseen, "triples": int(unseen.sum())}
+    return dataclasses.replace(questions, protocol=protocol)
+
+
+def _protocol(questions: Questions, split: str, kind: str, every: int) -> dict[str, Any]:
+    settings, candidates, triples = questions.settings, questions.candidates, len(questions.triples)
+    splits = settings.filter_splits(split)
+    protocol: dict[str, Any] = {
         "setting": settings.setting,
         "split": split,
-        "triples": len(triples),
+        "triples": triples,
         "sides": list(SIDES),
-        "candidates": facts.entities if candidates is None else len(candidates),
+        "candidates": settings.sample or (questions.facts.entities if candidates is None else len(candidates)),
+        "candidate_set": kind,
+        "own_entity": settings.own_entity,
         "filtered": bool(splits),
         "filter_splits": list(splits),
         "ties": settings.ties,
-        "unseen": {"policy": settings.unseen, "triples": int(unseen.sum())},
     }
-    names = dataset.read("relations", columns=["relation"])["relation"].to_pylist()
-    return Questions(facts, triples, names, known, candidates, settings, protocol)
+    if every > triples or settings.sample:
+        protocol["sampled"] = {"triples_of": every, "seed": settings.seed, "resamples": settings.resamples}
+    left_out = {side: triples - len(questions.asked(side)) for side in SIDES}
+    if any(left_out.values()):
+        protocol["answer_no_candidate"] = left_out
+    return protocol
 
 
-def link_prediction(scorer: Scorer, questions: Questions) -> dict[str, Any]:
-    """The metrics: {"both": {...}, "head": {...}, "tail": {...}, "ties": {...}, "relations": {...}}.
+def link_prediction(scorer: Scorer | TripleScorer, questions: Questions) -> dict[str, Any]:
+    """The metrics: {"both": {...}, "head": {...}, "tail": {...}, "ties": {...}, "own_entity": {...}} and breakdowns.
 
     "both" is the mean over the 2N queries. "ties" gives the MRR under the two other readings of a tie, so a model that
-    scores everything alike can't hide. "relations" has count, mrr and hits@10 of both sides, by relation.
+    scores everything alike can't hide; "own_entity" all metrics with and without the entity that the query gives among
+    the candidates. "intervals" are there where triples or candidates are a sample. See breakdowns.py for the rest.
     """
-    entities, candidates = questions.facts.entities, questions.candidates
-    asked = scorer if candidates is None else candidates.narrow(scorer)
-    ranks = {
-        side: rank_triples(asked, questions.triples, side, questions.known[side], entities, candidates)
-        for side in SIDES
-    }
-    ties = questions.settings.ties
-    both = join([ranks[side] for side in SIDES])
-    return {
+    settings, ranks = questions.settings, {side: _rank(scorer, questions, side) for side in SIDES}
+    ties, read = settings.ties, "remove" if settings.own_entity == "remove" else "keep"
+    readings = {side: {"keep": found, "remove": found.without_own()} for side, found in ranks.items()}
+    chosen = {side: found[read] for side, found in readings.items()}
+    both = join([chosen[side] for side in SIDES])
+    asked = Asked(
+        np.concatenate([questions.asked(side) for side in SIDES]),
+        np.repeat([side == "tail" for side in SIDES], [len(questions.asked(side)) for side in SIDES]),
+    )
+    metrics = {
         "both": rank_metrics(both.by(ties)),
-        **{side: rank_metrics(ranks[side].by(ties)) for side in SIDES},
+        **{side: rank_metrics(chosen[side].by(ties)) for side in SIDES if len(chosen[side].optimistic)},
         "ties": {name: rank_metrics(both.by(name))["mrr"] for name in ("optimistic", "pessimistic")},
-        "relations": _by_relation(questions, both),
     }
+    if not settings.sample:
+        every = {read: join([readings[side][read] for side in SIDES]) for read in ("keep", "remove")}
+        metrics["own_entity"] = {read: rank_metrics(found.by(ties)) for read, found in every.items()}
+    if "sampled" in questions.protocol:
+        metrics["intervals"] = rank_intervals(both.by(ties), settings.seed, settings.resamples)
+    return metrics | breakdowns(questions.facts, questions.relation_names, asked, both, ties)
+
+
+def _rank(scorer: Scorer | TripleScorer, questions: Questions, side: Side) -> Ranks:
+    settings, triples, known = questions.settings, questions.asked(side), questions.known[side]
+    entities, candidates = questions.facts.entities, questions.candidates
+    if settings.sample:
+        drawn = draw_candidates(
+            triples, side, known, entities, settings.sample, seed=settings.seed, own=settings.own_entity == "keep"
+        )
+        return rank_among(scorer, triples, side, drawn)
+    if not isinstance(scorer, Scorer):
+        raise DataError("This system scores triples one by one: ask it about some, --set candidates=sampled=100.")
+    state = None if questions.folder is None else StateFile(questions.folder / f".link-prediction-{side}.state")
+    asked = scorer if candidates is None else candidates.narrow(scorer)
+    return rank_triples(asked, triples, side, known, entities, candidates, state=state)
+
+
+def _some(triples: np.ndarray, settings: LinkPredictionSettings) -> np.ndarray:
+    """The triples that are asked about, in order."""
+    if not settings.triples or settings.triples >= len(triples):
+        return triples
+    order = random_u64(settings.seed, "link-prediction/triples", *triples.T).argsort(kind="stable")
+    return triples[np.sort(order[: settings.triples])]
+
+
+def _candidates(
+    dataset: Dataset, split: str, settings: LinkPredictionSettings, triples: np.ndarray
+) -> tuple[str, Candidates | None]:
+    """(what the protocol calls them, those that are ranked, None for all)."""
+    wanted = settings.candidates or ("all" if settings.setting == "transductive" else "split")
+    if wanted == "all" or settings.sample:
+        return wanted.partition("=")[0], None
+    if wanted == "split" and settings.setting == "inductive":
+        return wanted, _entities_of(dataset, split, triples)
+    count = dataset.rows("entities")
+    if wanted == "split":
+        return wanted, Candidates(np.unique(triples[:, [0, 2]]), of=count)
+    try:
+        text = Path(wanted).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"candidates={wanted}: expected all, split, sampled=N or a file with an entity a line "
+            f"({type(error).__name__})."
+        ) from None
+    index = {name: i for i, name in enumerate(dataset.read("entities", columns=["entity"])["entity"].to_pylist())}
+    names = list(filter(None, text.splitlines()))
+    if missing := [name for name in names if name not in index]:
+        raise DataError(f"{wanted} names {missing[0]!r}, which is no entity of {dataset.folder} ({len(missing)} such).")
+    chosen = np.unique([index[name] for name in names])
+    return f"given {hashlib.sha256(text.encode()).hexdigest()[:8]}", Candidates(chosen, of=count)
 
 
 def _require_triples(
@@ -166,17 +289,3 @@ def _entities_of(dataset: Dataset, split: str, triples: np.ndarray) -> Candidate
             "Run wikiloom validate, then build the dataset again."
         )
     return Candidates(np.flatnonzero(own), of=len(own))
-
-
-def _by_relation(questions: Questions, both: Ranks) -> dict[str, dict[str, int | float]]:
-    relations = np.tile(questions.triples[:, 1], len(SIDES))
-    rows = {}
-    for index in np.unique(relations):
-        of_relation = relations == index
-        metrics = rank_metrics(both.where(of_relation).by(questions.settings.ties))
-        rows[questions.relation_names[index]] = {
-            "triples": int(of_relation.sum()) // len(SIDES),
-            "mrr": metrics["mrr"],
-            "hits@10": metrics["hits@10"],
-        }
-    return rows

@@ -19,6 +19,7 @@ from schemas.hashing import random_u64
 from training.data.setting import SPLITS, as_array
 from training.evaluation.facts import Facts
 from training.evaluation.ranking import KnownAnswers, Side
+from training.evaluation.sampled_ranking import missing
 
 Array = np.ndarray
 SUFFIX = "_negatives"
@@ -99,32 +100,20 @@ def corrupted(
     coins = random_u64(seed, f"{purpose}/side", *triples.T) >> np.uint64(63)
     words = random_u64(seed, f"{purpose}/entity", *triples.T) >> _HALF
     sides: tuple[Side, Side] = ("head", "tail")
-    answers = {side: _answers(facts, triples, side) for side in sides}
+    answers = {side: KnownAnswers(facts, SPLITS, side).lists(triples) for side in sides}
     false, without = [], []
     for row, (coin, word) in enumerate(zip(coins.tolist(), words.tolist(), strict=True)):
         for side in (sides[coin], sides[1 - coin]):
             known = answers[side][row]
             if len(known) < facts.entities:
                 triple = triples[row].copy()
-                triple[0 if side == "head" else 2] = _missing(known, word * (facts.entities - len(known)) >> 32)
+                place = np.array([word * (facts.entities - len(known)) >> 32])
+                triple[0 if side == "head" else 2] = missing(known, place)[0]
                 false.append(triple)
                 break
         else:
             without.append(row)
     return np.array(false, np.int64).reshape(-1, 3), np.array(without, np.int64)
-
-
-def _answers(facts: Facts, triples: Int64[Array, "N 3"], side: Side) -> list[Int64[Array, " K"]]:
-    """For each triple the entities that make a fact on that side, sorted."""
-    rows, found = (part.numpy() for part in KnownAnswers(facts, SPLITS, side).of(triples))
-    order = np.lexsort((found, rows))
-    ends = np.searchsorted(rows[order], np.arange(len(triples) + 1))
-    return np.split(found[order], ends[1:-1])
-
-
-def _missing(known: Int64[Array, " K"], k: int) -> int:
-    """The k-th number from 0 on that is not among the sorted ones."""
-    return k + int(np.searchsorted(known - np.arange(len(known)), k, side="right"))
 
 
 def _sampled(facts: Facts, names: "_Names", seed: int) -> Negatives:

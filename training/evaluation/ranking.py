@@ -20,11 +20,13 @@ from training.evaluation.ranks import Ranks
 from training.evaluation.state_file import StateFile
 from training.evaluation.vector_ranking import Known, rank_by_vectors, rivals
 from training.metrics import progress
-from training.scoring import FewShotScorer, NarrowScorer, Scorer, ShownFacts, VectorScorer
+from training.scoring import FewShotScorer, NarrowScorer, PairwiseScorer, Scorer, ShownFacts, VectorScorer
 
 Side = Literal["head", "tail"]
 SCORES_AT_ONCE = 2**24
 """Scores in memory at a time: 64 MB in float32."""
+PAIRS_AT_ONCE = 2**18
+"""The same of a cross-encoder."""
 MANY = 64
 """Such pieces from which on progress is shown."""
 
@@ -74,6 +76,12 @@ class KnownAnswers:
         """(row, entity) of every known answer to the triples' queries."""
         rows, found = self._groups.find(self._keys(triples))
         return torch.from_numpy(rows), torch.from_numpy(self._answers[found])
+
+    def lists(self, triples: Int64[np.ndarray, "B 3"]) -> list[Int64[np.ndarray, " K"]]:
+        """For each triple the known answers to its query, sorted."""
+        rows, found = (part.numpy() for part in self.of(triples))
+        order = np.lexsort((found, rows))
+        return np.split(found[order], np.searchsorted(rows[order], np.arange(1, len(triples))))
 
     def _keys(self, triples: Int64[np.ndarray, "N 3"]) -> Int64[np.ndarray, " N"]:
         return triples[:, self._given] * self._relations + triples[:, 1]
@@ -147,7 +155,9 @@ def rank_triples(
         return rank_by_vectors(
             form.measure, form.entities, queries, *_asked(triples, side, known, candidates), state=state
         )
-    size = max(1, SCORES_AT_ONCE // max(1, entities if candidates is None else len(candidates)))
+    # What is expensive is kept in smaller pieces.
+    scores_at_once = PAIRS_AT_ONCE if isinstance(scorer, PairwiseScorer) else SCORES_AT_ONCE
+    size = max(1, scores_at_once // max(1, entities if candidates is None else len(candidates)))
     starts = range(0, len(triples), size)
     counts, done = np.zeros((3, len(triples)), np.int64), 0
     with progress(len(starts), 0, size, shown=len(starts) > MANY, what="ranking", unit="queries") as report:

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from training.evaluation import bootstrap
+
 HITS = (1, 3, 10)
 
 
@@ -60,6 +62,14 @@ def rank_metrics(ranks: Float64[Tensor, " N"]) -> dict[str, float]:
         "mrr": ranks.reciprocal().mean().item(),
         **{f"hits@{k}": (ranks <= k).double().mean().item() for k in HITS},
     }
+
+
+def rank_intervals(ranks: Float64[Tensor, " N"], seed: int, resamples: int) -> dict[str, list[float]]:
+    """The 95 % intervals of the same, had other queries been drawn (percentile bootstrap)."""
+    values = torch.stack([ranks, 1 / ranks, *((ranks <= k).double() for k in HITS)], dim=1).numpy()
+    found = bootstrap.resampled(values, np.zeros(len(values), np.int64), seed=seed, resamples=resamples)
+    ends = bootstrap.interval(found)[:, 0].T.tolist()
+    return dict(zip(("mr", "mrr", *(f"hits@{k}" for k in HITS)), ends, strict=True))
 
 
 def expected_accuracy(ranks: Ranks) -> float:

@@ -17,15 +17,15 @@ from training.linking.disambiguation import GraphContext
 from training.runs import Run, load_run
 
 TASKS_OF = {
-    "kepler": ["link-prediction", "triple-classification", "masked-words"],
+    "kepler": ["link-prediction", "relation-prediction", "triple-classification", "masked-words"],
     "colake": ["masked", "linking", "graph-completion", "masked-words"],
     "mlm-only": ["masked-words"],
     "lmke": ["triple-classification"],
-    "c-lmke": ["link-prediction", "triple-classification"],
-    "lass": ["link-prediction", "triple-classification"],
+    "c-lmke": ["link-prediction", "relation-prediction", "triple-classification"],
+    "lass": ["link-prediction", "relation-prediction", "triple-classification"],
 }
 """What each system can be asked as it is."""
-SCORED = ("link-prediction", "triple-classification")
+SCORED = ("link-prediction", "relation-prediction", "triple-classification")
 """What is answered by scores of triples."""
 FINE_TUNED = [name for name, task in TASKS.items() if task.learns]
 """What any system can learn."""

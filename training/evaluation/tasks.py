@@ -22,6 +22,7 @@ from training.evaluation import (
     masked,
     masked_rules,
     masked_words,
+    relation_prediction,
     rules,
     semi_inductive,
     triple_classification,
@@ -29,6 +30,15 @@ from training.evaluation import (
 from training.evaluation.completion_rules import PairRule
 from training.evaluation.settings import read_settings
 from training.few_shot import FewShotSettings
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """Questions that may take long, and whose answering goes on where it was interrupted."""
+
+    def kept_in(self, folder: Path) -> "Resumable":
+        """The same, with a folder for what is found so far."""
+        ...
 
 
 @runtime_checkable
@@ -99,6 +109,16 @@ TASKS = {
         rows=dict.fromkeys(
             ("both", "head", "tail", *semi_inductive.PARTS), ("mrr", "mr", "hits@1", "hits@3", "hits@10")
         ),
+    ),
+    "relation-prediction": Task(
+        settings=relation_prediction.RelationPredictionSettings,
+        prepare=lambda dataset, split, settings, tokens: relation_prediction.prepare(dataset, split, settings),
+        ask=relation_prediction.relation_prediction,
+        rules={
+            "frequency": lambda questions: rules.RelationRule(questions.facts, pair=False),
+            "cooccurrence": lambda questions: rules.RelationRule(questions.facts, pair=True),
+        },
+        rows=dict.fromkeys(("all", "no_shared_pair"), ("mrr", "mr", "hits@1", "hits@3", "hits@10")),
     ),
     "triple-classification": Task(
         settings=triple_classification.TripleClassificationSettings,
@@ -197,8 +217,10 @@ class Examination:
     def examine(self, folder: Path, name: str, system: Any) -> dict[str, Any]:
         """Ask the system and the task's rules, write FOLDER/results/TASK-SPLIT-DIGEST8.json (TASK-SETTING-SPLIT-DIGEST8
         for another setting than the transductive one), print the table."""
-        began = time.perf_counter()
-        metrics = self.task.ask(system, self.questions)
+        began, questions = time.perf_counter(), self.questions
+        if isinstance(questions, Resumable):
+            questions = questions.kept_in(folder / "results")
+        metrics = self.task.ask(system, questions)
         result = {
             "task": self.name,
             "system": name,

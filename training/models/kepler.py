@@ -260,6 +260,16 @@ class KeplerScorer:
         """As `heads`, for tails that are `given` as vectors."""
         return self._model.score.pairs(tails - self.relation_vectors[relations], self.entities)
 
+    def relations(self, heads: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B R"]:
+        """Score of every relation between head and tail."""
+        every, rows = torch.arange(len(self.relation_vectors)), []
+        for head, tail, *ends in zip(heads, tails, self.vectors(heads), self.vectors(tails), strict=True):
+            h, t = given_h, given_t = [end.expand(len(every), -1) for end in ends]
+            if self._model.config.conditioned:
+                given_h, given_t = (self.given(end.expand(len(every)), every) for end in (head, tail))
+            rows.append(self._each_relation(h, t, given_h, given_t))
+        return torch.stack(rows)
+
     def relations_of(
         self, head: int, tail: int, texts: tuple[Descriptions | None, Descriptions | None] = (None, None)
     ) -> Float[Tensor, " R"]:
@@ -272,5 +282,14 @@ class KeplerScorer:
         given_h, given_t = h, t
         if self._model.config.conditioned:
             given_h, given_t = (self.given(own, every, text) for own, text in ends)
+        return self._each_relation(h, t, given_h, given_t)
+
+    def _each_relation(
+        self,
+        heads: Float[Tensor, "R D"],
+        tails: Float[Tensor, "R D"],
+        given_heads: Float[Tensor, "R D"],
+        given_tails: Float[Tensor, "R D"],
+    ) -> Float[Tensor, " R"]:
         score, relations = self._model.score, self.relation_vectors
-        return (score.rows(given_h + relations, t) + score.rows(given_t - relations, h)) / 2
+        return (score.rows(given_heads + relations, tails) + score.rows(given_tails - relations, heads)) / 2

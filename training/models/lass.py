@@ -100,6 +100,8 @@ class LassScorer:
     candidate to the next; what is saved is what is asked twice: equal queries, and facts that are written alike.
     """
 
+    pairwise = True
+
     def __init__(self, model: Lass, texts: FactTexts, candidates: Int64[Tensor, " C"] | None = None) -> None:
         """`candidates` are sorted; None for all entities."""
         self._model, self._texts = model.eval(), texts

@@ -96,7 +96,7 @@ def test_defaults_grow_with_the_data():
     [
         ("transee", None, {}, "Did you mean transe"),
         ("transe", "link-predicton", {}, "Did you mean link-prediction"),
-        ("transe", "masked", {}, "no answer for masked, only for link-prediction and triple-classification and"),
+        ("transe", "masked", {}, "no answer for masked, only for link-prediction and relation-prediction and"),
         ("majority", "link-prediction", {}, "no answer for link-prediction, only for triple-classification and masked"),
         ("transe", None, {"epoch": "3"}, "Did you mean epochs"),
         ("transe", None, {"epochs": "many"}, "epochs=many"),

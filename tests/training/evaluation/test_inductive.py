@@ -149,6 +149,8 @@ def test_entities_of_train_are_never_candidates_and_the_filter_has_that_split_al
         "triples": 8,
         "sides": ["head", "tail"],
         "candidates": 6,
+        "candidate_set": "split",
+        "own_entity": "keep",
         "filtered": True,
         "filter_splits": ["test"],
         "ties": "realistic",

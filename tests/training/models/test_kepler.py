@@ -158,6 +158,7 @@ def test_ranking_uses_the_trained_cosine(made_up):
     assert torch.allclose(scorer.tails(heads, relations)[0], as_tails, atol=1e-6)
     assert torch.allclose(scorer.heads(relations, tails)[0], as_heads, atol=1e-6)
     among = scorer.relations_of(3, 7)
+    assert torch.allclose(scorer.relations(heads, tails)[0], among, atol=1e-6)
     assert torch.isclose(among[2], (as_tails[7] + as_heads[3]) / 2, atol=1e-6)
     assert torch.isclose(among[2], scorer.triples(heads, relations, tails)[0], atol=1e-6)
 
