@@ -286,8 +286,8 @@ class LmkeConfig:
     key_length: Count = 508
     """Tokens of an entity's text where it is matched with queries (C-LMKE)."""
     initial_rows: Literal["names", "random"] = "names"
-    """What the tokens of entities and relations begin as: the mean of their names' words, or random numbers of the
-    encoder's own spread."""
+    """What the tokens of entities and relations begin as: the mean of their names' words, and masks as </s>, at which
+    an encoder of sentences says what they are about; or random numbers of the encoder's own spread."""
     negatives: Positive = 1
     """Corrupted triples for each, its head or its tail replaced (LMKE)."""
     fresh_negatives: bool = True
@@ -302,6 +302,8 @@ class LmkeConfig:
     """An entity that is a head (or tail) twice in the micro-batch counts twice, as in the authors' code."""
     degrees: bool = True
     """The matcher is told the degrees in train of what is given and of what is matched."""
+    initial_matcher: Literal["random", "product"] = "random"
+    """What the matcher's logit begins as. product: the product of query and key, divided by the root of their size."""
     matcher_hidden: Count = 0
     """Of the matcher's hidden layer; 0 for the encoder's size."""
     self_adversarial: Literal["detached", "attached", "off"] = "detached"

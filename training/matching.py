@@ -10,6 +10,7 @@ Q queries, K keys (entities that are matched), D hidden, H of the MLP's hidden l
 """
 
 import dataclasses
+import math
 from typing import Literal
 
 import torch
@@ -46,6 +47,16 @@ class Matcher(nn.Module):
         """`width` of queries and keys."""
         super().__init__()
         self.hidden, self.output = nn.Linear(4 * width + 2, hidden), nn.Linear(hidden, 1)
+
+    @torch.no_grad()
+    def begin_as_product(self) -> None:
+        """Two units of the hidden layer become the positive and the negative part of q . k / sqrt(D), and their
+        difference the logit, beside what the others add."""
+        width = (self.hidden.in_features - 2) // 4
+        self.hidden.weight[:2], self.hidden.bias[:2] = 0, 0
+        for unit, sign in enumerate((1, -1)):
+            self.hidden.weight[unit, 3 * width : 4 * width] = sign / math.sqrt(width)
+            self.output.weight[0, unit] = sign
 
     def forward(self, queries: Vectors, keys: Vectors) -> Float[Tensor, "Q K"]:
         """The logit of every pair; pieces of queries are computed again for their gradient where they are several."""

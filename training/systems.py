@@ -139,6 +139,8 @@ def _lmke(config: Config, source: Source, _device: torch.device, _rank: Rank, tr
     model = (Lmke if config.system == "lmke" else CLmke)(config, source.sizes)
     if training and config.lmke.initial_rows == "names":
         model.initialise(*read_texts(source, "names"))
+        if isinstance(model, CLmke):
+            model.begin_masks_as(source.special.eos)
     if training and isinstance(model, CLmke):
         model.count_degrees(as_array(read_triples(source.dataset, "train", config.data.split)))
     return model

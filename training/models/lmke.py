@@ -145,11 +145,18 @@ class CLmke(TokenModel):
             # It is given embeddings, of the first one's words.
             self.key_encoder.embeddings.word_embeddings = None
             self.matcher = Matcher(self.width, self.config.matcher_hidden or self.width)
+            if self.config.initial_matcher == "product":
+                self.matcher.begin_as_product()
         else:
             self.classifier = nn.Linear(self.width, sizes.entities)
         self.register_buffer("degrees", torch.zeros(sizes.entities))
         # A step has two queries of each triple.
         self.weights = {"link": 2.0 * config.train.batch_size if self.config.summed else 1.0}
+
+    @torch.no_grad()
+    def begin_masks_as(self, word: int) -> None:
+        """They become the embedding of a word."""
+        self.mask.weight.copy_(self.encoder.get_input_embeddings().weight[word].expand_as(self.mask.weight))
 
     def count_degrees(self, train: Int64[np.ndarray, "T 3"]) -> None:
         """Remember log(degree + 1) of every entity in these triples, where the matcher is told of degrees."""

@@ -240,8 +240,9 @@ def test_tokens_begin_as_the_mean_of_their_names_or_at_random(made_up):
     for name, table in (("entities", system.model.entity), ("relations", system.model.relation)):
         names = source.tokens.read(name)["name_ids"].to_pylist()
         assert torch.allclose(table.weight[1], words[names[1]].mean(dim=0), atol=1e-6)
-    random = make("c-lmke-tiny", made_up, lmke_initial_rows="random")[2].model.entity.weight
-    assert 0.018 < random.std() < 0.022
+    assert torch.equal(system.model.mask.weight, words[[source.special.eos] * 2])
+    random = make("c-lmke-tiny", made_up, lmke_initial_rows="random")[2].model
+    assert 0.018 < random.entity.weight.std() < 0.022 and random.mask.weight[0, 0] != random.mask.weight[1, 0]
 
 
 def test_what_is_not_the_encoders_has_a_learning_rate_of_its_own(made_up):

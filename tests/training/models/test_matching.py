@@ -145,6 +145,15 @@ def test_the_factorised_matcher_is_the_mlp_on_every_pair(queries, keys, width, h
         assert torch.allclose(logits, expected, rtol=1e-6, atol=2e-6)
 
 
+def test_a_matcher_may_begin_as_the_scaled_product():
+    torch.manual_seed(0)
+    matcher = Matcher(9, 2)
+    matcher.begin_as_product()
+    queries, keys = (Vectors(torch.randn(count, 9), torch.rand(count)) for count in (4, 3))
+    expected = queries.values @ keys.values.T / 3 + matcher.output.bias
+    assert torch.allclose(matcher(queries, keys), expected, atol=1e-6)
+
+
 def test_pieces_of_the_matcher_have_the_gradients_of_the_whole(monkeypatch):
     torch.manual_seed(0)
     matcher, gradients = Matcher(6, 5), []
