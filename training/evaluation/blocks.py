@@ -35,8 +35,8 @@ class HostBlocks:
         self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
 
     def load(self, vectors: Float[Tensor, "S D"]) -> Float32[Tensor, "S D"]:
-        """A copy in 32 bits, where blocks are computed; a memory-mapped table is read here."""
-        return vectors.detach().to(torch.float32, copy=True).contiguous()
+        """In 32 bits, where blocks are computed."""
+        return vectors.detach().float().contiguous()
 
     def scores(
         self, queries: Float32[Tensor, "B D"], block: Float32[Tensor, "C D"], kind: int, precision: Precision
@@ -122,7 +122,7 @@ class DeviceBlocks:
 
     def load(self, vectors: Float[Tensor, "S D"]) -> Float32[Tensor, "S D"]:
         """As HostBlocks has it."""
-        return vectors.detach().to(self._device, torch.float32, copy=True)
+        return vectors.detach().to(self._device, torch.float32)
 
     def scores(
         self, queries: Float32[Tensor, "B D"], block: Float32[Tensor, "C D"], kind: int, precision: Precision

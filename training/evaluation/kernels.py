@@ -12,6 +12,8 @@ from training.compiled import compiled
 
 DOT, L1, L2 = range(3)
 """Kinds of scores: the product, minus the sum of absolute differences, minus that of their squares."""
+STRETCH = 128
+"""Scores that are looked at one by one where one of them is near."""
 
 
 @compiled
@@ -45,20 +47,22 @@ def count_above(scores, bias, low, high, start, end, above, near):
     found, one, none = 0, np.float32(1), np.float32(0)
     for i in range(start, end):
         line, lowest, highest = scores[i], low[i], high[i]
-        # Counted in float32, which holds a block's numbers exactly: as wide as the scores, so that lanes stay in step.
-        more, reached = none, none
-        for j in range(len(line)):
-            score = line[j] - bias[j]
-            more += one if score > highest else none
-            reached += one if score >= lowest else none
-        above[i] += np.int64(more)
-        if reached > more:
-            for j in range(len(line)):
+        for left in range(0, len(line), STRETCH):
+            right = min(left + STRETCH, len(line))
+            # Counted in float32, which holds such numbers exactly and is as wide as the scores: lanes stay in step.
+            more, reached = none, none
+            for j in range(left, right):
                 score = line[j] - bias[j]
-                if score >= lowest and score <= highest:
-                    if found < len(near):
-                        near[found, 0], near[found, 1] = i, j
-                    found += 1
+                more += one if score > highest else none
+                reached += one if score >= lowest else none
+            above[i] += np.int64(more)
+            if reached > more:
+                for j in range(left, right):
+                    score = line[j] - bias[j]
+                    if score >= lowest and score <= highest:
+                        if found < len(near):
+                            near[found, 0], near[found, 1] = i, j
+                        found += 1
     return found
 
 

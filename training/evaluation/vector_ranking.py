@@ -92,7 +92,7 @@ class _Work:
     ) -> None:
         self.blocks, self.kind, self.entities, self.precision = blocks, kind, entities, precision
         self.queries = blocks.load(queries)
-        self.norms: Float64[Array, " N"] = self.queries.double().norm(dim=1).cpu().numpy()
+        self.norms = _norms(blocks, self.queries)
         _require_numbers(self.norms)
 
     def exact(self, rows: Int64[Array, " K"], candidates: Int64[Tensor, " K"]) -> Float64[Array, " K"]:
@@ -178,12 +178,13 @@ class _Job:
 
     def _read(self, start: int) -> _Slab:
         own = self.work.blocks.load(self.work.entities[start : start + SLAB])
-        norms = own.double().norm(dim=1).cpu().numpy()
+        norms = _norms(self.work.blocks, own)
         _require_numbers(norms * self.work.norms.max(initial=1.0))
         padding = -len(own) % 4
         bias = norms**2 / 2 if self.work.kind == kernels.L2 else np.zeros(len(own))
         bias = np.concatenate([bias, np.full(padding, np.inf)]).astype(np.float32)
-        return _Slab(start, torch.nn.functional.pad(own, (0, 0, 0, padding)), bias, float(norms.max()))
+        padded = torch.nn.functional.pad(own, (0, 0, 0, padding)) if padding else own
+        return _Slab(start, padded, bias, float(norms.max()))
 
     def _window(self, slab: _Slab, precision: Precision) -> tuple[Float32[Array, " N"], Float32[Array, " N"]]:
         """(low, high): a product (for p = 1 a distance) outside is surely on that side of the gold.
@@ -234,6 +235,11 @@ def rivals(own: Int64[Tensor, " N"], gold: Int64[Tensor, " N"], known: Known | N
     if known is not None:
         found[known[0][known[1] == own[known[0]]]] = False
     return found
+
+
+def _norms(blocks: Blocks, vectors: Float32[Tensor, "S D"]) -> Float64[Array, " S"]:
+    every = np.arange(len(vectors))
+    return np.sqrt(blocks.exact(vectors, vectors, every, every, kernels.DOT))
 
 
 def _key(columns: Int64[Array, "*S"], rows: Int64[Array, "*S"] | int) -> Int64[Array, "*S"]:

@@ -10,6 +10,7 @@ from schemas.errors import DataError
 from training.evaluation.facts import Facts
 from training.evaluation.ranking import KnownAnswers, rank_by_counting, rank_triples
 from training.evaluation.ranks import Ranks, expected_accuracy, join, rank_metrics
+from training.evaluation.state_file import StateFile
 
 INF = float("inf")
 
@@ -88,25 +89,54 @@ def random_facts(seed, entities=7, relations=3):
     return Facts(entities, relations, {"train": triples[:20], "valid": triples[20:30], "test": triples[30:]})
 
 
-@pytest.mark.parametrize("side", ["head", "tail"])
-@given(seed=st.integers(0, 999), at_once=st.sampled_from([1, 20, 10_000]))
-@settings(max_examples=25)
-def test_filtered_ranks_equal_brute_force_whatever_the_chunk(side, seed, at_once):
-    facts = random_facts(seed)
-    table = torch.from_numpy(np.random.default_rng(seed).integers(0, 3, size=(7, 3, 7))).float()
-    everything = {tuple(triple) for triple in facts.triples("train", "valid", "test").tolist()}
-    expected = []
+def slow_ranks(facts, table, side, *, filtered):
+    """(optimistic, pessimistic) of the test triples, by lists."""
+    everything = {tuple(triple) for triple in facts.triples("train", "valid", "test").tolist()} if filtered else set()
     for h, r, t in facts.splits["test"].tolist():
         if side == "tail":
             scores, gold, known = table[h, r], t, {x for x in range(7) if (h, r, x) in everything}
         else:
             scores, gold, known = table[:, r, t], h, {x for x in range(7) if (x, r, t) in everything}
-        expected.append(brute_force(scores.tolist(), gold, known))
+        yield brute_force(scores.tolist(), gold, known)
+
+
+@pytest.mark.parametrize("side", ["head", "tail"])
+@pytest.mark.parametrize("filtered", [True, False])
+@given(seed=st.integers(0, 999), at_once=st.sampled_from([1, 20, 10_000]))
+@settings(max_examples=15)
+def test_ranks_equal_brute_force_whatever_the_chunk(side, filtered, seed, at_once):
+    facts = random_facts(seed)
+    table = torch.from_numpy(np.random.default_rng(seed).integers(0, 3, size=(7, 3, 7))).float()
+    expected = list(slow_ranks(facts, table, side, filtered=filtered))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.evaluation.ranking.SCORES_AT_ONCE", at_once)
-        answers = KnownAnswers(facts, ("train", "valid", "test"), side)
+        answers = KnownAnswers(facts, ("train", "valid", "test"), side) if filtered else None
         ranks = rank_triples(TableScorer(table), facts.splits["test"], side, answers, 7)
-    assert list(zip(ranks.optimistic.tolist(), ranks.pessimistic.tolist(), strict=True)) == expected
+    assert ranks.by("optimistic").tolist() == [low for low, _ in expected]
+    assert ranks.by("pessimistic").tolist() == [high for _, high in expected]
+    assert ranks.by("realistic").tolist() == [(low + high) / 2 for low, high in expected]
+
+
+def test_a_ranking_that_was_interrupted_asks_for_the_rest_alone(tmp_path, monkeypatch):
+    facts, file, asked = random_facts(0), tmp_path / "state", []
+    monkeypatch.setattr("training.evaluation.ranking.SCORES_AT_ONCE", 14)
+    monkeypatch.setattr("training.evaluation.state_file.EVERY", 0.0)
+
+    class Interrupted(TableScorer):
+        def tails(self, heads, relations):
+            asked.append(len(heads))
+            if len(asked) == 4:
+                raise KeyboardInterrupt
+            return super().tails(heads, relations)
+
+    scorer, test = Interrupted(torch.rand(7, 3, 7)), facts.splits["test"]
+    with pytest.raises(KeyboardInterrupt):
+        rank_triples(scorer, test, "tail", None, 7, state=StateFile(file))
+    ranks = rank_triples(scorer, test, "tail", None, 7, state=StateFile(file))
+    assert asked == [2, 2, 2, 2, 2, 2, 2]  # three, the one that failed, and again the first and the two that lack
+    whole = rank_triples(TableScorer(scorer.table), test, "tail", None, 7)
+    assert torch.equal(ranks.optimistic, whole.optimistic) and torch.equal(ranks.own, whole.own)
+    assert not file.exists()
 
 
 def test_a_triple_known_twice_is_filtered_once():
