@@ -55,6 +55,11 @@ class LinkPredictionSettings:
     candidates: str = ""
     """Who is ranked: all; split, the entities of the evaluated split; sampled=N, for each query N false ones drawn for
     it; or a file with an entity a line. By default all, and split in the inductive setting."""
+    shortlist: Annotated[int, Field(ge=0)] = 0
+    """For systems that read facts one by one: so many answers of each query, the best ones of the run `shortlist_by`,
+    are scored, and the others stay in its order. 0 scores all."""
+    shortlist_by: str = ""
+    """The folder of that run, of wikiloom train or baseline."""
     own_entity: Literal["keep", "remove"] = "keep"
     """Whether the entity that a query gives is a candidate for its answer, as in published tables. The result has both
     readings."""
@@ -85,6 +90,10 @@ class LinkPredictionSettings:
                 "candidates, triples and own_entity are not for setting=semi-inductive: the entity of train is asked "
                 "for, among all of these."
             )
+        if bool(self.shortlist) != bool(self.shortlist_by):
+            raise UsageError("shortlist (answers of a query) and shortlist_by (the run that names them) go together.")
+        if self.shortlist and (self.setting != "transductive" or self.candidates):
+            raise UsageError(f"shortlist={self.shortlist} is of all entities: for setting=transductive, no candidates.")
         if self.setting == "inductive" and self.candidates.startswith("sampled"):
             raise UsageError(f"candidates={self.candidates} is for setting=transductive: it draws from all entities.")
         if self.setting != "transductive" and self.unseen == "skip":
@@ -176,6 +185,8 @@ def _protocol(questions: Questions, split: str, kind: str, every: int) -> dict[s
         "filter_splits": list(splits),
         "ties": settings.ties,
     }
+    if settings.shortlist:
+        protocol["shortlist"] = {"answers": settings.shortlist, "by": Path(settings.shortlist_by).resolve().name}
     if every > triples or settings.sample:
         protocol["sampled"] = {"triples_of": every, "seed": settings.seed, "resamples": settings.resamples}
     left_out = {side: triples - len(questions.asked(side)) for side in SIDES}

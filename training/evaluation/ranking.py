@@ -25,8 +25,8 @@ from training.scoring import FewShotScorer, NarrowScorer, PairwiseScorer, Scorer
 Side = Literal["head", "tail"]
 SCORES_AT_ONCE = 2**24
 """Scores in memory at a time: 64 MB in float32."""
-PAIRS_AT_ONCE = 2**18
-"""The same of a cross-encoder."""
+PAIRS_AT_ONCE = 2**14
+"""The same of a cross-encoder, which may read some hundred a second: so much is lost when a ranking is interrupted."""
 MANY = 64
 """Such pieces from which on progress is shown."""
 
@@ -155,6 +155,25 @@ def rank_triples(
         return rank_by_vectors(
             form.measure, form.entities, queries, *_asked(triples, side, known, candidates), state=state
         )
+    if isinstance(scorer, PairwiseScorer) and shown is None:
+        # Equal queries stand together, and are scored once.
+        order = np.lexsort(triples.T[[0, 1] if side == "tail" else [2, 1]])
+        ranks = _rank_rows(scorer, triples[order], side, known, entities, candidates, None, state)
+        return ranks.where(np.argsort(order))
+    return _rank_rows(scorer, triples, side, known, entities, candidates, shown, state)
+
+
+def _rank_rows(
+    scorer: Scorer,
+    triples: Int64[np.ndarray, "N 3"],
+    side: Side,
+    known: KnownAnswers | None,
+    entities: int,
+    candidates: Candidates | None,
+    shown: ShownFacts | None,
+    state: StateFile | None,
+) -> Ranks:
+    """By rows of scores."""
     # What is expensive is kept in smaller pieces.
     scores_at_once = PAIRS_AT_ONCE if isinstance(scorer, PairwiseScorer) else SCORES_AT_ONCE
     size = max(1, scores_at_once // max(1, entities if candidates is None else len(candidates)))

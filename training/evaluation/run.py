@@ -5,11 +5,12 @@ from typing import Any
 
 from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
-from training.baselines import LEARNED, LEARNED_TASKS, is_baseline, load_baseline, require_answer
+from training.baselines import LEARNED, LEARNED_TASKS, BaselineRun, is_baseline, load_baseline, require_answer
 from training.config_file import read_config
 from training.data.setting import Setting
-from training.evaluation.link_prediction import TRAINED_ON
+from training.evaluation.link_prediction import TRAINED_ON, LinkPredictionSettings
 from training.evaluation.masked_words import Words
+from training.evaluation.shortlist import Shortlist
 from training.evaluation.starts import open_start
 from training.evaluation.tasks import TASKS, Examination, Task, find_task, open_examination
 from training.labelled_encoder import Start
@@ -73,7 +74,18 @@ def _asked(run: Run, examination: Examination) -> Any:
         return examination.questions.linker(GraphContext(run))
     if examination.name == "masked-words":
         return _words(run, max(piece.ids.shape[1] for piece in examination.questions.pieces))
+    if examination.name == "link-prediction" and examination.questions.settings.shortlist:
+        return _shortlisted(run, examination.questions.settings)
     return run.scorer() if examination.name in SCORED else run.model
+
+
+def _shortlisted(run: Run, settings: LinkPredictionSettings) -> Shortlist:
+    """The run, asked about the best answers of another one on the same dataset."""
+    folder, data = Path(settings.shortlist_by), run.dataset.folder
+    first: Any = load_baseline(folder, data) if is_baseline(folder) else load_run(folder, data)
+    if isinstance(first, BaselineRun) and first.name not in LEARNED:
+        raise DataError(f"shortlist_by={folder} is the plain rule {first.name}. Take a run that was trained.")
+    return Shortlist(first.scorer(), run.scorer(), settings.shortlist)
 
 
 def _words(run: Run, longest: int) -> Words:

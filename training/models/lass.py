@@ -94,11 +94,13 @@ def part_means(states: Float[Tensor, "B S D"], piece: Piece) -> Float[Tensor, "B
 
 
 class LassScorer:
-    """A trained model behind training.scoring's Scorer, RelationScorer and TripleScorer.
+    """A trained model behind training.scoring's Scorer, RelationScorer, TripleScorer and PairwiseScorer.
 
-    Every candidate is read with every query, exactly. Attention sees the whole text, so a state can't be kept from one
+    Every candidate is read with every query, exactly. Attention sees the whole text, so no state can be kept from one
     candidate to the next; what is saved is what is asked twice: equal queries, and facts that are written alike.
     """
+
+    pairwise = True
 
     pairwise = True
 

@@ -9,6 +9,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from schemas.dataset import Dataset
+from schemas.errors import DataError
 from tests.training.models import lass_case as case
 from tests.training.steps import ALONE
 from training.config import Config, EncoderConfig, LassConfig
@@ -199,7 +200,7 @@ def test_micro_batches_add_up_and_empty_ones_are_nothing(made_up):
 def run(made_up, tmp_path_factory):
     """A run of a few steps."""
     folder = tmp_path_factory.mktemp("lass") / "run"
-    settings = SMALL | {"train.steps": "20", "train.batch_size": "8", "train.valid_batches": "1"}
+    settings = SMALL | {"train.steps": "20", "train.batch_size": "8", "train.valid_batches": "1", "train.threads": "1"}
     train("lass-tiny", made_up, folder, resume=False, dry_run=False, settings=settings)
     return folder
 
@@ -245,8 +246,17 @@ def test_candidates_are_read_alone(run):
     assert torch.allclose(scorer.relations(heads, heads)[:, 0], scorer.triples(heads, torch.zeros(2).long(), heads))
 
 
-def test_the_evaluator_takes_it(run):
-    assert 0 < evaluate(run, "link-prediction")["metrics"]["both"]["mrr"] <= 1
+def test_a_shortlist_of_all_gives_the_same_ranks_and_says_so(run):
+    result = evaluate(run, "link-prediction", settings={"triples": "20"})
+    again = evaluate(run, "link-prediction", settings={"triples": "20", "shortlist": "999", "shortlist_by": str(run)})
+    assert again["metrics"]["both"] == result["metrics"]["both"]
+    assert again["protocol"]["shortlist"] == {"answers": 999, "by": "run"}
+    with pytest.raises(DataError, match="is not a run"):
+        evaluate(run, "link-prediction", settings={"shortlist": "5", "shortlist_by": "nowhere"})
+
+
+def test_its_scores_classify_triples(run):
+    assert 0.4 < evaluate(run, "triple-classification")["metrics"]["all"]["auc"] <= 1
 
 
 def test_facts_that_are_written_alike_are_read_once_and_tie(bert):
