@@ -1,6 +1,7 @@
 """What a run leaves to look at: metrics.jsonl, TensorBoard events, curves.png, and progress on the terminal."""
 
 import contextlib
+import contextvars
 import json
 import os
 import sys
@@ -13,6 +14,8 @@ from schemas.errors import DataError
 
 PLAIN_SECONDS = 30.0
 """How often a line is printed where there is no terminal."""
+_within = contextvars.ContextVar("within", default=False)
+"""Whether the progress of something is shown, of which other things are parts."""
 
 
 class MetricsLog:
@@ -89,11 +92,21 @@ def progress(
 ) -> Iterator[Any]:
     """Yields report(step, loss=None): a bar with rate and remaining time on a terminal, else a line about every 30 s.
 
-    A step is of `unit_size` units. Nothing is to be seen where it is not `shown`.
+    A step is of `unit_size` units. Nothing is to be seen where it is not `shown`, or within another one that is.
     """
-    if not shown:
+    if not shown or _within.get():
         yield lambda _step, _loss=None: None
         return
+    token = _within.set(True)
+    try:
+        with _bar(steps, start, unit_size, what, unit) as report:
+            yield report
+    finally:
+        _within.reset(token)
+
+
+@contextlib.contextmanager
+def _bar(steps: int, start: int, unit_size: int, what: str, unit: str) -> Iterator[Any]:
     if not sys.stderr.isatty():
         yield _plain(steps, start, unit_size, what, unit)
         return

@@ -175,11 +175,14 @@ def _rank_rows(
 ) -> Ranks:
     """By rows of scores."""
     # What is expensive is kept in smaller pieces.
-    scores_at_once = PAIRS_AT_ONCE if isinstance(scorer, PairwiseScorer) else SCORES_AT_ONCE
+    slow = isinstance(scorer, PairwiseScorer)
+    scores_at_once = PAIRS_AT_ONCE if slow else SCORES_AT_ONCE
     size = max(1, scores_at_once // max(1, entities if candidates is None else len(candidates)))
     starts = range(0, len(triples), size)
     counts, done = np.zeros((3, len(triples)), np.int64), 0
-    with progress(len(starts), 0, size, shown=len(starts) > MANY, what="ranking", unit="queries") as report:
+    with progress(
+        len(starts), 0, size, shown=len(starts) > (1 if slow else MANY), what="ranking", unit="queries"
+    ) as report:
         for number, start in enumerate(starts):
             rows = slice(start, start + size)
             if number and number < done:
