@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int64
@@ -45,15 +46,20 @@ class Facts:
             return np.arange(self.entities)
         return known_entities(self.splits["train"])
 
-    def triples(self, *splits: str) -> Int64[Array, "N 3"]:
-        """The distinct triples of some splits together, sorted."""
-        chosen = np.concatenate([np.empty((0, 3), np.int64), *(self.splits[split] for split in splits)])
+    def triples(self, *splits: str, by: Literal["head", "tail"] = "head") -> Int64[Array, "N 3"]:
+        """The distinct triples of some splits together, sorted by head, relation and tail, or by tail, relation and
+        head."""
+        turned = slice(None, None, 1 if by == "head" else -1)
+        chosen = np.concatenate([np.empty((0, 3), np.int64), *(self.splits[split] for split in splits)])[:, turned]
         shape = (self.entities, self.relations, self.entities)
         if math.prod(shape) >= 2**63:
-            return np.unique(chosen, axis=0)
-        # As one number each: 20 million triples take seconds, not minutes.
-        keys = np.unique(np.ravel_multi_index(tuple(chosen.T), shape))
-        return np.stack(np.unravel_index(keys, shape), axis=1)
+            return np.unique(chosen, axis=0)[:, turned]
+        # As one number each, sorted: 20 million triples take seconds (np.unique: minutes).
+        keys = np.sort(np.ravel_multi_index(tuple(chosen.T), shape))
+        keys = keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]]
+        pairs, last = np.divmod(keys, self.entities)
+        first, relations = np.divmod(pairs, self.relations)
+        return np.stack([first, relations, last], axis=1)[:, turned]
 
     def unseen(self, triples: Int64[Array, "N 3"]) -> np.ndarray:
         """Which triples have a head or a tail that no train triple has; bool (N,)."""

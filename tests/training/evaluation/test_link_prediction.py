@@ -6,7 +6,7 @@ import torch
 
 from schemas.errors import DataError, UsageError
 from tests.training.evaluation.kg import write_kg
-from training.evaluation.facts import Groups, read_facts
+from training.evaluation.facts import Facts, Groups, read_facts
 from training.evaluation.link_prediction import LinkPredictionSettings, link_prediction, prepare
 from training.evaluation.rules import FrequencyRule, SeenPatternRule
 from training.evaluation.settings import read_settings
@@ -25,6 +25,15 @@ def ask(dataset, **settings):
 def test_groups_find_every_row_of_a_key():
     rows, found = Groups(np.array([5, 3, 5, 9])).find(np.array([9, 4, 5]))
     assert sorted(zip(rows.tolist(), found.tolist(), strict=True)) == [(0, 3), (2, 0), (2, 2)]
+
+
+@pytest.mark.parametrize("entities", [5, 2**40])
+def test_triples_of_splits_are_distinct_and_sorted_however_many_entities_there_are(entities):
+    train, valid = np.array([[4, 1, 0], [0, 2, 3], [4, 1, 0]]), np.array([[0, 2, 3], [0, 2, 1]])
+    facts = Facts(entities, 3, {"train": train, "valid": valid})
+    assert facts.triples("train", "valid").tolist() == [[0, 2, 1], [0, 2, 3], [4, 1, 0]]
+    assert facts.triples("train", "valid", by="tail").tolist() == [[4, 1, 0], [0, 2, 1], [0, 2, 3]]
+    assert facts.triples().shape == (0, 3)
 
 
 def test_frequency_scores_are_train_counts(family):
