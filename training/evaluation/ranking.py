@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from schemas.errors import DataError
@@ -20,13 +20,15 @@ from training.evaluation.ranks import Ranks
 from training.evaluation.state_file import StateFile
 from training.evaluation.vector_ranking import Known, rank_by_vectors, rivals
 from training.metrics import progress
-from training.scoring import FewShotScorer, NarrowScorer, PairwiseScorer, Scorer, ShownFacts, VectorScorer
+from training.scoring import FewShotScorer, NarrowScorer, PairwiseScorer, Scorer, ShownFacts, TripleScorer, VectorScorer
 
 Side = Literal["head", "tail"]
 SCORES_AT_ONCE = 2**24
 """Scores in memory at a time: 64 MB in float32."""
 PAIRS_AT_ONCE = 2**14
 """The same of a cross-encoder, which may read some hundred a second: so much is lost when a ranking is interrupted."""
+PROBED = 4
+"""Triples whose scores tell a model from another."""
 MANY = 64
 """Such pieces from which on progress is shown."""
 
@@ -177,21 +179,16 @@ def _rank_rows(
     """By rows of scores."""
     # What is expensive is kept in smaller pieces.
     slow = isinstance(scorer, PairwiseScorer)
-    scores_at_once = PAIRS_AT_ONCE if slow else SCORES_AT_ONCE
-    size = max(1, scores_at_once // max(1, entities if candidates is None else len(candidates)))
-    starts = range(0, len(triples), size)
-    counts, done = np.zeros((3, len(triples)), np.int64), 0
-    with progress(
-        len(starts), 0, size, shown=len(starts) > (1 if slow else MANY), what="ranking", unit="queries"
-    ) as report:
-        for number, start in enumerate(starts):
+    at_once = PAIRS_AT_ONCE if slow else SCORES_AT_ONCE
+    size = max(1, at_once // max(1, entities if candidates is None else len(candidates)))
+    starts, counts = range(0, len(triples), size), np.zeros((3, len(triples)), np.int64)
+    of = f"{side} {size} {entities}".encode() + triples.tobytes()
+    done = 0 if state is None else state.resume(of, _probe(scorer, triples, side), counts)
+    many = 1 if slow else MANY
+    with progress(len(starts), done, size, shown=len(starts) > many, what="ranking", unit="queries") as report:
+        for number, start in list(enumerate(starts))[done:]:
             rows = slice(start, start + size)
-            if number and number < done:
-                continue
             scores = _scores(scorer, triples[rows], side, None if shown is None else shown.rows(rows))
-            if not number and state is not None:
-                gold = _asked(triples[rows], side, None, candidates)[0]
-                done = state.resume(scores.gather(1, gold[:, None].to(scores.device)).cpu().numpy().tobytes(), counts)
             ranks = rank_by_counting(scores, *_asked(triples[rows], side, known, candidates))
             counts[:, rows] = torch.stack([ranks.optimistic, ranks.pessimistic, ranks.own])  # type: ignore[list-item]
             report(number + 1)
@@ -200,6 +197,17 @@ def _rank_rows(
     if state is not None:
         state.remove()
     return Ranks(*torch.from_numpy(counts))
+
+
+def _probe(scorer: Scorer, triples: Int64[np.ndarray, "N 3"], side: Side) -> Float64[np.ndarray, " S"]:
+    """Some scores, to know the model by."""
+    few = triples[:PROBED]
+    if isinstance(scorer, TripleScorer) and isinstance(scorer, PairwiseScorer):
+        scores = scorer.triples(*torch.from_numpy(few.copy()).unbind(dim=1))
+    else:
+        scores = _scores(scorer, few, side, None).flatten()
+        scores = scores[scores.isfinite()]
+    return scores.double().cpu().numpy()
 
 
 def _asked(

@@ -6,34 +6,39 @@ import time
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 Array = np.ndarray
 EVERY = 30.0
 """Seconds between two writes: a short ranking writes nothing."""
+ALIKE = 1e-3
+"""How far scores of the same model may lie apart, as a share of the largest."""
 
 
 class StateFile:
-    """Counts of N queries after some steps, in a file that names what is ranked by its hash."""
+    """Counts of N queries after some steps, in a file that names what is ranked by a hash, and the model by scores."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._written = path, time.monotonic()
-        self._of, self._counts = "", np.empty((0, 0), np.int64)
+        self._of, self._scores, self._counts = "", np.empty(0), np.empty((0, 0), np.int64)
 
-    def resume(self, of: bytes, counts: Int64[Array, "R N"]) -> int:
+    def resume(self, of: bytes, scores: Float64[Array, " S"], counts: Int64[Array, "R N"]) -> int:
         """The steps that are done of what `of` says is ranked, with the counts filled in; 0 where nothing is known of
-        it. The counts are kept, to be written as they are then."""
+        it, or where another model gave other `scores`, by more than a device's sums differ. The counts are kept, to
+        be written as they are then."""
         from safetensors import SafetensorError, safe_open
 
-        self._of, self._counts = hashlib.sha256(of).hexdigest(), counts
+        self._of, self._scores, self._counts = hashlib.sha256(of).hexdigest(), scores, counts
         if not self._path.is_file():
             return 0
         try:
             with safe_open(self._path, "numpy") as file:
-                told, found = file.metadata() or {}, file.get_tensor("counts")
+                told, found, before = file.metadata() or {}, file.get_tensor("counts"), file.get_tensor("scores")
         except (SafetensorError, OSError):
             return 0
-        if told.get("of") != self._of or found.shape != counts.shape:
+        if told.get("of") != self._of or found.shape != counts.shape or before.shape != scores.shape:
+            return 0
+        if np.abs(before - scores).max(initial=0.0) > ALIKE * np.abs(scores).max(initial=0.0):
             return 0
         counts[:] = found
         return int(told["done"])
@@ -46,7 +51,7 @@ class StateFile:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_name(f"{self._path.name}.tmp")
-        save_file({"counts": self._counts}, temporary, {"of": self._of, "done": str(done)})
+        save_file({"counts": self._counts, "scores": self._scores}, temporary, {"of": self._of, "done": str(done)})
         os.replace(temporary, self._path)
         self._written = time.monotonic()
 

@@ -63,7 +63,7 @@ def rank_by_vectors(
     golds = work.exact(np.arange(len(queries)), gold)
     job = _Job(work, golds, _Hidden.of(gold, known))
     counts = np.zeros((2, len(queries)), np.int64)
-    done = 0 if state is None else state.resume(job.fingerprint(), counts)
+    done = 0 if state is None else state.resume(job.hidden.fingerprint(), golds, counts)
     slabs, long = -(-len(entities) // SLAB), len(entities) * queries.numel() > LONG
     with progress(
         slabs, done, SLAB, shown=long, what="ranking", unit=f"candidates of {len(queries)} queries"
@@ -138,6 +138,10 @@ class _Hidden:
         order = np.argsort(keys, kind="stable")
         return cls(keys[order], rows[order], columns[order])
 
+    def fingerprint(self) -> bytes:
+        """Of who is ranked, and for what."""
+        return self.rows.tobytes() + self.columns.tobytes()
+
     def block(self, left: int, right: int, top: int) -> tuple[Int64[Array, " H"], Int64[Array, " H"]]:
         """The cells of candidates left to right and SIDE queries from `top`, counted from the corner."""
         keys = _key(np.arange(left // SIDE, -(-right // SIDE)), top // SIDE)
@@ -154,11 +158,6 @@ class _Job:
     gold: Float64[Array, " N"]
     """Exact scores."""
     hidden: _Hidden
-
-    def fingerprint(self) -> bytes:
-        """What tells this ranking from another."""
-        parts = (self.gold, self.work.norms, self.hidden.rows, self.hidden.columns, np.array(self.work.entities.shape))
-        return b"".join(part.tobytes() for part in parts)
 
     def own(self, own: Int64[Tensor, " N"], gold: Int64[Tensor, " N"], known: Known | None) -> Int64[Tensor, " N"]:
         """As Ranks.own."""

@@ -143,14 +143,16 @@ def test_an_interrupted_ranking_goes_on_where_it_was(tmp_path, monkeypatch):
 
 def test_a_state_of_something_else_or_damaged_is_not_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(state_file, "EVERY", 0.0)
-    counts, file = np.ones((2, 3), np.int64), StateFile(tmp_path / "state")
-    assert file.resume(b"one", counts) == 0
+    path, scores, counts = tmp_path / "state", np.array([-3.0, 4.0]), np.ones((2, 3), np.int64)
+    file = StateFile(path)
+    assert file.resume(b"one", scores, counts) == 0
     file.save(2)
     zeros = np.zeros((2, 3), np.int64)
-    assert StateFile(tmp_path / "state").resume(b"other", zeros) == 0 and not zeros.any()
-    assert StateFile(tmp_path / "state").resume(b"one", zeros) == 2 and zeros.all()
-    (tmp_path / "state").write_bytes(b"\x00")
-    assert StateFile(tmp_path / "state").resume(b"one", zeros) == 0
+    assert StateFile(path).resume(b"other", scores, zeros) == 0
+    assert StateFile(path).resume(b"one", np.array([-3.0, 4.1]), zeros) == 0 and not zeros.any()
+    assert StateFile(path).resume(b"one", scores + 1e-5, zeros) == 2 and zeros.all()
+    path.write_bytes(b"\x00")
+    assert StateFile(path).resume(b"one", scores, zeros) == 0
 
 
 @pytest.mark.parametrize("side", ["head", "tail"])
