@@ -47,7 +47,7 @@ RUNS = {
         "umls",
         "c-lmke-minilm",
         "link-prediction",
-        {**PLAIN, "lmke.texts": "names", "lmke.keys": "all", "train.steps": "160", "train.valid_every": "80"},
+        {**PLAIN, "lmke.texts": "names", "lmke.keys": "all", "train.steps": "100", "train.valid_every": "100"},
     ),
     "lmke on umls": Run(
         "umls",
