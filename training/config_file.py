@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import DataError, UsageError, nearest
-from training.config import Config, KeplerConfig
+from training.config import Config, KeplerConfig, LmkeConfig
 
 RECIPES = Path(__file__).parent / "recipes"
 ALIASES = {"kepler-tiny": "kepler-wiki-tiny"}
@@ -203,6 +203,8 @@ def _check_together(config: Config) -> None:
     if config.data.workers and config.data.on_corrupt == "quarantine":
         raise UsageError('data.on_corrupt = "quarantine" needs data.workers = 0: the ranks agree on what to leave out.')
     _check_kepler(config.kepler, encoder.max_positions)
+    if config.system == "c-lmke":
+        _check_matching(config.lmke, inductive=config.data.split == "inductive")
 
 
 def _check_kepler(kepler: KeplerConfig, positions: int) -> None:
@@ -214,6 +216,16 @@ def _check_kepler(kepler: KeplerConfig, positions: int) -> None:
         )
     if not kepler.blocks and kepler.corpus == "descriptions":
         raise UsageError('kepler.corpus = "descriptions" needs kepler.blocks: with 0 no text is read.')
+
+
+def _check_matching(lmke: LmkeConfig, *, inductive: bool) -> None:
+    if inductive and (lmke.keys == "all" or lmke.variant == "masked"):
+        raise UsageError(
+            'data.split = "inductive" asks about entities that training must not meet: lmke.keys = "all" and '
+            'lmke.variant = "masked" train against all of them. Set lmke.keys = "batch".'
+        )
+    if lmke.initial_matcher == "product" and lmke.matcher_hidden == 1:
+        raise UsageError('lmke.initial_matcher = "product" needs lmke.matcher_hidden of 2 or more.')
 
 
 def _check_objective(kepler: KeplerConfig) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from schemas.dataset import Dataset
+from schemas.errors import DataError, UsageError
 from tests.training.models import lmke_case as case
 from tests.training.models.test_kepler_variants import require_ranks_of
 from tests.training.models.test_matching import (
@@ -310,6 +311,19 @@ def test_an_entity_without_a_text_and_without_a_train_fact_is_ranked():
     assert ranking.scores(queries).isfinite().all()
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"data.split": "inductive", "lmke.keys": "all"}, "must not meet"),
+        ({"data.split": "inductive", "lmke.variant": "masked"}, "must not meet"),
+        ({"lmke.initial_matcher": "product", "lmke.matcher_hidden": "1"}, "2 or more"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(settings, said):
+    with pytest.raises(UsageError, match=said):
+        load_config("c-lmke-tiny", settings)
+
+
 @pytest.fixture(scope="module")
 def runs(made_up, tmp_path_factory):
     """Two short runs, by recipe."""
@@ -327,10 +341,12 @@ def test_a_c_lmke_run_ranks_and_predicts(runs, made_up):
     rows = predict(run, head="person3", relation="born in", top=3)
     assert [row["rank"] for row in rows] == [1, 2, 3]
     assert len(predict(run, head="person3", tail="city2", top=2)) == 2
-    with pytest.raises(Exception, match="its data alone"):
+    with pytest.raises(DataError, match="its data alone"):
         predict(run, head_text="a person", relation="born in")
 
 
-def test_an_lmke_run_classifies_and_does_not_rank(runs, made_up):
-    with pytest.raises(Exception, match="triple-classification"):
+def test_an_lmke_run_classifies_and_does_not_rank(runs):
+    result = evaluate(runs / "lmke-tiny", "triple-classification")
+    assert 0 < result["metrics"]["all"]["accuracy"] <= 1 and result["baselines"]["seen-pattern"]
+    with pytest.raises(DataError, match="triple-classification"):
         evaluate(runs / "lmke-tiny", "link-prediction")
