@@ -102,8 +102,6 @@ class LassScorer:
 
     pairwise = True
 
-    pairwise = True
-
     def __init__(self, model: Lass, texts: FactTexts, candidates: Int64[Tensor, " C"] | None = None) -> None:
         """`candidates` are sorted; None for all entities."""
         self._model, self._texts = model.eval(), texts

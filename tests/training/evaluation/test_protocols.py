@@ -18,6 +18,7 @@ from training.evaluation.ranking import KnownAnswers
 from training.evaluation.rules import RelationRule
 from training.evaluation.sampled_ranking import draw_candidates, missing
 from training.evaluation.settings import read_settings
+from training.evaluation.tasks import open_examination
 
 SPLITS = ("train", "valid", "test")
 
@@ -191,6 +192,28 @@ def test_a_result_file_says_it_all(family, tmp_path):
     (path,) = (folder / "results").iterdir()
     result = json.loads(path.read_text(encoding="utf-8"))
     assert result["protocol"].items() >= {"candidate_set": "split", "own_entity": "remove", "filtered": False}.items()
+
+
+def test_an_evaluation_leaves_its_state_where_it_was_interrupted_and_goes_on(family, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.evaluation.state_file.EVERY", 0.0)
+    monkeypatch.setattr("training.evaluation.ranking.SCORES_AT_ONCE", 23)
+    examination, asked = open_examination("link-prediction", family, "test", {}), []
+
+    class Interrupted(Table):
+        def tails(self, heads, relations):
+            asked.append(len(heads))
+            if len(asked) == 4:
+                raise KeyboardInterrupt
+            return super().tails(heads, relations)
+
+    scorer = Interrupted(read_facts(family))
+    with pytest.raises(KeyboardInterrupt):
+        examination.examine(tmp_path, "table", scorer)
+    assert [path.name for path in (tmp_path / "results").iterdir()] == [".link-prediction-tail.state"]
+    result = examination.examine(tmp_path, "table", scorer)
+    assert asked == [4, 1, 1, 1, 4, *[1] * 5]
+    assert result["metrics"] == link_prediction(Table(read_facts(family)), examination.questions)
+    assert [path.suffix for path in (tmp_path / "results").iterdir()] == [".json"]
 
 
 def test_relations_are_ranked_among_those_that_are_not_known_of_the_pair(family):
