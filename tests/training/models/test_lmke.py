@@ -1,6 +1,7 @@
 """LMKE and C-LMKE: what they read and learn, and how they rank."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -65,8 +66,7 @@ def test_every_known_answer_of_a_query_is_positive_and_nothing_else(made_up, key
     train_rows = source.dataset.read("triples", "train")
     known = set(zip(*(train_rows[name].to_pylist() for name in TRIPLE), strict=True))
     several = 0
-    batches = [(batch_of(system, 0), True), (batch_of(system, 1), True), *((batch, False) for batch in system.valid)]
-    for batch, learned in batches:
+    for batch, learned in ((batch_of(system), True), (system.valid[0], False)):
         answers = {tuple(pair) for pair in batch.answers.tolist()}
         asked = batch.queries.parts.tolist()
         assert len(set(map(tuple, asked))) == len(asked)
@@ -83,7 +83,7 @@ def test_every_known_answer_of_a_query_is_positive_and_nothing_else(made_up, key
             several += len(own) > 1
             found[side] += int(batch.asked[query])
         assert found[0] == found[1] == batch.counts["link"] / 2
-    assert several > 5
+    assert several > 2
 
 
 def test_keys_are_the_batchs_own_side_or_both_or_all(made_up):
@@ -136,12 +136,13 @@ class Slow:
     def _scores(self, query, given):
         if self.model.classifier is not None:
             return self.model.classifier(query)
-        keys = [
-            self.state(self.model.key_encoder, [(self.model.entity.weight[e], text[: self.own.key_length])], 0)
-            for e, text in enumerate(self.texts)
-        ]
-        own = Vectors(torch.stack(keys), (self.degrees + 1).log().float())
+        own = Vectors(self.keys, (self.degrees + 1).log().float())
         return naive(self.model.matcher, Vectors(query[None], own.degrees[given : given + 1]), own)[0]
+
+    @functools.cached_property
+    def keys(self):
+        parts = ((self.model.entity.weight[e], text[: self.own.key_length]) for e, text in enumerate(self.texts))
+        return torch.stack([self.state(self.model.key_encoder, [part], 0) for part in parts])
 
     def tails(self, head, relation):
         mask = (self.model.mask.weight[1], [])
@@ -205,9 +206,12 @@ def test_degrees_are_those_in_train_and_none_where_they_are_not_told(made_up):
 
 VARIANTS = {
     "batch": {},
-    "all, attached, summed": {"lmke_keys": "all", "lmke_self_adversarial": "attached", "lmke_summed": "true"},
     "masked": {"lmke_variant": "masked", "lmke_self_adversarial": "off"},
 }
+
+
+def test_a_summed_loss_is_the_mean_times_the_queries_of_a_step(made_up):
+    assert make("c-lmke-tiny", made_up, lmke_summed="true")[2].model.weights == {"link": 32.0}
 
 
 @pytest.mark.parametrize("name", [*VARIANTS, "lmke"])
