@@ -117,8 +117,8 @@ def _read_run(folder: Path) -> Run:
     results: dict[tuple[str, str], Result] = {}
     for path in sorted((folder / "results").glob("*.json")):
         result = _read_result(path)
-        split, setting = (str(result.protocol.get(name, "")) for name in ("split", "setting"))
-        split = f"{split}, {setting}" if setting not in ("", "transductive") else split
+        split, setting, told = (str(result.protocol.get(name, "")) for name in ("split", "setting", "variant"))
+        split = ", ".join(part for part in (split, setting, told) if part not in ("", "transductive"))
         # What a run is fine-tuned for has datasets of its own, of which there may be several.
         of = f" of {result.digest[:8]}" if result.protocol.get("fine_tuned") else ""
         key = (result.task, split + of)

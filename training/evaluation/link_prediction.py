@@ -25,7 +25,7 @@ from training.evaluation.facts import Facts, read_facts
 from training.evaluation.ranking import Candidates, KnownAnswers, Side, rank_triples
 from training.evaluation.ranks import Ranks, join, rank_intervals, rank_metrics
 from training.evaluation.sampled_ranking import draw_candidates, rank_among
-from training.evaluation.settings import require_split
+from training.evaluation.settings import require_split, variant
 from training.evaluation.state_file import StateFile
 from training.scoring import Scorer, TripleScorer
 
@@ -189,6 +189,11 @@ def _protocol(questions: Questions, split: str, kind: str, every: int) -> dict[s
         protocol["shortlist"] = {"answers": settings.shortlist, "by": Path(settings.shortlist_by).resolve().name}
     if every > triples or settings.sample:
         protocol["sampled"] = {"triples_of": every, "seed": settings.seed, "resamples": settings.resamples}
+    of_hash = ("seed",) if "sampled" in protocol else ()
+    told = dataclasses.replace(settings, candidates="" if kind.startswith("given") else settings.candidates)
+    parts = variant(told, "ties", "filter", "unseen", "candidates", "own_entity", "triples", "shortlist", *of_hash)
+    if named := ",".join(filter(None, (parts, f"candidates={kind}" if kind.startswith("given") else ""))):
+        protocol["variant"] = named
     left_out = {side: triples - len(questions.asked(side)) for side in SIDES}
     if any(left_out.values()):
         protocol["answer_no_candidate"] = left_out

@@ -15,7 +15,7 @@ from training.evaluation.facts import Facts, Groups, read_facts
 from training.evaluation.link_prediction import LinkPredictionSettings
 from training.evaluation.ranking import Known, rank_by_counting
 from training.evaluation.ranks import join, rank_metrics
-from training.evaluation.settings import require_split
+from training.evaluation.settings import require_split, variant
 from training.metrics import progress
 from training.scoring import RelationScorer
 
@@ -61,7 +61,7 @@ def prepare(dataset: Dataset, split: str, settings: RelationPredictionSettings) 
         raise DataError(f"{dataset.folder} has no {split} triples whose relation could be asked for.")
     splits = settings.filter_splits(split)
     names = dataset.read("relations", columns=["relation"])["relation"].to_pylist()
-    protocol = {
+    protocol: dict[str, Any] = {
         "split": split,
         "triples": len(triples),
         "candidates": facts.relations,
@@ -70,6 +70,8 @@ def prepare(dataset: Dataset, split: str, settings: RelationPredictionSettings) 
         "ties": settings.ties,
         "unseen": {"policy": settings.unseen, "triples": int(unseen.sum())},
     }
+    if told := variant(settings, "ties", "filter", "unseen"):
+        protocol["variant"] = told
     return RelationQuestions(facts, triples, names, facts.triples(*splits), settings, protocol)
 
 

@@ -1,7 +1,7 @@
 """What tasks and baselines are told: `--set key=value`, where a dataclass is the list of the keys, and the split."""
 
 import dataclasses
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -26,6 +26,12 @@ def read_settings(kind: type[T], given: dict[str, str], what: str) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"{what}: --set {first['loc'][0]}={first['input']}: {first['msg']}.") from None
+
+
+def variant(settings: Any, *names: str) -> str:
+    """What was told of these settings: what a result is told by beside its task and split, empty for the defaults."""
+    told = ((field.name, getattr(settings, field.name), field.default) for field in dataclasses.fields(settings))
+    return ",".join(f"{name}={value}" for name, value, usual in told if name in names and value != usual)
 
 
 def require_split(task: str, split: str, *, learns: bool = False) -> None:

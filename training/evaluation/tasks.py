@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -215,8 +216,11 @@ class Examination:
         return self.task.rules[name](self.questions)
 
     def examine(self, folder: Path, name: str, system: Any) -> dict[str, Any]:
-        """Ask the system and the task's rules, write FOLDER/results/TASK-SPLIT-DIGEST8.json (TASK-SETTING-SPLIT-DIGEST8
-        for another setting than the transductive one), print the table."""
+        """Ask the system and the task's rules, write FOLDER/results/TASK-SPLIT-DIGEST8.json, print the table.
+
+        TASK-SETTING-SPLIT-VARIANT-DIGEST8 where the setting is not the transductive one, and other choices are not the
+        usual ones: no result takes another's place.
+        """
         began, questions = time.perf_counter(), self.questions
         if isinstance(questions, Resumable):
             questions = questions.kept_in(folder / "results")
@@ -236,6 +240,8 @@ class Examination:
         }
         setting = self.questions.protocol.get("setting", "transductive")
         asked = self.split if setting == "transductive" else f"{setting}-{self.split}"
+        if told := self.questions.protocol.get("variant"):
+            asked = f"{asked}-{re.sub('[^A-Za-z0-9=._,-]', '-', told)}"
         path = folder / "results" / f"{self.name}-{asked}-{self.dataset.digest[:8]}.json"
         _write(path, result)
         if isinstance(self.questions, Leaves):

@@ -17,6 +17,7 @@ from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
 from training.evaluation.facts import Facts, read_facts
 from training.evaluation.negatives_file import ASKED, Negatives, find_negatives, write
+from training.evaluation.settings import variant
 from training.scoring import TripleScorer
 
 Array = np.ndarray
@@ -81,7 +82,7 @@ def prepare(dataset: Dataset, split: str, settings: TripleClassificationSettings
                 "triples; triple-classification needs both."
             )
     asked = parts[split]
-    protocol = {
+    protocol: dict[str, Any] = {
         "split": split,
         "triples": int(asked.labels.sum()),
         "negatives": negatives.protocol(facts, settings.negatives_seed),
@@ -89,6 +90,9 @@ def prepare(dataset: Dataset, split: str, settings: TripleClassificationSettings
         "threshold_chosen_by": "accuracy on valid, among the observed scores",
         "unseen": {"policy": "keep", "triples": int(facts.unseen(asked.triples).sum())},
     }
+    told = dataclasses.replace(settings, negatives_from="file") if negatives.source == "file" else settings
+    if named := variant(told, "threshold", "negatives_from", "negatives_seed"):
+        protocol["variant"] = named
     names = dataset.read("relations", columns=["relation"])["relation"].to_pylist()
     return TripleQuestions(facts, parts["valid"], asked, names, negatives, settings, protocol)
 

@@ -10,12 +10,14 @@ from schemas.errors import DataError, UsageError
 from tests.training.evaluation.kg import write_kg
 from tests.training.evaluation.test_ranking import brute_force
 from training.baselines import run_baseline
+from training.compare import compare
 from training.evaluation import relation_prediction
 from training.evaluation.breakdowns import cardinalities, degree_groups, shared_pairs
 from training.evaluation.facts import Facts, read_facts
 from training.evaluation.link_prediction import LinkPredictionSettings, link_prediction, prepare
 from training.evaluation.ranking import KnownAnswers
 from training.evaluation.rules import RelationRule
+from training.evaluation.run import evaluate
 from training.evaluation.sampled_ranking import draw_candidates, missing
 from training.evaluation.settings import read_settings
 from training.evaluation.tasks import open_examination
@@ -251,6 +253,22 @@ def test_the_relation_rules_look_at_the_pair_then_its_ends(tmp_path):
     assert order(pair, "a", "b") == [r, s]
     assert order(pair, "a", "e") == [r, s]  # by the head: no pair, no tail
     assert order(pair, "a", "f") == [s, r]  # by the tail, before the head
+
+
+def test_no_result_takes_the_place_of_one_under_another_protocol(family, tmp_path):
+    folder = run_baseline("frequency", family.folder, None, tmp_path / "run", {})
+    (tmp_path / "some").write_text("w0\nh0\nw1\nh1\nw3\nh3\n", encoding="utf-8")
+    for told in ({"candidates": "sampled=5"}, {"own_entity": "remove", "ties": "optimistic"}, {}):
+        evaluate(folder, "link-prediction", settings=told)
+    evaluate(folder, "link-prediction", settings={"candidates": str(tmp_path / "some")})
+    names = sorted(path.name.rpartition("-")[0] for path in (folder / "results").iterdir())
+    usual, _, *others = names
+    assert usual == "link-prediction-test" and others == [
+        "link-prediction-test-candidates=sampled=5",
+        "link-prediction-test-ties=optimistic,own_entity=remove",
+    ]
+    tables, _ = compare([folder])
+    assert len(tables) == 4
 
 
 @pytest.mark.parametrize(
