@@ -49,6 +49,7 @@ RUNS = {
         "link-prediction",
         {**PLAIN, "lmke.texts": "names", "lmke.keys": "all", "train.steps": "100", "train.valid_every": "100"},
     ),
+    "lass on umls": Run("umls", "lass-minilm", "link-prediction", PLAIN),
     "lmke on umls": Run(
         "umls",
         "lmke-minilm",
