@@ -67,22 +67,24 @@ class HostBlocks:
         bias: Float32[Array, " C"],
         low: Float32[Array, " B"],
         high: Float32[Array, " B"],
-    ) -> tuple[Int64[Array, " B"], Int64[Array, "K 2"]]:
-        """(how many scores less bias are above `high`, the cells from `low` to `high`), the hidden cells left out."""
+        most: int,
+    ) -> tuple[Int64[Array, " B"], Int64[Array, "K 2"] | None]:
+        """(how many scores less bias are above `high`, the cells from `low` to `high`), the hidden cells left out; None
+        in place of more cells than `most`."""
         table = scores.numpy()
         table[hidden] = -np.inf
 
-        def part(start: int, end: int) -> tuple[Int64[Array, " B"], Int64[Array, "K 2"]]:
+        def part(start: int, end: int) -> tuple[Int64[Array, " B"], Int64[Array, "K 2"], int]:
             room = 2**14
             while True:
                 above, near = np.zeros(len(low), np.int64), np.empty((room, 2), np.int64)
                 found = kernels.count_above(table, bias, low, high, start, end, above, near)
-                if found <= room:
-                    return above, near[:found]
+                if found <= room or found > most:
+                    return above, near[:found], found
                 room = found
 
-        parts = self._shared(len(low), part)
-        return sum(above for above, _ in parts), np.concatenate([near for _, near in parts])  # type: ignore[return-value]
+        counts, cells, found = zip(*self._shared(len(low), part), strict=True)
+        return np.sum(counts, axis=0), None if sum(found) > most else np.concatenate(cells)
 
     def exact(
         self,
@@ -141,13 +143,16 @@ class DeviceBlocks:
         bias: Float32[Array, " C"],
         low: Float32[Array, " B"],
         high: Float32[Array, " B"],
-    ) -> tuple[Int64[Array, " B"], Int64[Array, "K 2"]]:
+        most: int,
+    ) -> tuple[Int64[Array, " B"], Int64[Array, "K 2"] | None]:
         """As HostBlocks has it."""
         away, lowest, highest = (torch.from_numpy(each).to(scores.device) for each in (bias, low, high))
         scores = scores - away
         scores[tuple(torch.from_numpy(each).to(scores.device) for each in hidden)] = -torch.inf
-        over, reached = scores > highest[:, None], scores >= lowest[:, None]
-        return over.sum(dim=1).cpu().numpy(), (reached & ~over).nonzero().cpu().numpy()
+        over = scores > highest[:, None]
+        near = (scores >= lowest[:, None]) & ~over
+        few = int(near.sum()) <= most
+        return over.sum(dim=1).cpu().numpy(), near.nonzero().cpu().numpy() if few else None
 
     def exact(
         self,

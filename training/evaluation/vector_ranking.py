@@ -25,6 +25,7 @@ from training.metrics import progress
 from training.scoring import Measure
 
 Array = np.ndarray
+Window = tuple[Float32[Array, " N"], Float32[Array, " N"]]
 Known = tuple[Int64[Tensor, " M"], Int64[Tensor, " M"]]
 KINDS = {"dot": kernels.DOT, "l1": kernels.L1, "l2": kernels.L2}
 SLAB = 2**14
@@ -170,10 +171,10 @@ class _Job:
     def count(self, slab: int, counts: Int64[Array, "2 N"]) -> None:
         """Add the candidates of a slab: those above the golds, and those level with them."""
         part = self._read(slab * SLAB)
-        low, high = self._window(part, self.work.precision)
+        windows = {precision: self._window(part, precision) for precision in {self.work.precision, "fp32"}}
         for left in range(0, len(part.vectors), self.work.blocks.columns):
             for top in range(0, len(self.gold), SIDE):
-                self._block(part, left, top, low, high, counts)
+                self._block(part, left, top, windows, counts)
 
     def _read(self, start: int) -> _Slab:
         own = self.work.blocks.load(self.work.entities[start : start + SLAB])
@@ -185,7 +186,7 @@ class _Job:
         padded = torch.nn.functional.pad(own, (0, 0, 0, padding)) if padding else own
         return _Slab(start, padded, bias, float(norms.max()))
 
-    def _window(self, slab: _Slab, precision: Precision) -> tuple[Float32[Array, " N"], Float32[Array, " N"]]:
+    def _window(self, slab: _Slab, precision: str) -> Window:
         """(low, high): a product (for p = 1 a distance) outside is surely on that side of the gold.
 
         A sum of D products in any order is off by less than D units of rounding times the product of the norms; a few
@@ -208,19 +209,21 @@ class _Job:
         slab: _Slab,
         left: int,
         top: int,
-        low: Float32[Array, " N"],
-        high: Float32[Array, " N"],
+        windows: dict[str, Window],
         counts: Int64[Array, "2 N"],
     ) -> None:
         work, rows = self.work, slice(top, min(top + SIDE, len(self.gold)))
         block, bias = slab.vectors[left : left + work.blocks.columns], slab.bias[left : left + work.blocks.columns]
         hidden = self.hidden.block(slab.start + left, slab.start + left + len(block), top)
-        scores = work.blocks.scores(work.queries[rows], block, work.kind, work.precision)
-        above, near = work.blocks.count(scores, hidden, bias, low[rows], high[rows])
-        if work.precision == "bf16" and len(near) > MOST_NEAR * scores.numel():
-            scores = work.blocks.scores(work.queries[rows], block, work.kind, "fp32")
-            low, high = self._window(slab, "fp32")
-            above, near = work.blocks.count(scores, hidden, bias, low[rows], high[rows])
+        near = None
+        for precision in dict.fromkeys((work.precision, "fp32")):
+            low, high = windows[precision]
+            scores = work.blocks.scores(work.queries[rows], block, work.kind, precision)
+            most = scores.numel() if precision == "fp32" else int(MOST_NEAR * scores.numel())
+            above, near = work.blocks.count(scores, hidden, bias, low[rows], high[rows], most)
+            if near is not None:
+                break
+        assert near is not None
         counts[0, rows] += above
         queries, columns = near[:, 0] + top, near[:, 1] + left
         exact, gold = work.blocks.exact(work.queries, slab.vectors, queries, columns, work.kind), self.gold[queries]
