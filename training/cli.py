@@ -48,10 +48,11 @@ class Evaluate:
     """Evaluate a run; prints a table and writes RUN/results/TASK-SPLIT-DIGEST8.json."""
 
     run: tyro.conf.Positional[Path]
-    """The run's folder; for a task that is fine-tuned also a plain encoder's, such as an export."""
+    """The run's folder; for a task on examples also a plain encoder's, such as an export."""
     task: str
     """link-prediction (KEPLER and baselines), masked, linking or graph-completion (CoLAKE; the last: baselines too),
-    masked-words (all); fine-tuned on examples: typing, relation-classification, few-shot, glue."""
+    masked-words (all); on examples: typing, relation-classification, few-shot, glue, for which it is
+    fine-tuned, and probing."""
     data: Path | None = None
     """The dataset's folder; by default the one that the run was trained on. For linking, graph-completion and what is
     fine-tuned that of the examples."""

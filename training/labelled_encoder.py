@@ -38,6 +38,8 @@ class Start:
     """Of an encoder of word-knowledge graphs; None for one that reads texts alone."""
     entities: Callable[[Sequence[str]], tuple[list[str], Float[Tensor, "M D"]]] | None = None
     """Entities -> those that the run knows, and their rows."""
+    word_head: TiedHead | None = None
+    """For masked words; None where there is none, or none that was trained."""
     heads: Mapping[str, TiedHead] = dataclasses.field(default_factory=dict)
     """Heads that were trained: entity, relation."""
     relations: Callable[[str], tuple[Float[Tensor, " D"], float] | None] = lambda _relation: None

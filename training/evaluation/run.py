@@ -28,8 +28,8 @@ TASKS_OF = {
 """What each system can be asked as it is."""
 SCORED = ("link-prediction", "relation-prediction", "triple-classification")
 """What is answered by scores of triples."""
-FINE_TUNED = [name for name, task in TASKS.items() if task.learns]
-"""What any system can learn."""
+OF_ENCODERS = [name for name, task in TASKS.items() if task.of_encoders]
+"""What any system with a text encoder can be asked, or learn."""
 
 
 def evaluate(
@@ -38,7 +38,7 @@ def evaluate(
     """Evaluate a run (trained by us, or a baseline's) and return what RUN/results/TASK-SPLIT-DIGEST8.json holds.
 
     `data` is the run's dataset, where it is no longer the one that its config.toml names; for linking, graph-completion
-    and a task that is learned from examples, the dataset of those. For the latter `run` may be a plain encoder's
+    and a task of text encoders, the dataset of its examples. For the latter `run` may be a plain encoder's
     folder. Raises UsageError for an unknown task, split or setting, DataError for a run or a dataset that can't be
     read, and for a task that the run's system has no answer for.
     """
@@ -47,7 +47,7 @@ def evaluate(
         settings, data = {"examples": str(data), **settings}, None
     if is_baseline(run):
         return _evaluate_baseline(run, task, data, split, settings)
-    if kind.learns:
+    if kind.of_encoders:
         if data is None:
             raise UsageError(f"{task} needs --data DIR, the dataset of its examples (wikiloom import makes it).")
         start = open_start(run)
@@ -55,7 +55,7 @@ def evaluate(
         return examination.examine(run, start.name, start)
     config = read_config(run)
     system = config.system
-    _require_task(run, system, [*TASKS_OF[system], *FINE_TUNED], task)
+    _require_task(run, system, [*TASKS_OF[system], *OF_ENCODERS], task)
     settings = _in_setting(run, config.data.split, task, settings)
     opened = load_run(run, data)
     examination = open_examination(task, opened.dataset, split, settings, opened.tokens)

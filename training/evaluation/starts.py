@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from jaxtyping import Float
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from schemas.errors import DataError
@@ -30,7 +31,12 @@ def start_of_run(run: Run) -> Start:
     """A run of ours; CoLAKE's brings entities, and heads that were trained on them."""
     network = run.network
     start = Start(
-        run.config.recipe, network.encoder, run.tokenizer, run.source.special, run.config.encoder.max_positions
+        run.config.recipe,
+        network.encoder,
+        run.tokenizer,
+        run.source.special,
+        run.config.encoder.max_positions,
+        word_head=network.word_head if all(each.requires_grad for each in network.word_head.parameters()) else None,
     )
     if not isinstance(network, Colake):
         return start
@@ -59,9 +65,19 @@ def start_of_run(run: Run) -> Start:
 
 def start_of_folder(folder: Path) -> Start:
     """A plain encoder's folder, such as an export; it reads text alone."""
+    encoder, head = pretrained(str(folder))
+    backend, limit = folder_tokenizer(folder)
+    table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    positions = int(encoder.config.max_position_embeddings) - (0 if padding is None else padding + 1)
+    name, special = folder.resolve().name, special_tokens(backend)
+    return Start(name, encoder, backend, special, min(positions, limit), word_head=head)
+
+
+def folder_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
+    """(tokenizer without framing, the longest text that it is for) of a plain encoder's folder; DataError for none."""
     from transformers import AutoTokenizer
 
-    encoder, _ = pretrained(str(folder))
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         backend = tokenizer.backend_tokenizer
@@ -72,8 +88,4 @@ def start_of_folder(folder: Path) -> Start:
         ) from error
     backend.no_truncation()
     backend.no_padding()
-    table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
-    padding = getattr(table, "padding_idx", None)
-    positions = int(encoder.config.max_position_embeddings) - (0 if padding is None else padding + 1)
-    longest = min(positions, int(tokenizer.model_max_length))
-    return Start(folder.resolve().name, encoder, backend, special_tokens(backend), longest)
+    return backend, int(tokenizer.model_max_length)

@@ -23,6 +23,7 @@ from training.evaluation import (
     masked,
     masked_rules,
     masked_words,
+    probing,
     relation_prediction,
     rules,
     semi_inductive,
@@ -66,8 +67,9 @@ class Task:
     """What the table shows: (a part of the metrics, where it is there) -> its columns."""
     on_examples: bool = False
     """Whether it may be asked on another dataset: the questions' `examples`, the setting of that name."""
-    learns: bool = False
-    """Whether a model is fine-tuned on the train examples of the task's own dataset."""
+    of_encoders: bool = False
+    """Whether any text encoder may be asked, of a run or a plain folder, about the examples of a dataset of their own:
+    it is fine-tuned on those of train, or probed as it is."""
 
 
 F1 = ("precision", "recall", "f1", "f1_sd")
@@ -80,7 +82,7 @@ def _learned(module: Any, settings: type, parts: tuple[str, ...], columns: tuple
         ask=finetuned.ask,
         rules={"majority": lambda questions: finetuned.Majority()},
         rows=dict.fromkeys(parts, columns),
-        learns=True,
+        of_encoders=True,
     )
 
 
@@ -182,7 +184,15 @@ TASKS = {
         ask=few_shot.ask,
         rules={"majority": lambda questions: few_shot.Majority()},
         rows=dict.fromkeys(("all", "known", "none", "frozen"), ("accuracy", "accuracy_sd", "interval")),
-        learns=True,
+        of_encoders=True,
+    ),
+    "probing": Task(
+        settings=probing.ProbingSettings,
+        prepare=lambda dataset, split, settings, tokens: probing.prepare(dataset, split, settings),
+        ask=probing.ask,
+        rules={"frequency": lambda questions: probing.Frequency()},
+        rows=dict.fromkeys((*probing.SUBSETS, "all"), ("questions", "p@1", "macro_p@1", "p@10", "mrr")),
+        of_encoders=True,
     ),
     "glue": _learned(
         glue, glue.GlueSettings, ("average", *glue.METRICS, glue.MISMATCHED), ("score", "score_sd", "accuracy")
