@@ -25,6 +25,7 @@ from schemas.errors import DataError, UsageError
 from training.evaluation.facts import Facts
 from training.graphvite import FREE, add_l3, linear_rate, self_adversarial_loss, slow_relations, without_l3
 from training.metrics import progress
+from training.models.hake import MARGIN, hake_interaction, hake_tables
 from training.pykeen_scorer import learnt_entities
 
 TRAINED_AT_ONCE = 2**26
@@ -40,6 +41,8 @@ class Embedding:
     """Complex dimensions count once."""
     lr: float
     arguments: dict[str, Any]
+    inverse: bool = False
+    """Whether it has a relation for each one's other direction, and answers about heads by it."""
 
 
 XAVIER = {"entity_initializer": "xavier_uniform", "relation_initializer": "xavier_uniform"}
@@ -51,7 +54,14 @@ EMBEDDINGS = {
     "complex": Embedding("ComplEx", 32, 0.02, {"regularizer": None, **XAVIER}),
     "simple": Embedding("SimplE", 32, 0.02, {"regularizer": None, **XAVIER}),
     "rotate": Embedding("RotatE", 32, 0.02, {}),
+    "transh": Embedding("TransH", 64, 0.005, {}),
+    "transr": Embedding("TransR", 64, 0.005, {"relation_dim": 32}),
+    "transd": Embedding("TransD", 64, 0.005, {}),
+    "tucker": Embedding("TuckER", 64, 0.005, {}),
+    "conve": Embedding("ConvE", 64, 0.005, {}, inverse=True),
+    "hake": Embedding("HAKE", 64, 0.005, {}),
 }
+"""HAKE is not PyKEEN's: training/models/hake.py."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +116,7 @@ def train_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.
         # PyKEEN draws from torch's global generator: seeded here, and given back as it was.
         torch.manual_seed(settings.seed)
         model: Any = new_embedding(name, settings, facts)
-        factory = _factory(facts)
+        factory = _factory(facts, EMBEDDINGS[name])
         rows = min(settings.batch, max(1, TRAINED_AT_ONCE // ((1 + settings.negatives) * settings.dim)))
         if settings.l3:
             add_l3(model, settings.l3 * (rows if settings.optimizer == "sgd" else 1))
@@ -153,14 +163,14 @@ def new_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.Mo
         loss: Any = InfoNCELoss(margin=0.0, log_adversarial_temperature=0.0, reduction=reduction)
         if settings.loss == "self-adversarial":
             loss = self_adversarial_loss(settings.margin, settings.temperature, reduction)
-        model = getattr(models, kind.model)(
-            triples_factory=_factory(facts),
-            embedding_dim=settings.dim,
-            loss=loss,
-            random_seed=NoRandomSeedNecessary,
-            **kind.arguments,
-            **(FREE.get(name, {}) if settings.optimizer == "sgd" else {}),
-        )
+        common = {"triples_factory": _factory(facts, kind), "loss": loss, "random_seed": NoRandomSeedNecessary}
+        if kind.model == "HAKE":
+            margin = settings.margin or MARGIN
+            interaction = hake_interaction(settings.dim, margin)
+            model = models.ERModel(interaction=interaction, **hake_tables(settings.dim, margin), **common)
+        else:
+            free = FREE.get(name, {}) if settings.optimizer == "sgd" else {}
+            model = getattr(models, kind.model)(embedding_dim=settings.dim, **common, **kind.arguments, **free)
         if kind.model == "SimplE":
             model.interaction = _simple_interaction()
         return model.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -234,12 +244,14 @@ def _optimizer(model: nn.Module, settings: EmbeddingSettings, triples: int) -> t
     return torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=decay, decoupled_weight_decay=True)
 
 
-def _factory(facts: Facts) -> Any:
+def _factory(facts: Facts, kind: Embedding) -> Any:
     from pykeen.triples import CoreTriplesFactory
 
     triples, learnt = torch.from_numpy(facts.splits["train"]), learnt_entities(facts)
-    if learnt is None:
-        return CoreTriplesFactory(triples, num_entities=facts.entities, num_relations=facts.relations)
-    ends = torch.searchsorted(learnt, triples[:, [0, 2]])
-    rows = torch.stack([ends[:, 0], triples[:, 1], ends[:, 1]], dim=1)
-    return CoreTriplesFactory(rows, num_entities=len(learnt), num_relations=facts.relations)
+    entities = facts.entities if learnt is None else len(learnt)
+    if learnt is not None:
+        ends = torch.searchsorted(learnt, triples[:, [0, 2]])
+        triples = torch.stack([ends[:, 0], triples[:, 1], ends[:, 1]], dim=1)
+    return CoreTriplesFactory(
+        triples, num_entities=entities, num_relations=facts.relations, create_inverse_triples=kind.inverse
+    )

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import torch
 
+from schemas.errors import UsageError
+
 WIKIDATA5M: dict[str, dict[str, Any]] = {
     "transe": {"dim": 512, "lr": 1e-3, "epochs": 1_000, "margin": 12.0, "temperature": 0.5, "relation_lr": 1e-2},
     "distmult": {"dim": 512, "lr": 0.1, "epochs": 2_000, "l3": 2e-3, "temperature": 2.0, "relation_lr": 1e-4},
@@ -29,7 +31,9 @@ FREE = {"transe": {"entity_constrainer": None}, "distmult": {"entity_constrainer
 
 
 def preset(name: str) -> dict[str, Any]:
-    """The settings of a baseline."""
+    """The settings of a baseline; UsageError for one that GraphVite has none for."""
+    if name not in WIKIDATA5M:
+        raise UsageError(f"preset=wikidata5m has no settings for {name}. It takes {', '.join(WIKIDATA5M)}.")
     return EVERY | WIKIDATA5M[name]
 
 

@@ -42,15 +42,15 @@ class PykeenScorer:
 
     def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """Scores of every candidate as the tail of (head, relation)."""
-        return self._wide(self._scores(self._model.score_t, torch.stack([self._row(heads), relations], dim=1)))
+        return self._wide(self._scores(self._model.predict_t, torch.stack([self._row(heads), relations], dim=1)))
 
     def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """Scores of every candidate as the head of (relation, tail)."""
-        return self._wide(self._scores(self._model.score_h, torch.stack([relations, self._row(tails)], dim=1)))
+        return self._wide(self._scores(self._model.predict_h, torch.stack([relations, self._row(tails)], dim=1)))
 
     def relations(self, heads: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B R"]:
         """Scores of every relation between head and tail."""
-        return self._scores(self._model.score_r, torch.stack([self._row(heads), self._row(tails)], dim=1))
+        return self._scores(self._model.predict_r, torch.stack([self._row(heads), self._row(tails)], dim=1))
 
     @torch.no_grad()
     def vector_form(self) -> VectorForm | None:
@@ -83,7 +83,7 @@ class PykeenScorer:
     ) -> Float[Tensor, " N"]:
         """Score of each triple."""
         rows = torch.stack([self._row(heads), relations, self._row(tails)], dim=1)
-        return torch.cat([self._model.score_hrt(part.to(self._model.device))[:, 0] for part in rows.split(2**14)])
+        return torch.cat([self._model.predict_hrt(part.to(self._model.device))[:, 0] for part in rows.split(2**14)])
 
     def tails_shown(
         self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"], shown: ShownFacts
@@ -128,7 +128,12 @@ class PykeenScorer:
     def _shown_scores(
         self, relations: Int64[Tensor, " B"], shown: ShownFacts, *, as_head: bool
     ) -> Float[Tensor, "B L"]:
-        device = self._model.device
+        name, device = type(self._model).__name__, self._model.device
+        if name not in SAID:
+            raise DataError(
+                "This embedding's facts do not say where an entity lies, so it can't be asked in "
+                f"setting=semi-inductive. It takes {', '.join(SAID)}."
+            )
         every = [table()[None] for table in self._model.entity_representations]
         others = [table(self._row(shown.others.flatten()).to(device)) for table in self._model.entity_representations]
         others = [each.unflatten(0, shown.others.shape) for each in others]
@@ -137,7 +142,7 @@ class PykeenScorer:
             for wanted in (shown.relations, relations)
         )
         forward = shown.as_head[..., None].to(device)
-        given = [said.mean(dim=1) for said in SAID[type(self._model).__name__](others, between, forward)]
+        given = [said.mean(dim=1) for said in SAID[name](others, between, forward)]
         parts = []
         for start in range(0, len(relations), self._rows):
             rows = slice(start, start + self._rows)

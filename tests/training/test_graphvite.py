@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from schemas.errors import UsageError
-from training.embeddings import EMBEDDINGS, EmbeddingSettings, new_embedding, train_embedding
+from training.embeddings import EmbeddingSettings, new_embedding, train_embedding
 from training.evaluation.facts import Facts
 from training.evaluation.settings import read_settings
 from training.graphvite import WIKIDATA5M, linear_rate, preset, self_adversarial_loss, slow_relations, with_preset
@@ -97,7 +97,7 @@ def test_the_rate_falls_to_nothing():
         assert optimizer.param_groups[0]["lr"] == pytest.approx(rate)
 
 
-@pytest.mark.parametrize("name", sorted(EMBEDDINGS))
+@pytest.mark.parametrize("name", sorted(WIKIDATA5M))
 def test_a_preset_is_the_published_settings_but_for_what_is_told(name):
     few = {"preset": "wikidata5m", "dim": "8", "epochs": "2", "batch": "4"}
     chosen = read_settings(EmbeddingSettings, with_preset(name, few), name).resolved(name, 9)
@@ -148,3 +148,8 @@ def test_a_triple_has_so_many_negatives_heads_and_tails_alike(negatives, monkeyp
 def test_a_rate_of_relations_needs_sgd():
     with pytest.raises(UsageError, match="optimizer=sgd"):
         EmbeddingSettings(relation_lr=0.1)
+
+
+def test_a_preset_is_refused_where_there_is_none():
+    with pytest.raises(UsageError, match="preset=wikidata5m has no settings for transh"):
+        with_preset("transh", {"preset": "wikidata5m"})
