@@ -46,6 +46,7 @@ def kinds():
     return Facts(len(rows), KINDS, {"train": train, "valid": empty, "test": held}), texts_of(rows), held
 
 
+@pytest.mark.slow
 def test_it_learns_a_made_up_graph_and_places_an_entity_that_train_lacks():
     facts, texts, held = kinds()
     settings = DkrlSettings(dim=16, epochs=30, batch=64, lr=0.02, drawn=16)

@@ -218,7 +218,12 @@ OBJECTIVES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+QUICK = ("margin, p = 1", "drawn")
+
+
+@pytest.mark.parametrize(
+    "name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in OBJECTIVES if name not in QUICK)]
+)
 def test_fifty_steps_of_every_objective_lower_the_loss_of_facts_held_out(name, made_up):
     options = {f"kepler_{key}": value for key, value in OBJECTIVES[name].items()}
     config, _, system = make(made_up, kepler_blocks=0, train_batch_size=8, encoder_layers=1, **options)
