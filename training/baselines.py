@@ -25,16 +25,20 @@ from training.evaluation.facts import Facts, read_facts
 from training.evaluation.link_prediction import TRAINED_ON
 from training.evaluation.tasks import TASKS, find_task, open_examination
 from training.graphvite import with_preset
+from training.models.cosine import Cosine, CosineScorer, encoded
 from training.models.dkrl import Dkrl, DkrlScorer, DkrlSettings, train_dkrl
 from training.models.frozen_encoder import (
     FrozenEncoder,
     FrozenEncoderScorer,
     FrozenEncoderSettings,
+    TextVectorSettings,
     train_frozen_encoder,
 )
 from training.pykeen_scorer import PykeenScorer
 
 WEIGHTS = "model.safetensors"
+LEARNED_TASKS = ("link-prediction", "relation-prediction", "triple-classification", "graph-completion")
+"""What is answered by scores of entities, relations and triples."""
 TEXTS_AT_ONCE = 8_192
 """Padded tokens of descriptions that are encoded together."""
 
@@ -53,6 +57,8 @@ class Learned:
     """(model, settings, dataset, facts) -> training.scoring's Scorer and RelationScorer."""
     inductive: bool = True
     """Whether it has an answer among entities that train lacks."""
+    tasks: tuple[str, ...] = LEARNED_TASKS
+    """What it has an answer for."""
 
 
 def _embedding(name: str) -> Learned:
@@ -66,7 +72,7 @@ def _embedding(name: str) -> Learned:
     )
 
 
-def _described(dataset: Dataset, settings: DkrlSettings | FrozenEncoderSettings) -> tuple[Descriptions, int]:
+def _described(dataset: Dataset, settings: DkrlSettings | TextVectorSettings) -> tuple[Descriptions, int]:
     """(the entities' texts, words of the vocabulary) of the dataset's tokens."""
     tokens = dataset.tokens(settings.tokens)
     tokenizer, table = load_tokenizer(tokens), tokens.read("entities", None, ["ids", "name_ids"])
@@ -91,6 +97,14 @@ LEARNED = {
         ),
         scorer=lambda model, settings, dataset, facts: FrozenEncoderScorer(model),
     ),
+    "cosine": Learned(
+        TextVectorSettings,
+        resolve=lambda settings, facts: settings.resolved(),
+        train=lambda settings, dataset, facts: encoded(settings, *_described(dataset, settings)),
+        new=lambda settings, dataset, facts: Cosine(torch.empty(facts.entities, settings.dim)),
+        scorer=lambda model, settings, dataset, facts: CosineScorer(model),
+        tasks=("link-prediction", "triple-classification"),
+    ),
     "dkrl": Learned(
         DkrlSettings,
         resolve=lambda settings, facts: settings,
@@ -101,7 +115,6 @@ LEARNED = {
         scorer=lambda model, settings, dataset, facts: DkrlScorer(model, _described(dataset, settings)[0], facts),
     ),
 }
-LEARNED_TASKS = ["link-prediction", "relation-prediction", "triple-classification", "graph-completion"]
 RULES = {rule: [task for task in TASKS if rule in TASKS[task].rules] for name in TASKS for rule in TASKS[name].rules}
 """Plain rules, and the tasks that each has an answer for."""
 
@@ -126,7 +139,7 @@ class BaselineRun:
 
     def tasks(self) -> list[str]:
         """The tasks that it has an answer for."""
-        return LEARNED_TASKS if self.name in LEARNED else RULES[self.name]
+        return tasks_of(self.name)
 
     def scorer(self) -> Any:
         """The trained baseline behind training.scoring's Scorer and RelationScorer."""
@@ -153,7 +166,7 @@ def run_baseline(name: str, data: Path, task: str | None, out: Path | None, sett
     name, task or setting, and for a task that the baseline has no answer for.
     """
     key = find_baseline(name)
-    tasks = LEARNED_TASKS if key in LEARNED else RULES[key]
+    tasks = tasks_of(key)
     task = task or tasks[0]
     find_task(task)
     if task not in tasks:
@@ -176,6 +189,11 @@ def run_baseline(name: str, data: Path, task: str | None, out: Path | None, sett
     _save(model, folder / WEIGHTS)
     examination.examine(folder, key, kind.scorer(model, chosen, dataset, facts))
     return folder
+
+
+def tasks_of(name: str) -> list[str]:
+    """The tasks that a baseline has an answer for."""
+    return list(LEARNED[name].tasks) if name in LEARNED else RULES[name]
 
 
 def find_baseline(name: str) -> str:

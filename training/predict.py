@@ -36,6 +36,7 @@ from training.feeds.kepler import DESCRIBED, described
 from training.linking import Link, LinkSettings, open_linker
 from training.linking.disambiguation import GraphContext
 from training.runs import Run, load_run
+from training.scoring import RelationScorer
 from training.systems import SYSTEMS
 from training.vectors import longest_text
 
@@ -167,6 +168,8 @@ def _from_scorer(scorer: Any, question: Question) -> Float[Tensor, " N"]:
         return scorer.tails(head, relation)[0]
     if question.asked == "head":
         return scorer.heads(relation, tail)[0]
+    if not isinstance(scorer, RelationScorer):
+        raise DataError("This run does not say which relation joins two entities. Give --relation and one of the two.")
     return scorer.relations(head, tail)[0]
 
 

@@ -36,8 +36,8 @@ TRIPLES_AT_ONCE = 2**14
 
 
 @dataclasses.dataclass(frozen=True)
-class FrozenEncoderSettings:
-    """What `--set` can change; the objective's settings are those of `kepler.`."""
+class TextVectorSettings:
+    """How texts become vectors; what `--set` can change."""
 
     encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
     """Hugging Face name or local folder; `wikiloom export` makes one of a run."""
@@ -51,6 +51,16 @@ class FrozenEncoderSettings:
     """Tokens of a text, specials included."""
     dim: Annotated[int, Field(ge=0)] = 0
     """The encoder's own; 0 looks it up."""
+
+    def resolved(self) -> "TextVectorSettings":
+        """The settings with the encoder's own `dim`."""
+        return dataclasses.replace(self, dim=hidden_size(self.encoder))
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenEncoderSettings(TextVectorSettings):
+    """What `--set` can change; the objective's settings are those of `kepler.`."""
+
     norm: Literal[1, 2] = 1
     gamma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 12.0
     negatives: Annotated[int, Field(ge=0)] = 0
@@ -66,10 +76,6 @@ class FrozenEncoderSettings:
     def __post_init__(self) -> None:
         if not self.negatives and not self.in_batch:
             raise UsageError("negatives=0 with in_batch=false leaves no negatives: set one of them.")
-
-    def resolved(self) -> "FrozenEncoderSettings":
-        """The settings with the encoder's own `dim`."""
-        return dataclasses.replace(self, dim=hidden_size(self.encoder))
 
 
 class FrozenEncoder(nn.Module):
@@ -112,7 +118,7 @@ def hidden_size(encoder: str) -> int:
 
 
 @torch.no_grad()
-def text_vectors(settings: FrozenEncoderSettings, texts: Descriptions, words: int) -> Float[Tensor, "E D"]:
+def text_vectors(settings: TextVectorSettings, texts: Descriptions, words: int) -> Float[Tensor, "E D"]:
     """Every text's vector."""
     sizes = EncoderConfig(name=settings.encoder, max_positions=min(settings.max_length, texts.longest), dropout=0.0)
     encoder = build_encoder(sizes, words, token_types=1).encoder.eval()

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
 from tests.training.models.test_dkrl import KINDS, SPECIAL, texts_of
 from tests.training.synthetic import World, make_dataset
 from training.baselines import load_baseline, run_baseline
 from training.data.negatives import known_facts
-from training.evaluation.facts import Facts
+from training.evaluation.facts import Facts, read_facts
 from training.evaluation.run import evaluate
 from training.models.frozen_encoder import (
     FactBatch,
@@ -24,6 +25,7 @@ from training.models.frozen_encoder import (
     text_vectors,
     train_frozen_encoder,
 )
+from training.predict import predict
 
 WORDS = 400
 
@@ -136,6 +138,30 @@ def test_a_run_trains_relations_alone_and_evaluates_again_to_the_same_numbers(he
     assert evaluate(folder, "link-prediction")["metrics"] == first["metrics"]
     opened = load_baseline(folder)
     assert opened.settings["dim"] == hidden_size(str(roberta[0])) == 16 and opened.split == setting
+
+
+def test_cosine_answers_by_likeness_alone(held_out, roberta, tmp_path):
+    told = {"encoder": str(roberta[0]), "tokens": "tiny", "max_length": "64", "own_entity": "remove"}
+    folder = run_baseline("cosine", held_out, None, tmp_path / "run", told)
+    (path,) = (folder / "results").glob("link-prediction-*.json")
+    found = json.loads(path.read_text(encoding="utf-8"))["metrics"]["both"]["mrr"]
+    assert evaluate(folder, "link-prediction", settings={"own_entity": "remove"})["metrics"]["both"]["mrr"] == found
+    facts, vectors = read_facts(Dataset(held_out)), load_baseline(folder).scorer().vector_form().entities.double()
+    known = {tuple(triple) for triple in facts.triples("train", "valid", "test").tolist()}
+    ranks = []
+    for head, relation, tail in facts.splits["test"].tolist():
+        for given, gold, places in ((head, tail, (head, relation, None)), (tail, head, (None, relation, tail))):
+            scores = vectors @ vectors[given]
+            others = [
+                other
+                for other in range(facts.entities)
+                if other not in (gold, given) and tuple(other if p is None else p for p in places) not in known
+            ]
+            better, equal = ((scores[others] > scores[gold]).sum(), (scores[others] == scores[gold]).sum())
+            ranks.append(1 + int(better) + int(equal) / 2)
+    assert found == pytest.approx(sum(1 / rank for rank in ranks) / len(ranks), rel=1e-6)
+    with pytest.raises(DataError, match="does not say which relation joins"):
+        predict(folder, head="Q1", tail="Q2")
 
 
 def test_it_finds_the_translation_that_joins_the_vectors_and_with_it_facts_of_entities_that_train_lacks(monkeypatch):
