@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from schemas.errors import DataError, UsageError
 from training.evaluation.facts import Facts
@@ -142,6 +143,7 @@ def train_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.
                 num_epochs=settings.epochs,
                 batch_size=settings.batch,
                 sub_batch_size=rows,
+                drop_last=_drops_last(model, len(facts.splits["train"]), settings.batch),
                 use_tqdm=False,
                 checkpoint_directory=scratch,
                 pin_memory=False,
@@ -221,6 +223,11 @@ def _little_garbage() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def _drops_last(model: nn.Module, triples: int, batch: int) -> bool:
+    """Whether an epoch's last batch is left out: one of a single triple, which no batch norm can take."""
+    return triples % batch == 1 and any(isinstance(part, _BatchNorm) for part in model.modules())
 
 
 def _callback(report: Callable[[int, float], None], settings: EmbeddingSettings) -> Any:

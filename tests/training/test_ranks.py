@@ -82,7 +82,9 @@ AGREEING = {"data_on_corrupt": "quarantine", "data_window": 4}
 """The thread that reads ahead agrees with the other rank's at each of many windows, while the loops exchange theirs."""
 
 
-@pytest.mark.parametrize(("recipe", "settings"), [("colake-tiny", {}), ("kepler-tiny", AGREEING)])
+@pytest.mark.parametrize(
+    ("recipe", "settings"), [("colake-tiny", {}), pytest.param("kepler-tiny", AGREEING, marks=pytest.mark.slow)]
+)
 def test_two_ranks_of_one_micro_batch_learn_what_one_rank_of_two_learns(recipe, settings, made_up, tmp_path):
     code, out, errors = ended(torchrun(recipe, made_up, tmp_path / "two", **settings))
     assert code == 0, errors

@@ -8,6 +8,7 @@ the loss, and no part of the score; phases are in radians, not in shares of the 
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ def hake_interaction(dim: int, margin: float = MARGIN) -> Any:
             self.phase_weight = nn.Parameter(torch.tensor(PHASE_WEIGHT * _range(dim, margin)))
             self.modulus_weight = nn.Parameter(torch.tensor(1.0))
 
-        def forward(self, h: tuple[Tensor, ...], r: tuple[Tensor, ...], t: tuple[Tensor, ...]) -> Tensor:
+        def forward(self, h: Sequence[Tensor], r: Sequence[Tensor], t: Sequence[Tensor]) -> Tensor:
             (h_phase, h_modulus), (t_phase, t_modulus) = h, t
             r_phase, r_modulus, bias = r
             r_modulus = r_modulus.abs()

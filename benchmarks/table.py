@@ -1,0 +1,158 @@
+"""docs/results.md, rebuilt from what the runs of benchmarks/kgc.py left: nothing in it is typed by hand.
+
+    python -m benchmarks.table [--check] [--results FILE] [--out FILE]
+
+A table for each graph and task: what we measured, mean and standard deviation over the seeds, with the rules that were
+asked the same; what the paper prints (published.toml); CPU minutes; the line that runs it again. Every system is chosen
+on valid and asked on test once. --check writes nothing, and fails on a run that a table lacks, on a seed, a rule or a
+part of the protocol that is missing, on rows of one table that were not asked the same, and where the file is not what
+the results say.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.kgc import RUNS, SHOWN, Result
+
+from benchmarks.timing import RESULTS
+
+PAGE = Path(__file__).parent.parent / "docs" / "results.md"
+PUBLISHED = Path(__file__).parent / "published.toml"
+SEEDS = (0, 1, 2)
+PROTOCOL = {
+    "link-prediction": ("setting", "split", "candidates", "filter_splits", "ties", "unseen", "own_entity"),
+    "triple-classification": ("split", "threshold", "negatives"),
+}
+"""What a result has to say of how it was asked."""
+RULES = {
+    "link-prediction": ("frequency", "seen-pattern"),
+    "triple-classification": ("frequency", "seen-pattern"),
+}
+"""Rules that are rows of every table of the task."""
+HEAD = """# Results
+
+Rebuilt by `python -m benchmarks.table` from benchmarks/results/kgc.json; `--check` says what is missing. Mean, and
+after ± the standard deviation over the seeds. Minutes are CPU minutes of training and evaluation, one thread. Published
+figures are of other encoders and, where the source says so, of other negatives. Each line is run again by
+`python -m benchmarks.kgc --runs "NAME"`.
+"""
+Place = tuple[str, str]
+"""A table: (graph, task)."""
+
+
+def main() -> int:
+    """Rebuild or check; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing, fail where something is missing")
+    parser.add_argument("--results", type=Path, default=RESULTS / "kgc.json")
+    parser.add_argument("--out", type=Path, default=PAGE)
+    chosen = parser.parse_args()
+    runs = json.loads(chosen.results.read_text(encoding="utf-8"))["runs"]
+    page = written(runs, tomllib.loads(PUBLISHED.read_text(encoding="utf-8")))
+    if not chosen.check:
+        chosen.out.write_text(page, encoding="utf-8")
+        print(chosen.out)
+        return 0
+    faults = [*missing(runs)]
+    if not chosen.out.is_file() or chosen.out.read_text(encoding="utf-8") != page:
+        faults.append(f"{chosen.out} is not what {chosen.results} says: python -m benchmarks.table")
+    print("\n".join(faults) or f"{len(runs)} runs, nothing is missing")
+    return 1 if faults else 0
+
+
+def places() -> list[Place]:
+    """The tables, in the order of their runs."""
+    return list(dict.fromkeys((run.graph, run.task) for run in RUNS.values()))
+
+
+def of(place: Place, runs: Sequence[Result]) -> dict[str, list[Result]]:
+    """The runs of a table by their name, in the order of RUNS, each in the order of its seeds."""
+    names = [name for name, run in RUNS.items() if (run.graph, run.task) == place]
+    found = {name: sorted((run for run in runs if run["name"] == name), key=lambda run: run["seed"]) for name in names}
+    return {name: own for name, own in found.items() if own}
+
+
+def missing(runs: Sequence[Result]) -> Iterator[str]:
+    """What a table lacks, a line each."""
+    for name, run in RUNS.items():
+        kept = {one["seed"] for one in runs if one["name"] == name and one["values"] == dict(run.values)}
+        for seed in sorted(set(SEEDS) - kept):
+            yield f"{name}: no run of seed {seed} with its values"
+    for place in places():
+        whole = [run for own in of(place, runs).values() for run in own]
+        title = f"{place[0]}, {place[1]}"
+        for run in whole:
+            yield from lacking(run, place[1])
+        asked = {json.dumps([run["digest"], run["protocol"]], sort_keys=True) for run in whole}
+        if len(asked) > 1:
+            yield f"{title}: its rows were asked in {len(asked)} ways"
+
+
+def lacking(run: Result, task: str) -> Iterator[str]:
+    """What of its protocol and its rules a run does not say."""
+    title = f"{run['name']}, seed {run['seed']}"
+    for key in PROTOCOL[task]:
+        if key not in run["protocol"]:
+            yield f"{title}: its protocol does not say {key}"
+    for rule in RULES[task]:
+        if rule not in run["baselines"]:
+            yield f"{title}: the rule {rule} is not beside it"
+
+
+def written(runs: Sequence[Result], published: Mapping[str, Any]) -> str:
+    """The page."""
+    parts = [HEAD]
+    for place in places():
+        rows = of(place, runs)
+        if rows:
+            parts.append("\n".join(section(place, rows, published.get(place[0], {}))) + "\n")
+    return "\n".join(parts)
+
+
+def section(place: Place, rows: Mapping[str, list[Result]], published: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of a table."""
+    (graph, task), (part, columns) = place, SHOWN[place[1]]
+    first = next(iter(rows.values()))[0]
+    yield f"## {graph}, {task}"
+    yield ""
+    yield f"Dataset {first['digest'][:8]}. Asked: {told(first['protocol'])}."
+    yield ""
+    yield line("system", *columns, "seeds", "CPU min", *(f"published {column}" for column in columns), "source")
+    yield line(*["---"] * (2 * len(columns) + 4))
+    for name, own in rows.items():
+        system = name.partition(" on ")[0]
+        paper = published.get(system, {})
+        minutes = statistics.fmean(sum(run["cpu_minutes"].values()) for run in own)
+        measured = [spread([run["metrics"][part][column] for run in own]) for column in columns]
+        printed = [f"{paper[column]:.3f}" if column in paper else "" for column in columns]
+        yield line(system, *measured, len(own), f"{minutes:.1f}", *printed, paper.get("source", ""))
+    for rule in RULES[task]:
+        found = first["baselines"].get(rule, {}).get(part, {})
+        yield line(rule, *(f"{found[c]:.3f}" if c in found else "" for c in columns), *[""] * (len(columns) + 3))
+    yield ""
+
+
+def told(protocol: Mapping[str, Any]) -> str:
+    """A protocol as words."""
+    return "; ".join(f"{key} {json.dumps(value)}" for key, value in sorted(protocol.items())).replace('"', "")
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and, of several, standard deviation."""
+    mean = f"{statistics.fmean(values):.3f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.3f}"
+
+
+def line(*cells: object) -> str:
+    """A row."""
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
