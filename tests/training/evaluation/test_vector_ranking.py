@@ -41,10 +41,10 @@ def tables(draw):
     return (*(torch.from_numpy(each) for each in (own, rows, gold, given_)), cells)
 
 
-def small_blocks(patch, host=blocks.HostBlocks):
-    patch.setattr(vector_ranking, "SLAB", 8)
-    patch.setattr(vector_ranking, "SIDE", 4)
-    patch.setattr(blocks.HostBlocks, "columns", 4)
+def small_blocks(patch, host=blocks.HostBlocks, *, side=4):
+    patch.setattr(vector_ranking, "SLAB", 2 * side)
+    patch.setattr(vector_ranking, "SIDE", side)
+    patch.setattr(blocks.HostBlocks, "columns", side)
     patch.setattr(blocks, "PAIRS", 3)
     patch.setattr(vector_ranking, "HostBlocks", host)
 
@@ -76,7 +76,7 @@ def test_no_rank_depends_on_the_block(measure, monkeypatch):
     torch.manual_seed(0)
     entities, queries, gold = torch.randn(120, 24), torch.randn(40, 24), torch.randint(0, 120, (40,))
     whole = rank_by_vectors(measure, entities, queries, gold)
-    small_blocks(monkeypatch)
+    small_blocks(monkeypatch, side=16)
     cut = rank_by_vectors(measure, entities, queries, gold)
     some = rank_by_vectors(measure, entities, queries[:17], gold[:17], precision="bf16")
     assert torch.equal(whole.optimistic, cut.optimistic) and torch.equal(whole.pessimistic, cut.pessimistic)
