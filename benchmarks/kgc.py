@@ -54,7 +54,7 @@ RUNS = {
         "umls",
         "lmke-minilm",
         "triple-classification",
-        {**PLAIN, "lmke.texts": "names", "train.steps": "600", "train.valid_every": "300"},
+        {**PLAIN, "lmke.texts": "names", "train.batch_size": "32", "train.steps": "300", "train.valid_every": "300"},
     ),
 }
 
