@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.kgc import RUNS, SHOWN, Result
-
 from benchmarks.timing import RESULTS
 
 PAGE = Path(__file__).parent.parent / "docs" / "results.md"
