@@ -23,7 +23,6 @@ from benchmarks.timing import RESULTS
 
 PAGE = Path(__file__).parent.parent / "docs" / "results.md"
 PUBLISHED = Path(__file__).parent / "published.toml"
-SEEDS = (0, 1, 2)
 PROTOCOL = {
     "link-prediction": ("setting", "split", "candidates", "filter_splits", "ties", "unseen", "own_entity"),
     "triple-classification": ("split", "threshold", "negatives"),
@@ -81,7 +80,7 @@ def missing(runs: Sequence[Result]) -> Iterator[str]:
     """What a table lacks, a line each."""
     for name, run in RUNS.items():
         kept = {one["seed"] for one in runs if one["name"] == name and one["values"] == dict(run.values)}
-        for seed in sorted(set(SEEDS) - kept):
+        for seed in sorted(set(run.seeds) - kept):
             yield f"{name}: no run of seed {seed} with its values"
     for place in places():
         whole = [run for own in of(place, runs).values() for run in own]
@@ -124,9 +123,9 @@ def section(place: Place, rows: Mapping[str, list[Result]], published: Mapping[s
     yield ""
     yield line("system", *columns, "seeds", "CPU min", *(f"published {column}" for column in columns), "source")
     yield line(*["---"] * (2 * len(columns) + 4))
-    for name, own in rows.items():
-        system = name.partition(" on ")[0]
-        paper = published.get(system, {})
+    for own in rows.values():
+        system = own[0]["recipe"]
+        paper = published.get(system.removesuffix("-minilm"), {})
         minutes = statistics.fmean(sum(run["cpu_minutes"].values()) for run in own)
         measured = [spread([run["metrics"][part][column] for run in own]) for column in columns]
         printed = [f"{paper[column]:.3f}" if column in paper else "" for column in columns]
