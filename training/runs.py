@@ -165,10 +165,18 @@ def choose_folder(recipe: str, config: Config, out: Path | None, *, resume: bool
 
 
 def resolved(config: Config, ranks: int = 1, threads: int | None = None) -> Config:
-    """The config with the number of threads that will be used: its own, else `threads`, else min(2, cores for each of
-    the host's `ranks`)."""
-    number = config.train.threads or threads or max(1, min(2, len(os.sched_getaffinity(0)) // ranks))
+    """The config with the number of threads that will be used: its own, else `threads`, else _usual_threads."""
+    number = config.train.threads or threads or _usual_threads(ranks)
     return dataclasses.replace(config, train=dataclasses.replace(config.train, threads=number))
+
+
+def _usual_threads(ranks: int) -> int:
+    """OMP_NUM_THREADS, else min(2, cores for each of the host's `ranks`). Of several ranks torchrun sets the variable,
+    to 1, for want of knowing better."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    if ranks == 1 and told.isdecimal() and int(told):
+        return int(told)
+    return max(1, min(2, len(os.sched_getaffinity(0)) // ranks))
 
 
 def require_free(folder: Path) -> None:

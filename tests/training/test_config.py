@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from schemas.errors import DataError, UsageError
 from training.config import Config
 from training.config_file import differences, load_config, read_config, recipe_names, to_toml
+from training.runs import resolved
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -114,3 +115,11 @@ def test_differences_name_the_keys_but_not_threads_or_place():
         data=dataclasses.replace(before.data, folder="elsewhere"),
     )
     assert differences(after, before) == [f"optim.lr was {before.optim.lr}, now 1.0"]
+
+
+@pytest.mark.parametrize(("told", "ranks", "threads"), [("1", 1, 1), ("3", 1, 3), ("1", 2, 2), ("0", 1, 2), ("", 1, 2)])
+def test_threads_are_those_of_the_environment_for_a_run_of_one_rank(told, ranks, threads, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _process: set(range(8)))
+    assert resolved(load_config("colake-tiny", {}), ranks).train.threads == threads
+    assert resolved(load_config("colake-tiny", {"train.threads": "5"}), ranks).train.threads == 5
