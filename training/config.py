@@ -110,7 +110,8 @@ class TrainConfig:
     async_save: bool = True
     """Train on while a copy of the checkpoint is written; the copy takes 12 bytes of the host's memory a parameter."""
     threads: Count = 0
-    """CPU threads; 0 for OMP_NUM_THREADS, else min(2, cores). A resumed run is bit-identical only at the same number."""
+    """CPU threads; 0 for OMP_NUM_THREADS, else min(2, cores). A resumed run is bit-identical only at the same
+    number."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda where there is one. By torchrun, each rank has a device of its own."""
     precision: Literal["fp32", "bf16"] = "fp32"
