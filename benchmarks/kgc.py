@@ -50,7 +50,14 @@ RUNS = {
         "umls",
         "c-lmke-minilm",
         "link-prediction",
-        {**PLAIN, "lmke.texts": "names", "lmke.keys": "all", "train.steps": "100", "train.valid_every": "100"},
+        {
+            **PLAIN,
+            "lmke.texts": "names",
+            "lmke.keys": "all",
+            "train.steps": "140",
+            "train.valid_every": "140",
+            "train.save_every": "140",
+        },
     ),
     "lass on umls": Run("umls", "lass-minilm", "link-prediction", PLAIN),
     "lmke on umls": Run(
