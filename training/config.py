@@ -279,7 +279,7 @@ class LmkeConfig:
 
     texts: Literal["descriptions", "names", "both"] = "descriptions"
     """What is read of entities and relations; one without a description is read by its name. both: the name, then the
-    description."""
+    description, unless that begins with the name."""
     entity_length: Count = 241
     """Tokens of an entity's text in a fact; 0 leaves its own token alone."""
     relation_length: Count = 16

@@ -60,7 +60,7 @@ class Matcher(nn.Module):
 
     def forward(self, queries: Vectors, keys: Vectors) -> Float[Tensor, "Q K"]:
         """The logit of every pair; pieces of queries are computed again for their gradient where they are several."""
-        rows = max(1, PIECE // (len(keys.values) * self.hidden.out_features))
+        rows = max(1, PIECE // max(1, len(keys.values) * self.hidden.out_features))
         if len(queries.values) <= rows:
             return self._logits(queries, keys)
         pieces = [queries.rows(slice(start, start + rows)) for start in range(0, len(queries.values), rows)]

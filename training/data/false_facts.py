@@ -32,7 +32,7 @@ class LassFeed:
         fact (in a graph of one relation) has fewer of them."""
         triples = np.stack([facts.columns.numbers[name].astype(np.int64) for name in TRIPLE], axis=-1)
         made = self._replaced(triples, facts.columns.numbers["row"], facts.epochs)
-        kept = ~self.known.holds(*np.moveaxis(made, -1, 0))
+        kept = ~self.known.holds(*np.moveaxis(made, -1, 0)) & (made != triples[:, None]).any(axis=-1)
         labels = np.zeros(kept.shape, dtype=np.float32)
         kept[:, 0] = labels[:, 0] = 1
         return FactBatch(self.texts.facts(made[kept]), tensor(labels[kept]))

@@ -195,7 +195,7 @@ class LinkFeed:
             chosen = np.flatnonzero(sides == side)
             found = self.known.among(queries[chosen].clip(min=0), entities, heads=heads)
             answers.append(np.stack([chosen[found[:, 0]], found[:, 1]], axis=1))
-        read = entities if self.config.variant == "contrastive" else entities[:0]
+        read = entities if self.config.variant == "contrastive" and len(triples) else entities[:0]
         return LinkBatch(
             queries=self.texts.facts(queries),
             sides=tensor(sides),

@@ -142,7 +142,8 @@ def _stretches(
 def corrupt_tails(
     triples: Int64[np.ndarray, "B 3"], known: KnownFacts, words: UInt64[np.ndarray, "B N D"], *, heads: bool = False
 ) -> Int64[np.ndarray, "B N"]:
-    """N entities per triple, uniform over those to draw from, that make no known fact as its tail (or as its head).
+    """N other entities per triple, uniform over those to draw from, that make no known fact as its tail (or as its
+    head).
 
     `words` are D random 64-bit words per negative: redrawing is a fixed number of draws, so nothing depends on luck.
     """
@@ -151,6 +152,8 @@ def corrupt_tails(
         drawn = known.drawn_from[drawn]
     head, relation, tail = (np.broadcast_to(triples[:, i, None, None], drawn.shape) for i in range(3))
     false = ~(known.holds(drawn, relation, tail) if heads else known.holds(head, relation, drawn))
+    # Of what is not in train, its own entity makes no known fact.
+    false &= drawn != (head if heads else tail)
     first = np.where(false.any(axis=-1), false.argmax(axis=-1), words.shape[-1] - 1)
     return np.take_along_axis(drawn, first[..., None], axis=-1)[..., 0]
 
@@ -160,6 +163,7 @@ def corrupt_relations(
 ) -> Int64[np.ndarray, "B N"]:
     """The same of relations, uniform over all of them."""
     drawn = (words % np.uint64(known.relations)).astype(np.int64)
-    false = ~known.holds(triples[:, 0, None, None], drawn, triples[:, 2, None, None])
+    head, own, tail = triples.T[..., None, None]
+    false = ~known.holds(head, drawn, tail) & (drawn != own)
     first = np.where(false.any(axis=-1), false.argmax(axis=-1), words.shape[-1] - 1)
     return np.take_along_axis(drawn, first[..., None], axis=-1)[..., 0]

@@ -150,10 +150,17 @@ def filled(texts: Ragged, otherwise: Ragged, longest: int | None = None) -> Ragg
     return Ragged(np.concatenate([texts.values, otherwise.values])[source].astype(np.int64), cu_seqlens)
 
 
-def joined(first: Ragged, second: Ragged) -> Ragged:
-    """Each row of `first` with that of `second` behind it."""
-    cu_seqlens = offsets(first.lengths + second.lengths)
+def named(texts: Ragged, names: Ragged) -> Ragged:
+    """Each row of `texts` with its name before it, unless it begins with it already."""
+    can = names.lengths <= texts.lengths
+    inside = np.flatnonzero(can[names.rows])
+    rows = names.rows[inside]
+    other = texts.values[texts.cu_seqlens[rows] + names.within[inside]] != names.values[inside]
+    lacks = ~can | (np.bincount(rows[other], minlength=len(can)) > 0)
+    before = lacks * names.lengths
+    cu_seqlens = offsets(before + texts.lengths)
     values = np.empty(cu_seqlens[-1], dtype=np.int64)
-    for texts, starts in ((first, cu_seqlens[:-1]), (second, cu_seqlens[:-1] + first.lengths)):
-        values[starts[texts.rows] + texts.within] = texts.values
+    values[(cu_seqlens[:-1] + before)[texts.rows] + texts.within] = texts.values
+    put = lacks[names.rows]
+    values[(cu_seqlens[:-1][names.rows] + names.within)[put]] = names.values[put]
     return Ragged(values, cu_seqlens)

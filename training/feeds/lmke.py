@@ -7,7 +7,7 @@ from training.data.batch import Ragged, ragged
 from training.data.links import FactFeed, FactTexts, LinkFeed
 from training.data.loader import Parts
 from training.data.negatives import known_facts
-from training.data.sequences import Layout, filled, joined
+from training.data.sequences import Layout, filled, named
 from training.data.setting import as_array, known_entities
 from training.feeds import Feeds, sides_of, triple_rows
 from training.sources import Source
@@ -45,10 +45,11 @@ def fact_texts(config: Config, source: Source) -> FactTexts:
 
 def read_texts(source: Source, kind: Literal["descriptions", "names", "both"]) -> tuple[Ragged, Ragged]:
     """(of every entity, of every relation): its tokens, of which there may be none."""
+    # A relation's text begins with its name in the tokens, as many an entity's does in its source.
     read = {
         "descriptions": lambda described, names: filled(described, names),
         "names": lambda _, names: filled(names, names),
-        "both": lambda described, names: joined(names, described),
+        "both": lambda described, names: named(described, names),
     }[kind]
     tables = (source.tokens.read(name, None, ["ids", "name_ids"]) for name in ("entities", "relations"))
     entities, relations = (read(ragged(rows["ids"]), ragged(rows["name_ids"])) for rows in tables)

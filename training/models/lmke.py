@@ -122,7 +122,9 @@ class Lmke(TokenModel):
         return logits.squeeze(1).float()
 
     def losses(self, batch: FactBatch) -> dict[str, Float[Tensor, ""]]:
-        """The sum of the cross-entropies."""
+        """The sum of the cross-entropies; nothing of no facts."""
+        if not batch.facts.pieces:
+            return {}
         logits = self.logits(batch.facts)
         return {"triple": F.binary_cross_entropy_with_logits(logits, batch.labels, reduction="sum")}
 
@@ -173,7 +175,9 @@ class CLmke(TokenModel):
         return Vectors(self.encoded(facts, read=0, encoder=self.key_encoder), self.degrees[entities])
 
     def losses(self, batch: LinkBatch) -> dict[str, Float[Tensor, ""]]:
-        """The sum over the queries."""
+        """The sum over the queries; nothing of none."""
+        if not batch.queries.pieces:
+            return {}
         queries = self.queries(batch.queries, batch.given)
         if self.classifier is None:
             logits = self.matcher(queries, self.keys(batch.keys, batch.entities))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schemas.dataset import Dataset
 from schemas.hashing import random_u64
 from tests.training.data.test_masking import chi_square, feed, graphs
-from training.data.negatives import REDRAWS, alias_table, corrupt_tails, known_facts
+from training.data.negatives import REDRAWS, alias_table, corrupt_relations, corrupt_tails, known_facts
 
 
 @settings(deadline=None, max_examples=300)
@@ -136,3 +136,12 @@ def test_where_everything_is_known_the_last_draw_stays():
     words = random_u64(0, "w", np.arange(REDRAWS).reshape(1, 1, REDRAWS))
     drawn = corrupt_tails(everything[:1], known_facts(everything, 3, 1), words)
     assert drawn[0, 0] == int(words[0, 0, -1] % np.uint64(3))
+
+
+def test_a_fact_that_is_not_known_is_none_of_its_own_corruptions():
+    nothing = known_facts(TRIPLES[:0], entities=2, relations=2)
+    words = random_u64(0, "w", np.arange(50)[:, None, None], np.arange(REDRAWS).reshape(1, 1, REDRAWS))
+    asked = np.repeat(np.array([[0, 1, 1]]), 50, axis=0)
+    assert (corrupt_tails(asked, nothing, words) == 0).all()
+    assert (corrupt_tails(asked, nothing, words, heads=True) == 1).all()
+    assert (corrupt_relations(asked, nothing, words) == 0).all()

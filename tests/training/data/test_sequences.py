@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.data.batch import ragged_rows
-from training.data.sequences import HIDDEN, Layout, filled, fitted, sequences
+from training.data.sequences import HIDDEN, Layout, filled, fitted, named, sequences
 from training.data.special import SpecialTokens
 
 SPECIAL = SpecialTokens(bos=0, pad=1, eos=2, unk=3, mask=4)
@@ -93,3 +93,11 @@ def test_a_row_without_text_takes_the_other():
     texts, names = ragged_rows([[5, 6], [], []]), ragged_rows([[7], [8, 9], []])
     found = filled(filled(texts, names), ragged_rows([[SPECIAL.unk]] * 3))
     assert [found.slice(n, n + 1).values.tolist() for n in range(3)] == [[5, 6], [8, 9], [SPECIAL.unk]]
+
+
+@given(st.lists(st.tuples(*[st.lists(st.integers(5, 7), max_size=4)] * 2), max_size=12))
+def test_a_name_stands_before_what_does_not_begin_with_it(rows):
+    names, texts = (ragged_rows([row[side] for row in rows]) for side in (0, 1))
+    found = named(texts, names)
+    expected = [text if text[: len(name)] == name else name + text for name, text in rows]
+    assert [found.slice(i, i + 1).values.tolist() for i in range(len(rows))] == expected

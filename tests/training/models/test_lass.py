@@ -164,6 +164,9 @@ def test_what_can_only_become_true_is_left_out():
     batch = feed_of(triples, LassConfig(negatives=1), entities=5, relations=1).batch(part_of(triples))
     assert batch.counts == {"triple": 2 * 3} and batch.labels.sum() == 2
     assert batch.sizes["padded_tokens"] == 5 * 6
+    # Of a fact that train does not have, which only the one relation could replace, nothing is false.
+    held_out = feed_of(triples[:1], LassConfig(negatives=1), entities=5, relations=1).batch(part_of(triples[1:]))
+    assert held_out.labels.tolist() == [1, 0, 0] and (facts_of(held_out)[0] == triples[1]).all()
 
 
 def opened(made_up, **changes):
