@@ -8,6 +8,7 @@ written into the result.
 
 import dataclasses
 import hashlib
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -133,12 +134,20 @@ class Questions:
     """None for all entities."""
     settings: LinkPredictionSettings
     protocol: dict[str, Any]
-    folder: Path | None = None
+    states: dict[Side, StateFile] = dataclasses.field(default_factory=dict)
     """Where a long ranking leaves what it has counted so far."""
 
-    def kept_in(self, folder: Path) -> "Questions":
-        """The same questions, whose ranking can be interrupted."""
-        return dataclasses.replace(self, folder=folder)
+    def kept_in(self, path: Path, by: str) -> "Questions":
+        """The same questions, whose ranking by weights of that digest can be interrupted: path-SIDE.state."""
+        # The filter and the candidates are known by what they are, the run that makes a shortlist by the protocol.
+        asked = f"{by} {json.dumps(self.protocol.get('shortlist'))}".encode()
+        states = {side: StateFile(path.with_name(f"{path.name}-{side}.state"), asked) for side in SIDES}
+        return dataclasses.replace(self, states=states)
+
+    def forget(self) -> None:
+        """Remove these files."""
+        for state in self.states.values():
+            state.remove()
 
     def asked(self, side: Side) -> np.ndarray:
         """The triples whose answer on that side is a candidate."""
@@ -239,9 +248,8 @@ def _rank(scorer: Scorer | TripleScorer, questions: Questions, side: Side) -> Ra
         return rank_among(scorer, triples, side, drawn)
     if not isinstance(scorer, Scorer):
         raise DataError("This system scores triples one by one: ask it about some, --set candidates=sampled=100.")
-    state = None if questions.folder is None else StateFile(questions.folder / f".link-prediction-{side}.state")
     asked = scorer if candidates is None else candidates.narrow(scorer)
-    return rank_triples(asked, triples, side, known, entities, candidates, state=state)
+    return rank_triples(asked, triples, side, known, entities, candidates, state=questions.states.get(side))
 
 
 def _some(triples: np.ndarray, settings: LinkPredictionSettings) -> np.ndarray:

@@ -150,7 +150,10 @@ def rank_triples(
 ) -> Ranks:
     """Rank the head or the tail of each triple among all `entities`, or among candidates, to which the scorer has been
     narrowed; a bounded number of scores at a time. What is asked for has to be a candidate. `shown` are facts of what
-    is given, for a FewShotScorer. With a `state` an interrupted ranking goes on."""
+    is given, for a FewShotScorer. With a `state` an interrupted ranking goes on, and one that is done is known: its
+    caller removes the file."""
+    if state is not None and candidates is not None:
+        state = state.among(candidates.entities.numpy())
     form = scorer.vector_form() if isinstance(scorer, VectorScorer) and shown is None else None
     if form is not None:
         heads, relations, tails = torch.from_numpy(triples.copy()).unbind(dim=1)
@@ -182,8 +185,10 @@ def _rank_rows(
     at_once = PAIRS_AT_ONCE if slow else SCORES_AT_ONCE
     size = max(1, at_once // max(1, entities if candidates is None else len(candidates)))
     starts, counts = range(0, len(triples), size), np.zeros((3, len(triples)), np.int64)
-    of = f"{side} {size} {entities}".encode() + triples.tobytes()
-    done = 0 if state is None else state.resume(of, _probe(scorer, triples, side), counts)
+    done = 0
+    if state is not None:
+        of = f"{side} {size} {entities}\n".encode() + triples.tobytes() + _cells(triples, known, candidates)
+        done = state.resume(of, _probe(scorer, triples, side), counts)
     many = 1 if slow else MANY
     with progress(len(starts), done, size, shown=len(starts) > many, what="ranking", unit="queries") as report:
         for number, start in list(enumerate(starts))[done:]:
@@ -194,9 +199,15 @@ def _rank_rows(
             report(number + 1)
             if state is not None:
                 state.save(number + 1)
-    if state is not None:
-        state.remove()
     return Ranks(*torch.from_numpy(counts))
+
+
+def _cells(triples: Int64[np.ndarray, "N 3"], known: KnownAnswers | None, candidates: Candidates | None) -> bytes:
+    """The filter, and how many are ranked, to know a ranking by."""
+    columns = b"" if candidates is None else f"{len(candidates)} candidates\n".encode()
+    if known is None:
+        return columns + b"raw"
+    return columns + b"".join(part.numpy().tobytes() for part in known.of(triples))
 
 
 def _probe(scorer: Scorer, triples: Int64[np.ndarray, "N 3"], side: Side) -> Float64[np.ndarray, " S"]:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from training.checkpoint import checkpoints
+
 Array = np.ndarray
 EVERY = 30.0
 """Seconds between two writes: a short ranking writes nothing."""
@@ -16,11 +18,19 @@ ALIKE = 1e-3
 
 
 class StateFile:
-    """Counts of N queries after some steps, in a file that names what is ranked by a hash, and the model by scores."""
+    """Counts of N queries after some steps, in a file that names by a hash what is ranked and by which weights.
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._written = path, time.monotonic()
+    Scores are its second guard: of code that has changed since, or of a model that has no weights in a file.
+    """
+
+    def __init__(self, path: Path, by: bytes = b"") -> None:
+        """`by` tells the model, and whatever else the ranking itself does not see, from others."""
+        self._path, self._by, self._written = path, by, time.monotonic()
         self._of, self._scores, self._counts = "", np.empty(0), np.empty((0, 0), np.int64)
+
+    def among(self, candidates: Int64[Array, " C"]) -> "StateFile":
+        """The same file for a ranking of these candidates alone."""
+        return StateFile(self._path, self._by + b"among" + candidates.tobytes())
 
     def resume(self, of: bytes, scores: Float64[Array, " S"], counts: Int64[Array, "R N"]) -> int:
         """The steps that are done of what `of` says is ranked, with the counts filled in; 0 where nothing is known of
@@ -28,7 +38,7 @@ class StateFile:
         be written as they are then."""
         from safetensors import SafetensorError, safe_open
 
-        self._of, self._scores, self._counts = hashlib.sha256(of).hexdigest(), scores, counts
+        self._of, self._scores, self._counts = hashlib.sha256(self._by + b"\n" + of).hexdigest(), scores, counts
         if not self._path.is_file():
             return 0
         try:
@@ -56,5 +66,16 @@ class StateFile:
         self._written = time.monotonic()
 
     def remove(self) -> None:
-        """All is counted."""
+        """What was counted is used."""
         self._path.unlink(missing_ok=True)
+
+
+def weights_digest(run: Path) -> str:
+    """sha256 of a run's config and weights: those of its newest checkpoint, or a baseline's."""
+    whole, newest = hashlib.sha256(), checkpoints(run)[-1:]
+    inside = [path for folder in newest for pattern in ("model/*", "memory-*") for path in folder.glob(pattern)]
+    for path in (run / "config.toml", *sorted(run.glob("*.safetensors")), *sorted(inside)):
+        if path.is_file():
+            with path.open("rb") as file:
+                whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()

@@ -31,6 +31,7 @@ from training.evaluation import (
 )
 from training.evaluation.completion_rules import PairRule
 from training.evaluation.settings import read_settings
+from training.evaluation.state_file import weights_digest
 from training.few_shot import FewShotSettings
 
 
@@ -38,8 +39,12 @@ from training.few_shot import FewShotSettings
 class Resumable(Protocol):
     """Questions that may take long, and whose answering goes on where it was interrupted."""
 
-    def kept_in(self, folder: Path) -> "Resumable":
-        """The same, with a folder for what is found so far."""
+    def kept_in(self, path: Path, by: str) -> "Resumable":
+        """The same, with the beginning of the paths of what is found so far, by the weights of that digest."""
+        ...
+
+    def forget(self) -> None:
+        """Remove what was found: there is a result."""
         ...
 
 
@@ -231,9 +236,9 @@ class Examination:
         TASK-SETTING-SPLIT-VARIANT-DIGEST8 where the setting is not the transductive one, and other choices are not the
         usual ones: no result takes another's place.
         """
-        began, questions = time.perf_counter(), self.questions
+        began, questions, path = time.perf_counter(), self.questions, self._path(folder)
         if isinstance(questions, Resumable):
-            questions = questions.kept_in(folder / "results")
+            questions = questions.kept_in(path.with_name(f".{path.stem}"), weights_digest(folder))
         metrics = self.task.ask(system, questions)
         result = {
             "task": self.name,
@@ -248,16 +253,20 @@ class Examination:
                 if rule != name
             },
         }
-        setting = self.questions.protocol.get("setting", "transductive")
-        asked = self.split if setting == "transductive" else f"{setting}-{self.split}"
-        if told := self.questions.protocol.get("variant"):
-            asked = f"{asked}-{re.sub('[^A-Za-z0-9=._,-]', '-', told)}"
-        path = folder / "results" / f"{self.name}-{asked}-{self.dataset.digest[:8]}.json"
         _write(path, result)
+        if isinstance(questions, Resumable):
+            questions.forget()
         if isinstance(self.questions, Leaves):
             self.questions.leave(path.parent)
         self._print({name: metrics, **result["baselines"]}, path)
         return result
+
+    def _path(self, folder: Path) -> Path:
+        setting = self.questions.protocol.get("setting", "transductive")
+        asked = self.split if setting == "transductive" else f"{setting}-{self.split}"
+        if told := self.questions.protocol.get("variant"):
+            asked = f"{asked}-{re.sub('[^A-Za-z0-9=._,-]', '-', told)}"
+        return folder / "results" / f"{self.name}-{asked}-{self.dataset.digest[:8]}.json"
 
     def _short(self, metrics: dict[str, Any]) -> dict[str, Any]:
         return {part: metrics[part] for part in self.task.rows if part in metrics}

@@ -54,8 +54,8 @@ def rank_by_vectors(
     """Rank each query's gold among all candidates but its other known answers: cells (query, candidate), each once.
 
     `own` is the candidate that is the query's given entity, -1 for none. `precision` is that of the matrix products,
-    not of the ranks: auto takes bf16 on a CUDA device. With a `state` an interrupted ranking goes on. Raises DataError
-    for vectors that are not numbers.
+    not of the ranks: auto takes bf16 on a CUDA device. With a `state` an interrupted ranking goes on; its file stays.
+    Raises DataError for vectors that are not numbers.
     """
     device = entities.device if entities.is_cuda else queries.device
     on_device = device.type == "cuda"
@@ -64,7 +64,7 @@ def rank_by_vectors(
     golds = work.exact(np.arange(len(queries)), gold)
     job = _Job(work, golds, _Hidden.of(gold, known))
     counts = np.zeros((2, len(queries)), np.int64)
-    done = 0 if state is None else state.resume(job.hidden.fingerprint(), golds, counts)
+    done = 0 if state is None else state.resume(job.fingerprint(gold), golds, counts)
     slabs, long = -(-len(entities) // SLAB), len(entities) * queries.numel() > LONG
     with progress(
         slabs, done, SLAB, shown=long, what="ranking", unit=f"candidates of {len(queries)} queries"
@@ -74,8 +74,6 @@ def rank_by_vectors(
             report(slab + 1)
             if state is not None:
                 state.save(slab + 1)
-    if state is not None:
-        state.remove()
     above, level = torch.from_numpy(counts)
     return Ranks(above + 1, above + level + 1, None if own is None else job.own(own, gold, known))
 
@@ -139,10 +137,6 @@ class _Hidden:
         order = np.argsort(keys, kind="stable")
         return cls(keys[order], rows[order], columns[order])
 
-    def fingerprint(self) -> bytes:
-        """Of who is ranked, and for what."""
-        return self.rows.tobytes() + self.columns.tobytes()
-
     def block(self, left: int, right: int, top: int) -> tuple[Int64[Array, " H"], Int64[Array, " H"]]:
         """The cells of candidates left to right and SIDE queries from `top`, counted from the corner."""
         keys = _key(np.arange(left // SIDE, -(-right // SIDE)), top // SIDE)
@@ -159,6 +153,11 @@ class _Job:
     gold: Float64[Array, " N"]
     """Exact scores."""
     hidden: _Hidden
+
+    def fingerprint(self, gold: Int64[Tensor, " N"]) -> bytes:
+        """Of who is ranked, for what, how, and in which steps."""
+        how = f"{self.work.kind} {len(self.work.entities)} {SLAB} {SIDE}\n".encode()
+        return how + b"".join(each.tobytes() for each in (gold.numpy(), self.hidden.rows, self.hidden.columns))
 
     def own(self, own: Int64[Tensor, " N"], gold: Int64[Tensor, " N"], known: Known | None) -> Int64[Tensor, " N"]:
         """As Ranks.own."""

@@ -20,6 +20,7 @@ from training.evaluation.rules import RelationRule
 from training.evaluation.run import evaluate
 from training.evaluation.sampled_ranking import draw_candidates, missing
 from training.evaluation.settings import read_settings
+from training.evaluation.state_file import weights_digest
 from training.evaluation.tasks import open_examination
 
 SPLITS = ("train", "valid", "test")
@@ -199,7 +200,8 @@ def test_a_result_file_says_it_all(family, tmp_path):
 def test_an_evaluation_leaves_its_state_where_it_was_interrupted_and_goes_on(family, tmp_path, monkeypatch):
     monkeypatch.setattr("training.evaluation.state_file.EVERY", 0.0)
     monkeypatch.setattr("training.evaluation.ranking.SCORES_AT_ONCE", 23)
-    examination, asked = open_examination("link-prediction", family, "test", {}), []
+    examination, asked = open_examination("link-prediction", family, "test", {"filter": "test"}), []
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
 
     class Interrupted(Table):
         def tails(self, heads, relations):
@@ -208,14 +210,36 @@ def test_an_evaluation_leaves_its_state_where_it_was_interrupted_and_goes_on(fam
                 raise KeyboardInterrupt
             return super().tails(heads, relations)
 
+        def heads(self, relations, tails):
+            heads.append(len(tails))
+            return super().heads(relations, tails)
+
+    heads: list[int] = []
     scorer = Interrupted(read_facts(family))
     with pytest.raises(KeyboardInterrupt):
         examination.examine(tmp_path, "table", scorer)
-    assert [path.name for path in (tmp_path / "results").iterdir()] == [".link-prediction-tail.state"]
+    name = f"link-prediction-test-filter=test-{family.digest[:8]}"
+    states = {f".{name}-{side}.state" for side in ("head", "tail")}
+    assert {path.name for path in (tmp_path / "results").iterdir()} == states
     result = examination.examine(tmp_path, "table", scorer)
-    assert asked == [4, 1, 1, 1, 4, *[1] * 5]
+    assert asked == [4, 1, 1, 1, 4, *[1] * 5] and heads == [4, *[1] * 7, 4]  # the side that was done is not asked again
     assert result["metrics"] == link_prediction(Table(read_facts(family)), examination.questions)
-    assert [path.suffix for path in (tmp_path / "results").iterdir()] == [".json"]
+    assert [path.name for path in (tmp_path / "results").iterdir()] == [f"{name}.json"]
+
+
+def test_weights_are_told_apart_by_what_is_in_them(tmp_path):
+    step = tmp_path / "checkpoints" / "step-00000020"
+    (step / "model").mkdir(parents=True)
+    (step / "optimizer").mkdir()
+    found = [weights_digest(tmp_path)]
+    shard = "checkpoints/step-00000020/model/shard-00001-of-00001.safetensors"
+    for name in ("config.toml", "model.safetensors", shard):
+        for content in (b"one", b"two"):
+            (tmp_path / name).write_bytes(content)
+            found.append(weights_digest(tmp_path))
+    assert len({*found}) == 7
+    (step / "optimizer" / "shard-00001-of-00001.safetensors").write_bytes(b"one")
+    assert weights_digest(tmp_path) == found[-1]
 
 
 def test_relations_are_ranked_among_those_that_are_not_known_of_the_pair(family):

@@ -1,5 +1,7 @@
 """Ranks by counting: equal to sorting out every candidate one by one, and to PyKEEN."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import DataError
 from training.evaluation.facts import Facts
-from training.evaluation.ranking import KnownAnswers, rank_by_counting, rank_triples
+from training.evaluation.ranking import Candidates, KnownAnswers, rank_by_counting, rank_triples
 from training.evaluation.ranks import Ranks, expected_accuracy, join, rank_metrics
 from training.evaluation.state_file import StateFile
 
@@ -151,7 +153,31 @@ def test_a_ranking_that_was_interrupted_asks_for_the_rest_alone(tmp_path, monkey
     assert asked == [4, 2, 2, 2, 2, 4, 2, 2]  # what the model is known by, three and one that failed, and the rest
     whole = rank_triples(TableScorer(scorer.table), test, "tail", None, 7)
     assert torch.equal(ranks.optimistic, whole.optimistic) and torch.equal(ranks.own, whole.own)
-    assert not file.exists()
+    rank_triples(scorer, test, "tail", None, 7, state=StateFile(file))
+    assert asked[8:] == [4]
+
+
+def test_a_ranking_goes_on_under_its_own_filter_candidates_and_weights_alone(tmp_path, monkeypatch):
+    facts, file = random_facts(0), tmp_path / "state"
+    monkeypatch.setattr("training.evaluation.ranking.SCORES_AT_ONCE", 14)
+    monkeypatch.setattr("training.evaluation.state_file.EVERY", 0.0)
+    scorer, test = TableScorer(torch.rand(7, 3, 7)), facts.splits["test"]
+    filters = [None, *(KnownAnswers(facts, splits, "tail") for splits in (("test",), ("train", "valid", "test")))]
+    some = np.unique(test[:, 2])[:3]
+    few = test[np.isin(test[:, 2], some)]
+    chosen = [None, *(Candidates(np.unique([*some, *more]), of=7) for more in [(0, 1), (2, 3), (5,), (4, 6), (6,)])]
+    turns = [*itertools.product(chosen, filters), *((each, known) for known in filters for each in chosen)]
+    for candidates, known in turns:
+        asked = scorer if candidates is None else candidates.narrow(scorer)
+        found = rank_triples(asked, few, "tail", known, 7, candidates, state=StateFile(file))
+        assert torch.equal(found.optimistic, rank_triples(asked, few, "tail", known, 7, candidates).optimistic)
+    first, table = StateFile(file, b"step 1"), scorer.table.clone()
+    rank_triples(scorer, test, "tail", None, 7, state=first)
+    h, r, _ = test[9]
+    table[h, r] = table[h, r].flip(0)  # far from what the model is known by, its scores of the first triples
+    other = TableScorer(table)
+    later = rank_triples(other, test, "tail", None, 7, state=StateFile(file, b"step 2"))
+    assert torch.equal(later.pessimistic, rank_triples(other, test, "tail", None, 7).pessimistic)
 
 
 def test_a_triple_known_twice_is_filtered_once():

@@ -17,8 +17,6 @@ from training.evaluation.vector_ranking import rank_by_vectors
 from training.models.frozen_encoder import FrozenEncoder, FrozenEncoderScorer, FrozenEncoderSettings
 from training.scoring import Scorer, VectorScorer
 
-PLACES = [blocks.HostBlocks, lambda: blocks.DeviceBlocks(torch.device("cpu"))]
-"""What a CUDA device does can be done on the CPU as well."""
 MEASURES = ("dot", "l1", "l2")
 
 
@@ -52,7 +50,10 @@ def small_blocks(patch, host=blocks.HostBlocks, *, side=4):
 @pytest.mark.parametrize("measure", MEASURES)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(
-    "host", [blocks.HostBlocks, lambda: blocks.DeviceBlocks(torch.device("cpu"))], ids=["cpu", "gpu"]
+    # What a CUDA device does can be done on the CPU as well.
+    "host",
+    [blocks.HostBlocks, lambda: blocks.DeviceBlocks(torch.device("cpu"))],
+    ids=["cpu", "gpu"],
 )
 @given(tables())
 @settings(max_examples=20)
@@ -137,8 +138,31 @@ def test_an_interrupted_ranking_goes_on_where_it_was(tmp_path, monkeypatch):
     assert not torch.equal(other.optimistic, wanted.optimistic)
     before = len(read)
     again = rank_by_vectors("dot", entities, queries, gold, state=StateFile(file))
-    assert torch.equal(again.optimistic, wanted.optimistic) and not file.exists()
+    assert torch.equal(again.optimistic, wanted.optimistic)
     assert len(read) - before < 7  # all five slabs, the golds and the queries
+
+
+def test_a_ranking_goes_on_with_its_own_measure_candidates_and_steps_alone(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    entities, queries, gold = torch.randn(40, 8), torch.randn(6, 8), torch.arange(6)
+    small_blocks(monkeypatch)
+    monkeypatch.setattr(state_file, "EVERY", 0.0)
+    file = StateFile(tmp_path / "state")
+    farther = torch.cat([entities[:6], 3 * entities[6:]])
+    among = [np.arange(40), np.arange(10, 50)]
+    for vectors, ids in ((entities, among[0]), (farther, among[1]), (entities[:38], among[0])):
+        found = rank_by_vectors("dot", vectors, queries, gold, state=file.among(ids))
+        assert torch.equal(found.optimistic, rank_by_vectors("dot", vectors, queries, gold).optimistic)
+    alike = torch.zeros(6, 8)  # the golds' scores are all 0 by either norm
+    for measure in ("l1", "l2"):
+        table = torch.cat([alike, entities[6:]])
+        found = rank_by_vectors(measure, table, queries * 0, gold, state=file)
+        assert torch.equal(found.optimistic, rank_by_vectors(measure, table, queries * 0, gold).optimistic)
+    monkeypatch.setattr(vector_ranking, "SLAB", 4)
+    rank_by_vectors("dot", entities, queries, gold, state=file)
+    monkeypatch.setattr(vector_ranking, "SLAB", 8)
+    again = rank_by_vectors("dot", entities, queries, gold, state=file)
+    assert torch.equal(again.optimistic, rank_by_vectors("dot", entities, queries, gold).optimistic)
 
 
 def test_a_state_of_something_else_or_damaged_is_not_taken(tmp_path, monkeypatch):
