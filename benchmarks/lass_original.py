@@ -30,7 +30,7 @@ from benchmarks.timing import best_cpu_seconds
 from schemas.packaged import packaged_model
 from training.config import Config, EncoderConfig, LassConfig, OptimConfig, TrainConfig
 from training.data.batch import Columns, ragged_rows
-from training.data.false_facts import LassFeed
+from training.data.false_facts import FactFeed
 from training.data.links import FactBatch, FactTexts
 from training.data.negatives import known_facts
 from training.data.sequences import Layout
@@ -135,7 +135,7 @@ class Ours:
         entities, relations = map(ragged_rows, graph.texts)
         texts = FactTexts(entities, relations, Layout(special, LENGTH), None, config.lass.encode_tokens)
         known = known_facts(graph.triples, len(graph.texts[0]), len(graph.texts[1]))
-        self.feed = LassFeed(texts, known, config.lass, 0, "triples/train")
+        self.feed = FactFeed(texts, known, 0, "triples/train", config.lass.negatives, every_part=True)
         order = np.random.default_rng(0).permutation(len(graph.triples))
         self.triples = graph.triples[order]
 

@@ -290,9 +290,7 @@ class LmkeConfig:
     """What the tokens of entities and relations begin as: the mean of their names' words, and masks as </s>, at which
     an encoder of sentences says what they are about; or random numbers of the encoder's own spread."""
     negatives: Positive = 1
-    """Corrupted triples for each, its head or its tail replaced (LMKE)."""
-    fresh_negatives: bool = True
-    """Drawn anew each epoch; false: the same for the whole run, as in the authors' code."""
+    """Corrupted triples for each, its head or its tail replaced, drawn anew each epoch (LMKE)."""
     variant: Literal["contrastive", "masked"] = "contrastive"
     """C-LMKE. contrastive: queries are matched with encoded entities; masked: a query's output at its mask is
     classified among all entities, none of which is encoded (MEM-KGC)."""

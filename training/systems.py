@@ -14,11 +14,10 @@ from training.data.faults import Agree, alone
 from training.data.groups import RowGroups
 from training.data.loader import Loader, Parts
 from training.data.names import NamedRows, named_rows, unnamed_rows
-from training.data.setting import as_array, read_triples
 from training.data.special import load_tokenizer
 from training.data.stream import SOLE, Rank
 from training.entity_memory import CPU, EntityMemory
-from training.feeds import Build, Feeds
+from training.feeds import Build, Feeds, trained_triples
 from training.feeds.colake import colake_feeds
 from training.feeds.kepler import entity_descriptions, kepler_feeds, relation_descriptions
 from training.feeds.lass import lass_feeds, lass_texts
@@ -142,7 +141,7 @@ def _lmke(config: Config, source: Source, _device: torch.device, _rank: Rank, tr
         if isinstance(model, CLmke):
             model.begin_masks_as(source.special.eos)
     if training and isinstance(model, CLmke):
-        model.count_degrees(as_array(read_triples(source.dataset, "train", config.data.split)))
+        model.count_degrees(trained_triples(config, source))
     return model
 
 

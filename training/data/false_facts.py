@@ -1,4 +1,4 @@
-"""LASS's batches: facts, and what is false of them with one part replaced. B triples, N false ones of each."""
+"""LMKE's and LASS's batches: facts, and what is false of them with one part replaced. B triples, N false ones each."""
 
 import dataclasses
 
@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Int64, UInt64
 
 from schemas.hashing import random_u64
-from training.config import LassConfig
 from training.data.batch import tensor
 from training.data.links import FactBatch, FactTexts
 from training.data.negatives import REDRAWS, KnownFacts, corrupt_relations, corrupt_tails
@@ -18,14 +17,18 @@ PARTS = ("head", "relation", "tail")
 
 
 @dataclasses.dataclass(frozen=True)
-class LassFeed:
+class FactFeed:
     """Triples of a graph -> micro-batches; everything drawn depends on seed, epoch and row."""
 
     texts: FactTexts
     known: KnownFacts
-    config: LassConfig
     seed: int
     stream: str
+    negatives: int
+    """Drawn for each triple, or for each part of it."""
+    every_part: bool = False
+    """Each with another head, as many with another relation, as many with another tail; else with another head or
+    another tail by a coin."""
 
     def batch(self, facts: Part) -> FactBatch:
         """One micro-batch, each triple with its false ones behind it. What could only be replaced to make another train
@@ -41,9 +44,9 @@ class LassFeed:
         self, triples: Int64[np.ndarray, "B 3"], rows: Int64[np.ndarray, " B"], epochs: Int64[np.ndarray, " B"]
     ) -> Int64[np.ndarray, "B N1 3"]:
         """Each triple, and behind it its false ones: of head, relation and tail in this order, or of one entity."""
-        count, every = self.config.negatives, self.config.corrupted == "all"
-        made = np.repeat(triples[:, None], 1 + (3 * count if every else count), axis=1)
-        if every:
+        count = self.negatives
+        made = np.repeat(triples[:, None], 1 + (3 * count if self.every_part else count), axis=1)
+        if self.every_part:
             for part in (HEAD, RELATION, TAIL):
                 own = slice(1 + part * count, 1 + (part + 1) * count)
                 made[:, own, part] = self._drawn(triples, rows, epochs, part)
@@ -68,7 +71,7 @@ class LassFeed:
     def _words(
         self, rows: Int64[np.ndarray, " B"], epochs: Int64[np.ndarray, " B"], purpose: str, draws: int
     ) -> UInt64[np.ndarray, "B N D"]:
-        numbers = np.arange(self.config.negatives * draws).reshape(self.config.negatives, draws)
+        numbers = np.arange(self.negatives * draws).reshape(self.negatives, draws)
         return random_u64(
             self.seed, f"{self.stream}/{purpose}", epochs[:, None, None], rows[:, None, None], numbers[None]
         )

@@ -1,4 +1,4 @@
-"""LMKE's batches, facts with their corruptions, and C-LMKE's, queries with the entities that are matched with them.
+"""Facts as batches, and C-LMKE's batches, queries with the entities that are matched with them.
 
 B triples, N sequences, P parts of a sequence, Q distinct queries of a micro-batch, K entities that are matched with
 them, X pairs.
@@ -12,10 +12,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from schemas.hashing import random_u64
 from training.config import LmkeConfig
 from training.data.batch import Ragged, tensor
-from training.data.negatives import REDRAWS, KnownFacts, corrupt_tails
+from training.data.negatives import KnownFacts
 from training.data.sequences import HIDDEN, Layout, Piece, sequences
 from training.data.setting import TRIPLE
 from training.data.stream import Part
@@ -144,33 +143,6 @@ class LinkBatch:
         """Distinct queries and keys, and padded tokens."""
         padded = self.queries.padded_tokens + self.keys.padded_tokens
         return {"queries": len(self.given), "keys": len(self.entities), "padded_tokens": padded}
-
-
-@dataclasses.dataclass(frozen=True)
-class FactFeed:
-    """Triples -> LMKE's micro-batches; negatives depend on seed, epoch and row."""
-
-    texts: FactTexts
-    known: KnownFacts
-    config: LmkeConfig
-    seed: int
-    stream: str
-
-    def batch(self, rows: Part) -> FactBatch:
-        """One micro-batch, each triple with its corruptions behind it."""
-        triples, epochs = _triples(rows), rows.epochs * (self.config.fresh_negatives)
-        count, row = self.config.negatives, rows.columns.numbers["row"]
-        draws = np.arange(count * REDRAWS).reshape(count, REDRAWS)
-        ids = (epochs[:, None, None], row[:, None, None])
-        made = np.repeat(triples[:, None], 1 + count, axis=1)
-        coin = random_u64(self.seed, f"{self.stream}/side", *ids, np.arange(count)[:, None])[..., 0] % np.uint64(2)
-        for side, end in enumerate((0, 2)):
-            words = random_u64(self.seed, f"{self.stream}/{SIDES[side]}s", *ids, draws[None])
-            drawn = corrupt_tails(triples, self.known, words, heads=side == 0)
-            made[:, 1:, end] = np.where(coin == side, drawn, made[:, 1:, end])
-        labels = np.zeros(made.shape[:2], dtype=np.float32)
-        labels[:, 0] = 1
-        return FactBatch(self.texts.facts(made.reshape(-1, 3)), tensor(labels.ravel()))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Int64
 
 from schemas.dataset import Dataset
 from schemas.errors import DataError
 from training.config import Config
 from training.data.groups import MemoryGroups, RowGroups
 from training.data.loader import Parts
-from training.data.setting import Setting, read_triples
+from training.data.setting import Setting, as_array, read_triples
 from training.data.splits import Sides, train_and_valid
 from training.sources import Source
 
@@ -37,3 +38,14 @@ def triple_rows(dataset: Dataset, split: str, setting: Setting) -> MemoryGroups:
     table = read_triples(dataset, split, setting)
     rows = pa.array(np.arange(table.num_rows))
     return MemoryGroups(table.append_column("row", rows).combine_chunks(), f"{dataset.folder}/triples/{split}")
+
+
+def trained_triples(config: Config, source: Source) -> Int64[np.ndarray, "T 3"]:
+    """The triples that are learned from: train's, but for what is held out of it to validate on."""
+    facts = {split: triple_rows(source.dataset, split, config.data.split) for split in ("train", "valid")}
+    return all_triples(sides_of(config, source, "triples", facts).train)
+
+
+def all_triples(groups: RowGroups) -> Int64[np.ndarray, "T 3"]:
+    """(head, relation, tail) of all rows of all groups."""
+    return as_array(pa.concat_tables([groups.read(group) for group in range(len(groups.sizes))]))

@@ -6,7 +6,7 @@ import numpy as np
 
 from training.config import Config
 from training.data.batch import Ragged
-from training.data.false_facts import LassFeed
+from training.data.false_facts import FactFeed
 from training.data.links import FactTexts
 from training.data.loader import Parts
 from training.data.negatives import known_facts
@@ -24,7 +24,10 @@ def lass_feeds(config: Config, source: Source) -> Feeds:
     drawn_from = known_entities(triples) if config.data.split == "inductive" else None
     known = known_facts(triples, source.sizes.entities, source.sizes.relations, drawn_from)
     texts = lass_texts(config, source)
-    feeds = {split: LassFeed(texts, known, config.lass, config.seed, f"triples/{split}") for split in facts}
+    own, every_part = config.lass, config.lass.corrupted == "all"
+    feeds = {
+        split: FactFeed(texts, known, config.seed, f"triples/{split}", own.negatives, every_part) for split in facts
+    }
 
     def build(split: str, step: int, pieces: list[Parts]) -> list[Any]:
         return [feeds[split].batch(rows["triples"]) for rows in pieces]

@@ -4,31 +4,34 @@ from typing import Any, Literal
 
 from training.config import Config
 from training.data.batch import Ragged, ragged
-from training.data.links import FactFeed, FactTexts, LinkFeed
+from training.data.false_facts import FactFeed
+from training.data.links import FactTexts, LinkFeed
 from training.data.loader import Parts
 from training.data.negatives import known_facts
 from training.data.sequences import Layout, filled, named
 from training.data.setting import as_array, known_entities
-from training.feeds import Feeds, sides_of, triple_rows
+from training.feeds import Feeds, all_triples, sides_of, triple_rows
 from training.sources import Source
 
 
 def lmke_feeds(config: Config, source: Source) -> Feeds:
     """The batches of either."""
     facts = {split: triple_rows(source.dataset, split, config.data.split) for split in ("train", "valid")}
-    train, texts = as_array(facts["train"].rows), fact_texts(config, source)
+    sides, texts = sides_of(config, source, "triples", facts), fact_texts(config, source)
     sizes = source.sizes.entities, source.sizes.relations
     feeds: dict[str, Any] = {}
     if config.system == "lmke":
+        train, count = as_array(facts["train"].rows), config.lmke.negatives
         known = known_facts(train, *sizes, known_entities(train))
-        feeds = {s: FactFeed(texts, known, config.lmke, config.seed, f"triples/{s}") for s in facts}
+        feeds = {s: FactFeed(texts, known, config.seed, f"triples/{s}", count) for s in facts}
     else:
-        feeds = dict.fromkeys(facts, LinkFeed(texts, known_facts(train, *sizes), config.lmke))
+        # What is held out of train is no answer that the labels may tell.
+        feeds = dict.fromkeys(facts, LinkFeed(texts, known_facts(all_triples(sides.train), *sizes), config.lmke))
 
     def build(split: str, step: int, pieces: list[Parts]) -> list[Any]:
         return [feeds[split].batch(rows["triples"]) for rows in pieces]
 
-    return {"triples": sides_of(config, source, "triples", facts)}, build, {"triples": config.train.batch_size}
+    return {"triples": sides}, build, {"triples": config.train.batch_size}
 
 
 def fact_texts(config: Config, source: Source) -> FactTexts:

@@ -15,7 +15,7 @@ from tests.training.steps import ALONE
 from training.config import Config, EncoderConfig, LassConfig
 from training.config_file import load_config
 from training.data.batch import Columns, ragged, ragged_rows
-from training.data.false_facts import LassFeed
+from training.data.false_facts import FactFeed
 from training.data.links import FactBatch, FactTexts
 from training.data.negatives import known_facts
 from training.data.sequences import Layout, sequences
@@ -112,10 +112,11 @@ def test_the_classifier_reads_the_first_state(bert):
         assert float(scores[row]) == pytest.approx(model.classifier(first).item(), abs=1e-5)
 
 
-def feed_of(triples, config, entities=9, relations=3):
+def feed_of(triples, negatives, entities=9, relations=3, every_part=True):
     ids = (ragged_rows([[i] for i in range(count)]) for count in (entities, relations))
     texts = FactTexts(*ids, Layout(SPECIAL, 9), None, 1000)
-    return LassFeed(texts, known_facts(triples, entities, relations), config, 7, "triples/train")
+    known = known_facts(triples, entities, relations)
+    return FactFeed(texts, known, 7, "triples/train", negatives, every_part)
 
 
 def part_of(triples, epoch=0):
@@ -135,7 +136,7 @@ TRIPLES = np.array([[h, r, t] for h in range(9) for r in range(3) for t in range
 
 
 def test_each_triple_has_so_many_false_ones_of_each_kind():
-    feed = feed_of(TRIPLES, LassConfig(negatives=2))
+    feed = feed_of(TRIPLES, 2)
     batch = feed.batch(part_of(TRIPLES))
     facts = facts_of(batch).reshape(len(TRIPLES), 7, 3)
     assert (batch.labels.reshape(-1, 7).numpy() == [True, *[False] * 6]).all()
@@ -152,7 +153,7 @@ def test_each_triple_has_so_many_false_ones_of_each_kind():
 
 
 def test_of_one_entity_a_coin_chooses_the_side():
-    batch = feed_of(TRIPLES, LassConfig(corrupted="entity", negatives=1)).batch(part_of(TRIPLES))
+    batch = feed_of(TRIPLES, 1, every_part=False).batch(part_of(TRIPLES))
     facts = facts_of(batch).reshape(len(TRIPLES), 2, 3)
     differs = facts[:, 1] != TRIPLES
     assert (differs.sum(axis=1) == 1).all() and not differs[:, 1].any()
@@ -161,12 +162,18 @@ def test_of_one_entity_a_coin_chooses_the_side():
 
 def test_what_can_only_become_true_is_left_out():
     triples = np.array([[0, 0, 1], [1, 0, 2]])
-    batch = feed_of(triples, LassConfig(negatives=1), entities=5, relations=1).batch(part_of(triples))
+    batch = feed_of(triples, 1, entities=5, relations=1).batch(part_of(triples))
     assert batch.counts == {"triple": 2 * 3} and batch.labels.sum() == 2
     assert batch.sizes["padded_tokens"] == 5 * 6
     # Of a fact that train does not have, which only the one relation could replace, nothing is false.
-    held_out = feed_of(triples[:1], LassConfig(negatives=1), entities=5, relations=1).batch(part_of(triples[1:]))
+    held_out = feed_of(triples[:1], 1, entities=5, relations=1).batch(part_of(triples[1:]))
     assert held_out.labels.tolist() == [1, 0, 0] and (facts_of(held_out)[0] == triples[1]).all()
+
+
+def test_a_coin_that_leaves_nothing_to_be_made_false_makes_none():
+    triples = np.array([[h, 0, t] for h in range(3) for t in range(3)])
+    batch = feed_of(triples, 2, entities=3, relations=1, every_part=False).batch(part_of(triples))
+    assert batch.labels.tolist() == [1.0] * 9 and (facts_of(batch) == triples).all()
 
 
 def opened(made_up, **changes):
