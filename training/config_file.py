@@ -199,10 +199,13 @@ def _check_together(config: Config) -> None:
         raise UsageError('data.split = "inductive" is for kepler and mlm-only: colake reads graphs, not triples.')
     if config.system == "kepler":
         _check_objective(config.kepler)
-        _check_learning(config.kepler, frozen=encoder.frozen)
+    if encoder.frozen:
+        _check_learning(config)
     if config.data.workers and config.data.on_corrupt == "quarantine":
         raise UsageError('data.on_corrupt = "quarantine" needs data.workers = 0: the ranks agree on what to leave out.')
     _check_kepler(config.kepler, encoder.max_positions)
+    _check_room(config)
+    _check_idle(config)
     if config.system == "c-lmke":
         _check_matching(config.lmke, inductive=config.data.split == "inductive")
 
@@ -216,6 +219,35 @@ def _check_kepler(kepler: KeplerConfig, positions: int) -> None:
         )
     if not kepler.blocks and kepler.corpus == "descriptions":
         raise UsageError('kepler.corpus = "descriptions" needs kepler.blocks: with 0 no text is read.')
+
+
+def _check_room(config: Config) -> None:
+    """A fact needs its specials and a token of each part."""
+    least = {"lmke": 5, "c-lmke": 5, "lass": 5 + 2 * config.lass.separators}.get(config.system, 0)
+    if config.encoder.max_positions < least:
+        raise UsageError(
+            f"encoder.max_positions {config.encoder.max_positions} has no room for a fact, which takes {least} tokens "
+            f"in {config.system} even without its texts. Set it higher."
+        )
+
+
+def _check_idle(config: Config) -> None:
+    """Settings that are told, but that nothing reads."""
+    lmke, lass = config.lmke, config.lass
+    of_matching = ("repeated_keys", "degrees", "matcher_hidden")
+    of_links = ("variant", "keys", *of_matching, "initial_matcher", "self_adversarial", "summed", "key_length")
+    idle = [
+        (config.system == "lmke", 'system = "lmke"', lmke, of_links),
+        (config.system == "c-lmke", 'system = "c-lmke"', lmke, ("negatives",)),
+        (config.system == "c-lmke" and lmke.variant == "masked", 'lmke.variant = "masked"', lmke, of_matching),
+        (config.system == "c-lmke" and lmke.keys != "side", f'lmke.keys = "{lmke.keys}"', lmke, ("repeated_keys",)),
+        (config.system == "lass" and lass.head == "cls", 'lass.head = "cls"', lass, ("scaled", "offset")),
+    ]
+    for holds, where, section, names in idle:
+        told = next((n for n in names if holds and getattr(section, n) != getattr(type(section)(), n)), None)
+        if told:
+            key, value = f"{config.system.removeprefix('c-')}.{told}", _toml_value(getattr(section, told))
+            raise UsageError(f"{key} = {value} does nothing with {where}: leave it out.")
 
 
 def _check_matching(lmke: LmkeConfig, *, inductive: bool) -> None:
@@ -241,11 +273,16 @@ def _check_objective(kepler: KeplerConfig) -> None:
             raise UsageError(f'kepler.{name} does nothing with kepler.loss = "{kepler.loss}": take the other loss.')
 
 
-def _check_learning(kepler: KeplerConfig, *, frozen: bool) -> None:
-    if frozen and kepler.relations == "described" and not (kepler.blocks or kepler.learn_temperature):
+def _check_learning(config: Config) -> None:
+    """Of a frozen encoder."""
+    kepler = config.kepler
+    learns = kepler.relations != "described" or kepler.blocks or kepler.learn_temperature
+    if config.system == "kepler" and not learns:
         raise UsageError(
             'encoder.frozen leaves nothing to learn where kepler.relations = "described" and kepler.blocks = 0.'
         )
+    if config.system == "lass" and config.lass.head == "mean":
+        raise UsageError('encoder.frozen leaves nothing to learn where lass.head = "mean".')
 
 
 def read_config(folder: Path) -> Config:

@@ -114,7 +114,7 @@ def pooled(states: Float[Tensor, "B S D"], real: Bool[Tensor, "B S"], pooling: P
 
 
 def state_at(
-    encoder: nn.Module, words: Float[Tensor, "B S D"], mask: Bool[Tensor, "B S"], places: Int64[Tensor, " B"]
+    encoder: nn.Module, words: Float[Tensor, "B S W"], mask: Bool[Tensor, "B S"], places: Int64[Tensor, " B"]
 ) -> Float[Tensor, "B D"]:
     """The last hidden state at one place of each text, given the embeddings of its words. Of a family whose layers are
     known, the last one is computed at these places alone, which spares most of it."""

@@ -74,9 +74,7 @@ class Matcher(nn.Module):
         of_queries = of_queries + queries.degrees[:, None] * weights.given
         of_keys = F.linear(keys.values, weights.key) + keys.degrees[:, None] * weights.own
         hidden = F.linear(queries.values[:, None] * keys.values, weights.product)
-        hidden = (hidden + of_queries[:, None] + of_keys).relu()
-        logits: Tensor = self.output(hidden)
-        return logits.squeeze(-1)
+        return self._of_hidden(hidden + of_queries[:, None] + of_keys)
 
     def of_pairs(self, queries: Vectors, keys: Vectors) -> Float[Tensor, " N"]:
         """The logit of each query and the key of the same row."""
@@ -84,7 +82,12 @@ class Matcher(nn.Module):
         hidden = F.linear(queries.values, weights.query, self.hidden.bias) + F.linear(keys.values, weights.key)
         hidden = hidden + F.linear(queries.values * keys.values, weights.product)
         hidden = hidden + queries.degrees[:, None] * weights.given + keys.degrees[:, None] * weights.own
-        logits: Tensor = self.output(hidden.relu())
+        return self._of_hidden(hidden)
+
+    def _of_hidden(self, hidden: Float[Tensor, "*S H"]) -> Float[Tensor, "*S"]:
+        # In 32 bits: what tells near answers apart has few bits left in 16.
+        with torch.autocast(hidden.device.type, enabled=False):
+            logits: Tensor = self.output(hidden.float().relu())
         return logits.squeeze(-1)
 
     def _weights(self) -> "_Weights":

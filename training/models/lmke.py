@@ -19,7 +19,7 @@ Differences from the authors' code:
 - the degree of a candidate is its own, in train; logits are ranked, not their sigmoids, which saturate.
 
 N sequences, P parts of each, B of a piece, S tokens of its longest, Q queries, K keys, E entities, C candidates,
-R relations, D hidden.
+R relations, D hidden, W of a word.
 """
 
 import copy
@@ -58,11 +58,13 @@ class TokenModel(nn.Module):
         # Of exports; no loss leads to it.
         self.word_head.requires_grad_(False)
         self.config, self.width = config.lmke, int(self.encoder.config.hidden_size)
+        # Of words, which some encoders (ALBERT, ELECTRA) have narrower than their states.
+        self._word_width = self.encoder.get_input_embeddings().embedding_dim
         self.entity = self._table(sizes.entities)
         self.relation = self._table(sizes.relations)
 
     def _table(self, rows: int) -> nn.Embedding:
-        table = nn.Embedding(rows, self.width)
+        table = nn.Embedding(rows, self._word_width)
         nn.init.normal_(table.weight, std=self.encoder.config.initializer_range)
         return table
 
@@ -104,7 +106,7 @@ class TokenModel(nn.Module):
         shown = words.scatter(1, piece.holders[..., None].expand_as(held), held)
         return state_at(encoder, shown, piece.real, places)
 
-    def _tokens(self, part: int, ids: Int64[Tensor, " B"]) -> Float[Tensor, "B D"]:
+    def _tokens(self, part: int, ids: Int64[Tensor, " B"]) -> Float[Tensor, "B W"]:
         table: nn.Embedding = self.relation if part == 1 else self.entity
         return table(ids)
 
@@ -195,7 +197,7 @@ class CLmke(TokenModel):
         head = 6 * queries * keys * self.width if self.matcher is None else self.matcher.flops(queries, keys)
         return self._cost.flops(batch.lengths) + head
 
-    def _tokens(self, part: int, ids: Int64[Tensor, " B"]) -> Float[Tensor, "B D"]:
+    def _tokens(self, part: int, ids: Int64[Tensor, " B"]) -> Float[Tensor, "B W"]:
         rows = super()._tokens(part, ids.clamp(min=0))
         masks = self.mask.weight[0 if part == 0 else 1]
         return rows if part == 1 else torch.where((ids == HIDDEN)[:, None], masks, rows)

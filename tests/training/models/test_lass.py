@@ -9,7 +9,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from schemas.dataset import Dataset
-from schemas.errors import DataError
+from schemas.errors import DataError, UsageError
 from tests.training.models import lass_case as case
 from tests.training.steps import ALONE
 from training.config import Config, EncoderConfig, LassConfig
@@ -288,3 +288,17 @@ def test_a_run_answers_and_its_log_has_the_loss(run):
         rows = predict(run, **question, top=3)
         assert [row["rank"] for row in rows] == [1, 2, 3]
     assert "relation" in predict(run, head="city0", tail="country0", top=1)[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"encoder.frozen": "true"}, "nothing to learn"),
+        ({"encoder.max_positions": "6", "lass.separators": "true"}, "takes 7 tokens in lass"),
+        ({"lass.head": "cls", "lass.scaled": "false"}, r'lass\.scaled = false does nothing with lass\.head = "cls"'),
+        ({"lass.head": "cls", "lass.offset": "5"}, r"lass\.offset = 5\.0 does nothing"),
+    ],
+)
+def test_what_teaches_nothing_or_has_no_room_is_refused(settings, said):
+    with pytest.raises(UsageError, match=said):
+        load_config("lass-tiny", settings)

@@ -6,6 +6,7 @@ import functools
 import numpy as np
 import pytest
 import torch
+from transformers import ElectraConfig, ElectraModel
 
 from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
@@ -201,16 +202,20 @@ def test_a_candidates_degree_changes_its_own_score_alone(made_up):
     config, source, system = make("c-lmke-tiny", made_up)
     test = source.dataset.read("triples", "test")
     heads, relations, golds = (torch.from_numpy(test[name].to_numpy().astype(np.int64))[:8] for name in TRIPLE)
-    texts, before = fact_texts(config, source), system.model.degrees.clone()
+    texts = fact_texts(config, source)
     scores = CLmkeScorer(system.model, texts).tails(heads, relations)
     entity = int(next(gold for gold in golds if gold not in heads))
     system.model.degrees[entity] += 3
     changed = CLmkeScorer(system.model, texts).tails(heads, relations) != scores
     assert changed[:, entity].all() and changed.sum() == len(heads)
-    # The golds' degrees, permuted among the questions, are not asked for at all: a row knows its query alone.
-    system.model.degrees.copy_(before)
-    order = torch.tensor([3, 0, 7, 1, 5, 2, 6, 4])
-    assert torch.allclose(CLmkeScorer(system.model, texts).tails(heads[order], relations[order]), scores[order])
+    # So do the golds' degrees, permuted among the golds.
+    own = golds.unique()
+    own = own[~torch.isin(own, heads)]
+    system.model.degrees[own] = torch.arange(len(own), dtype=torch.float32)
+    scores = CLmkeScorer(system.model, texts).tails(heads, relations)
+    system.model.degrees[own] = system.model.degrees[own].roll(1)
+    changed = (CLmkeScorer(system.model, texts).tails(heads, relations) != scores).any(dim=0)
+    assert len(own) > 2 and changed.nonzero().flatten().tolist() == own.tolist()
     trained = system.model.matcher
     batch = batch_of(system)
     queries, keys = system.model.queries(batch.queries, batch.given), system.model.keys(batch.keys, batch.entities)
@@ -345,11 +350,32 @@ def test_an_entity_without_a_text_and_without_a_train_fact_is_ranked():
         ({"data.split": "inductive", "lmke.keys": "all"}, "must not meet"),
         ({"data.split": "inductive", "lmke.variant": "masked"}, "must not meet"),
         ({"lmke.initial_matcher": "product", "lmke.matcher_hidden": "1"}, "2 or more"),
+        ({"encoder.max_positions": "4"}, "takes 5 tokens in c-lmke"),
+        ({"lmke.negatives": "2"}, r'lmke\.negatives = 2 does nothing with system = "c-lmke"'),
+        ({"lmke.repeated_keys": "true"}, r'lmke\.repeated_keys = true does nothing with lmke\.keys = "batch"'),
+        ({"lmke.variant": "masked", "lmke.degrees": "false"}, r'lmke\.degrees = false .* lmke\.variant = "masked"'),
     ],
 )
 def test_what_does_not_go_together_is_refused(settings, said):
     with pytest.raises(UsageError, match=said):
         load_config("c-lmke-tiny", settings)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("variant", "masked"), ("keys", "all"), ("summed", "true"), ("self_adversarial", "off")]
+)
+def test_lmke_refuses_what_only_c_lmke_reads(key, value):
+    with pytest.raises(UsageError, match=rf'lmke\.{key} = .* does nothing with system = "lmke"'):
+        load_config("lmke-tiny", {f"lmke.{key}": value})
+
+
+@pytest.mark.parametrize("recipe", ["c-lmke-tiny", "lmke-tiny"])
+def test_words_may_be_narrower_than_states(recipe, made_up, tmp_path):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    ElectraModel(ElectraConfig(vocab_size=4_000, embedding_size=8, **sizes)).save_pretrained(tmp_path)
+    _, source, system = make(recipe, made_up, encoder_name=tmp_path)
+    assert system.model.entity.weight.shape == (source.sizes.entities, 8)
+    assert all(bool(loss.isfinite()) for loss in system.model.losses(batch_of(system)).values())
 
 
 @pytest.fixture(scope="module")

@@ -165,3 +165,13 @@ def test_pieces_of_the_matcher_have_the_gradients_of_the_whole(monkeypatch):
         gradients.append([p.grad.clone() for p in matcher.parameters()])
     for whole, cut in zip(*gradients, strict=True):
         assert torch.allclose(whole, cut, rtol=1e-5)
+
+
+def test_logits_have_32_bits_where_the_products_have_16():
+    matcher, keys = matcher_of_case(), Vectors(case.key_vectors(), degrees_of_case())
+    exact = matcher(keys, keys)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = [matcher(keys, keys).diagonal(), matcher.of_pairs(keys, keys)]
+    for found in logits:
+        assert found.dtype == torch.float32
+        assert torch.allclose(found, exact.diagonal(), atol=0.1)
