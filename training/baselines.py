@@ -205,7 +205,12 @@ def find_baseline(name: str) -> str:
 
 
 def require_answer(name: str, settings: dict[str, str]) -> None:
-    """UsageError where a baseline can't answer in the setting of a task's settings."""
+    """UsageError where a baseline can't answer in the setting of a task's settings, or as they say."""
+    if settings.get("shortlist", "0") != "0" or settings.get("shortlist_by"):
+        raise UsageError(
+            f"Baseline {name} ranks all entities itself: shortlist is for a run of wikiloom train that reads facts one "
+            "by one. Ask that run, with shortlist_by= this one's folder."
+        )
     if settings.get("setting") == "inductive" and name in LEARNED and not LEARNED[name].inductive:
         able = ", ".join(key for key in LEARNED if LEARNED[key].inductive)
         raise UsageError(

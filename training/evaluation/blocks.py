@@ -4,7 +4,8 @@ Here (compiled loops beside torch's matrix products) or on a CUDA device (torch 
 block, S of a slab of candidates, D dimensions, K pairs.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, TypeVar
 
@@ -50,9 +51,10 @@ class HostBlocks:
             found = distances.numpy()
             self._shared(len(few) // 2, lambda start, end: kernels.minus_l1(few, many, 2 * start, 2 * end, found))
             return distances[: len(queries)]
-        if precision == "bf16":
-            return queries.bfloat16().mm(block.bfloat16().T).float()
-        return torch.mm(queries, block.T, out=self._room(len(queries), len(block)))
+        with _summed_in_32_bits():
+            if precision == "bf16":
+                return queries.bfloat16().mm(block.bfloat16().T).float()
+            return torch.mm(queries, block.T, out=self._room(len(queries), len(block)))
 
     def _room(self, rows: int, columns: int) -> Float32[Tensor, "B C"]:
         cells = rows * columns
@@ -130,6 +132,12 @@ class DeviceBlocks:
         self, queries: Float32[Tensor, "B D"], block: Float32[Tensor, "C D"], kind: int, precision: Precision
     ) -> Float32[Tensor, "B C"]:
         """As HostBlocks has it."""
+        with _summed_in_32_bits():
+            return self._scores(queries, block, kind, precision)
+
+    def _scores(
+        self, queries: Float32[Tensor, "B D"], block: Float32[Tensor, "C D"], kind: int, precision: Precision
+    ) -> Float32[Tensor, "B C"]:
         if kind == kernels.L1:
             return torch.cdist(queries, block, p=1.0).neg_()
         if precision == "bf16":
@@ -176,6 +184,20 @@ class DeviceBlocks:
             terms = terms * terms.neg() if kind == kernels.L2 else terms
             parts.append(terms.sum(dim=1)[:count].cpu().numpy())
         return np.concatenate(parts)
+
+
+@contextlib.contextmanager
+def _summed_in_32_bits() -> Iterator[None]:
+    """No TF32, and no sums of a product's parts in bf16, whatever the process has chosen: the windows assume it."""
+    card, host = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    before, reduced = (card.fp32_precision, host.fp32_precision), card.allow_bf16_reduced_precision_reduction
+    card.fp32_precision = host.fp32_precision = "ieee"
+    card.allow_bf16_reduced_precision_reduction = False
+    try:
+        yield
+    finally:
+        card.fp32_precision, host.fp32_precision = before
+        card.allow_bf16_reduced_precision_reduction = reduced
 
 
 Blocks = HostBlocks | DeviceBlocks

@@ -27,7 +27,7 @@ from training.evaluation.ranking import Candidates, KnownAnswers, Side, rank_tri
 from training.evaluation.ranks import Ranks, join, rank_intervals, rank_metrics
 from training.evaluation.sampled_ranking import draw_candidates, rank_among
 from training.evaluation.settings import require_split, variant
-from training.evaluation.state_file import StateFile
+from training.evaluation.state_file import StateFile, weights_digest
 from training.scoring import Scorer, TripleScorer
 
 SIDES: tuple[Side, ...] = ("head", "tail")
@@ -194,15 +194,22 @@ def _protocol(questions: Questions, split: str, kind: str, every: int) -> dict[s
         "filter_splits": list(splits),
         "ties": settings.ties,
     }
+    told = dataclasses.replace(settings, candidates="" if kind.startswith("given") else settings.candidates)
     if settings.shortlist:
-        protocol["shortlist"] = {"answers": settings.shortlist, "by": Path(settings.shortlist_by).resolve().name}
+        first = Path(settings.shortlist_by)
+        told = dataclasses.replace(told, shortlist_by=weights_digest(first)[:8])
+        protocol["shortlist"] = {
+            "answers": settings.shortlist,
+            "by": first.resolve().name,
+            "weights": told.shortlist_by,
+        }
     if every > triples or settings.sample:
         protocol["sampled"] = {"triples_of": every, "seed": settings.seed, "resamples": settings.resamples}
     of_hash = ("seed",) if "sampled" in protocol else ()
-    told = dataclasses.replace(settings, candidates="" if kind.startswith("given") else settings.candidates)
-    parts = variant(told, "ties", "filter", "unseen", "candidates", "own_entity", "triples", "shortlist", *of_hash)
-    if named := ",".join(filter(None, (parts, f"candidates={kind}" if kind.startswith("given") else ""))):
-        protocol["variant"] = named
+    named = ("ties", "filter", "unseen", "candidates", "own_entity", "triples", "shortlist", "shortlist_by", *of_hash)
+    parts = [variant(told, *named), f"candidates={kind}" if kind.startswith("given") else ""]
+    if any(parts):
+        protocol["variant"] = ",".join(filter(None, parts))
     left_out = {side: triples - len(questions.asked(side)) for side in SIDES}
     if any(left_out.values()):
         protocol["answer_no_candidate"] = left_out
@@ -283,6 +290,8 @@ def _candidates(
     names = list(filter(None, text.splitlines()))
     if missing := [name for name in names if name not in index]:
         raise DataError(f"{wanted} names {missing[0]!r}, which is no entity of {dataset.folder} ({len(missing)} such).")
+    if not names:
+        raise DataError(f"{wanted} is empty: expected an entity of {dataset.folder} a line.")
     chosen = np.unique([index[name] for name in names])
     return f"given {hashlib.sha256(text.encode()).hexdigest()[:8]}", Candidates(chosen, of=count)
 

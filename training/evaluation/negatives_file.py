@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from schemas.dataset import Dataset
-from schemas.errors import DataError
+from schemas.errors import DataError, UsageError, nearest
 from schemas.hashing import random_u64
 from training.data.setting import SPLITS, as_array
 from training.evaluation.facts import Facts
@@ -40,16 +40,21 @@ class Negatives:
     without: dict[str, int] = dataclasses.field(default_factory=dict)
     """By split: true triples that no false one could be drawn for."""
 
+    @property
+    def sha256(self) -> str:
+        """Of the file."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
     def protocol(self, facts: Facts, seed: int) -> dict[str, Any]:
         """What a result says of them; `known_facts` are those that some split holds true."""
-        everything = {tuple(triple) for triple in facts.triples(*SPLITS).tolist()}
+        every, false = (
+            _keys(facts, each) for each in (facts.triples(*SPLITS), np.concatenate([*self.triples.values()]))
+        )
         said: dict[str, Any] = {
             "source": self.source,
             **{split: len(self.triples[split]) for split in ASKED},
-            "known_facts": sum(
-                tuple(triple) in everything for part in self.triples.values() for triple in part.tolist()
-            ),
-            "sha256": hashlib.sha256(self.text.encode()).hexdigest(),
+            "known_facts": int(np.isin(false, every).sum()),
+            "sha256": self.sha256,
         }
         if self.source == "sampled":
             said |= {"seed": seed, "corrupted": "head or tail, equal chances", "without": self.without}
@@ -60,7 +65,8 @@ def find_negatives(dataset: Dataset, facts: Facts, wanted: str, seed: int) -> Ne
     """The negatives of valid and test. `wanted` is given, sampled, or a file, which is written where there is none;
     empty: given where the dataset has any, else sampled.
 
-    Raises DataError where the dataset has none to give, and for a file that is not one of this dataset's negatives.
+    Raises DataError where the dataset has none to give, and for a file that is not one of this dataset's negatives;
+    UsageError for a file that can't be made.
     """
     has = all(dataset.rows("triples", split + SUFFIX) for split in ASKED)
     if wanted == "given" and not has:
@@ -69,11 +75,9 @@ def find_negatives(dataset: Dataset, facts: Facts, wanted: str, seed: int) -> Ne
         )
     names = _Names(dataset)
     if wanted not in ("", "given", "sampled"):
-        if Path(wanted).exists():
-            return _read(Path(wanted), names)
-        sampled = _sampled(facts, names, seed)
-        write(Path(wanted), sampled)
-        return sampled
+        if not Path(wanted).exists():
+            _make(wanted, _sampled(facts, names, seed))
+        return _read(Path(wanted), names)
     if wanted == "sampled" or not has:
         return _sampled(facts, names, seed)
     triples = {split: as_array(dataset.read("triples", split + SUFFIX)) for split in ASKED}
@@ -86,6 +90,18 @@ def write(path: Path, negatives: Negatives) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(negatives.text, encoding="utf-8")
     os.replace(temporary, path)
+
+
+def _make(wanted: str, negatives: Negatives) -> None:
+    if not wanted.endswith(".tsv") and os.sep not in wanted:
+        raise UsageError(
+            f"negatives_from={wanted}: expected given, sampled, or a file as NAME.tsv or a path."
+            f"{nearest(wanted.lower(), ['given', 'sampled'])}"
+        )
+    try:
+        write(Path(wanted), negatives)
+    except OSError as error:
+        raise UsageError(f"negatives_from={wanted} can't be made ({error.strerror}). Name a file elsewhere.") from None
 
 
 def corrupted(
@@ -114,6 +130,10 @@ def corrupted(
         else:
             without.append(row)
     return np.array(false, np.int64).reshape(-1, 3), np.array(without, np.int64)
+
+
+def _keys(facts: Facts, triples: Int64[Array, "N 3"]) -> Int64[Array, " N"]:
+    return (triples[:, 0] * facts.relations + triples[:, 1]) * facts.entities + triples[:, 2]
 
 
 def _sampled(facts: Facts, names: "_Names", seed: int) -> Negatives:
@@ -146,6 +166,8 @@ class _Names:
         for number, line in enumerate(text.splitlines(), start=1):
             try:
                 head, relation, tail, split = line.split("\t")
+                if not split.endswith(SUFFIX):
+                    raise ValueError(f"split {split} is of true triples")
                 found[split.removesuffix(SUFFIX)].append([entities[head], relations[relation], entities[tail]])
             except (ValueError, KeyError) as error:
                 raise DataError(

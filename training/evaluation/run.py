@@ -16,6 +16,7 @@ from training.evaluation.tasks import TASKS, Examination, Task, find_task, open_
 from training.labelled_encoder import Start
 from training.linking.disambiguation import GraphContext
 from training.runs import Run, load_run
+from training.scoring import Scorer
 
 TASKS_OF = {
     "kepler": ["link-prediction", "relation-prediction", "triple-classification", "masked-words"],
@@ -81,11 +82,21 @@ def _asked(run: Run, examination: Examination) -> Any:
 
 def _shortlisted(run: Run, settings: LinkPredictionSettings) -> Shortlist:
     """The run, asked about the best answers of another one on the same dataset."""
-    folder, data = Path(settings.shortlist_by), run.dataset.folder
+    return Shortlist(_first_scorer(settings, run.dataset.folder), run.scorer(), settings.shortlist)
+
+
+def _first_scorer(settings: LinkPredictionSettings, data: Path) -> Scorer:
+    """Of the run that names the shortlist; DataError where it can't, or has learned from what is asked."""
+    folder = Path(settings.shortlist_by)
     first: Any = load_baseline(folder, data) if is_baseline(folder) else load_run(folder, data)
     if isinstance(first, BaselineRun) and first.name not in LEARNED:
         raise DataError(f"shortlist_by={folder} is the plain rule {first.name}. Take a run that was trained.")
-    return Shortlist(first.scorer(), run.scorer(), settings.shortlist)
+    split = first.split if isinstance(first, BaselineRun) else first.config.data.split
+    _in_setting(folder, split, "link-prediction", {"setting": settings.setting})
+    scorer = first.scorer()
+    if not isinstance(scorer, Scorer):
+        raise DataError(f"shortlist_by={folder} scores triples one by one itself. Take a run that ranks all entities.")
+    return scorer
 
 
 def _words(run: Run, longest: int) -> Words:
@@ -100,7 +111,7 @@ def _evaluate_baseline(run: Path, task: str, data: Path | None, split: str, sett
     _require_task(run, baseline.name, baseline.tasks(), task)
     if baseline.name in LEARNED:
         settings = _in_setting(run, baseline.split, task, settings)
-        require_answer(baseline.name, settings)
+    require_answer(baseline.name, settings)
     examination = open_examination(task, baseline.dataset, split, settings)
     system = baseline.scorer() if baseline.name in LEARNED else examination.rule(baseline.name)
     return examination.examine(run, baseline.name, system)

@@ -21,7 +21,7 @@ from training.evaluation.settings import variant
 from training.scoring import TripleScorer
 
 Array = np.ndarray
-NEGATIVES = "triple-classification-negatives.tsv"
+NEGATIVES = "triple-classification-negatives-{seed}.tsv"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +31,8 @@ class TripleClassificationSettings:
     threshold: Literal["relation", "global"] = "relation"
     """Whether each relation has a threshold of its own."""
     negatives_from: str = ""
-    """given (the dataset's), sampled, or a file of them, which is made where there is none; by default given where the
-    dataset has them, else sampled."""
+    """given (the dataset's), sampled, or a file of them (NAME.tsv or a path), which is made where there is none; by
+    default given where the dataset has them, else sampled."""
     negatives_seed: int = 0
     """Of the sampled ones: the same for runs of several seeds."""
 
@@ -65,7 +65,7 @@ class TripleQuestions:
     def leave(self, folder: Path) -> None:
         """Sampled negatives beside the results, for other systems to be asked about."""
         if self.negatives.source == "sampled":
-            write(folder / NEGATIVES, self.negatives)
+            write(folder / NEGATIVES.format(seed=self.settings.negatives_seed), self.negatives)
 
 
 def prepare(dataset: Dataset, split: str, settings: TripleClassificationSettings) -> TripleQuestions:
@@ -90,7 +90,10 @@ def prepare(dataset: Dataset, split: str, settings: TripleClassificationSettings
         "threshold_chosen_by": "accuracy on valid, among the observed scores",
         "unseen": {"policy": "keep", "triples": int(facts.unseen(asked.triples).sum())},
     }
-    told = dataclasses.replace(settings, negatives_from="file") if negatives.source == "file" else settings
+    told = settings
+    if negatives.source == "file":
+        # Whatever it is called, and whoever made it.
+        told = dataclasses.replace(settings, negatives_from=f"file {negatives.sha256[:8]}", negatives_seed=0)
     if named := variant(told, "threshold", "negatives_from", "negatives_seed"):
         protocol["variant"] = named
     names = dataset.read("relations", columns=["relation"])["relation"].to_pylist()

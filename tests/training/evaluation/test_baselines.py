@@ -78,6 +78,12 @@ def test_a_rule_makes_a_run_folder_too(family, tmp_path, name):
     )
 
 
+def test_a_baseline_that_is_asked_again_has_no_shortlist(family, tmp_path):
+    folder = run_baseline("frequency", family.folder, None, tmp_path / "run", {})
+    with pytest.raises(UsageError, match="shortlist is for"):
+        evaluate(folder, "link-prediction", settings={"shortlist": "3", "shortlist_by": str(folder)})
+
+
 def test_folders_are_numbered_under_runs(family, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folders = [run_baseline("frequency", family.folder, None, None, {}) for _ in range(2)]
@@ -101,6 +107,8 @@ def test_defaults_grow_with_the_data():
         ("transe", None, {"epoch": "3"}, "Did you mean epochs"),
         ("transe", None, {"epochs": "many"}, "epochs=many"),
         ("frequency", None, {"lr": "3"}, "no setting 'lr'"),
+        ("frequency", None, {"shortlist": "3", "shortlist_by": "run"}, "shortlist is for a run of wikiloom train"),
+        ("transe", None, {"shortlist": "3", "shortlist_by": "run"}, "shortlist is for a run of wikiloom train"),
     ],
 )
 def test_wrong_words_are_usage_errors_that_name_the_right_one(family, tmp_path, name, task, settings, message):

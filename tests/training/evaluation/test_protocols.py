@@ -301,12 +301,14 @@ def test_no_result_takes_the_place_of_one_under_another_protocol(family, tmp_pat
         ({"candidates": "sampled"}, UsageError, "such as sampled=500"),
         ({"candidates": "sampled=9", "setting": "inductive"}, UsageError, "for setting=transductive"),
         ({"candidates": "splitt"}, UsageError, "expected all, split, sampled=N or a file"),
+        ({"candidates": "EMPTY"}, DataError, "is empty"),
         ({"candidates": "FILE"}, DataError, "names 'nobody', which is no entity"),
         ({"setting": "semi-inductive", "own_entity": "remove"}, UsageError, "not for setting=semi-inductive"),
     ],
 )
 def test_what_can_not_be_asked_says_why(family, tmp_path, told, kind, message):
     (tmp_path / "file").write_text("w1\nnobody\n", encoding="utf-8")
+    (tmp_path / "empty").write_text("\n", encoding="utf-8")
     with pytest.raises(kind, match=message) as raised:
-        ask(family, **{key: str(tmp_path / "file") if value == "FILE" else value for key, value in told.items()})
+        ask(family, **{key: str(tmp_path / value.lower()) if value.isupper() else value for key, value in told.items()})
     assert "\n" not in str(raised.value)

@@ -1,13 +1,16 @@
 """Re-ranking: the best answers by another score, the others where they were."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import UsageError
-from training.evaluation.link_prediction import LinkPredictionSettings
+from schemas.errors import DataError, UsageError
+from training.evaluation.link_prediction import LinkPredictionSettings, prepare
+from training.evaluation.run import _first_scorer
 from training.evaluation.shortlist import Shortlist
 
 
@@ -26,6 +29,13 @@ class Fixed:
     def triples(self, heads, relations, tails):
         self.asked += torch.stack([heads, relations, tails], dim=1).tolist()
         return self.scores[heads, relations, tails]
+
+
+class Pairs:
+    """What reads facts one by one."""
+
+    def triples(self, heads, relations, tails):
+        return torch.zeros(len(heads))
 
 
 @given(st.integers(0, 99), st.integers(1, 9))
@@ -67,3 +77,40 @@ def test_scores_of_any_size_stay_apart():
     found = Shortlist(first, second, 2).tails(torch.tensor([0]), torch.tensor([0]))
     assert found[0].argsort(descending=True).tolist() == [2, 0, 3, 1]
     assert np.isfinite(found.numpy()).all()
+
+
+class Opened:
+    """The run that names the shortlist."""
+
+    def __init__(self, scorer, split="transductive"):
+        self._scorer = scorer
+        self.config = SimpleNamespace(data=SimpleNamespace(split=split))
+
+    def scorer(self):
+        return self._scorer
+
+
+@pytest.mark.parametrize(
+    ("first", "message"),
+    [
+        (Opened(Fixed(torch.zeros(1)), "inductive"), "was trained on the inductive train triples"),
+        (Opened(Pairs()), "scores triples one by one itself"),
+    ],
+    ids=["other-setting", "no-ranks"],
+)
+def test_the_first_run_ranks_all_and_has_not_learned_the_answers(family, monkeypatch, first, message):
+    monkeypatch.setattr("training.evaluation.run.load_run", lambda folder, data: first)
+    settings = LinkPredictionSettings(shortlist=5, shortlist_by="elsewhere")
+    with pytest.raises(DataError, match=message):
+        _first_scorer(settings, family.folder)
+
+
+def test_shortlists_of_two_runs_of_one_name_have_results_of_their_own(family, tmp_path):
+    variants = set()
+    for parent in ("a", "b"):
+        run = tmp_path / parent / "kepler-1"
+        run.mkdir(parents=True)
+        (run / "model.safetensors").write_text(parent)
+        questions = prepare(family, "test", LinkPredictionSettings(shortlist=5, shortlist_by=str(run)))
+        variants.add(questions.protocol["variant"])
+    assert len(variants) == 2

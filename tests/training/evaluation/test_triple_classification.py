@@ -103,7 +103,7 @@ def test_either_end_and_every_entity_is_drawn_equally_often():
 
 def test_the_negatives_are_left_in_a_file_and_read_again(family, tmp_path):
     folder = run_baseline("seen-pattern", family.folder, TASK, tmp_path / "run", {})
-    first, file = result_of(folder), folder / "results" / NEGATIVES
+    first, file = result_of(folder), folder / "results" / NEGATIVES.format(seed=0)
     said = first["protocol"]["negatives"]
     assert (said["source"], said["known_facts"], said["seed"]) == ("sampled", 0, 0)
     again = ask(family, negatives_from=str(file))
@@ -111,6 +111,10 @@ def test_the_negatives_are_left_in_a_file_and_read_again(family, tmp_path):
     assert np.array_equal(again.asked.triples, ask(family).asked.triples)
     other = ask(family, negatives_from=str(tmp_path / "new.tsv"), negatives_seed=1)
     assert (tmp_path / "new.tsv").read_text(encoding="utf-8") == other.negatives.text != again.negatives.text
+    assert ask(family, negatives_from=str(tmp_path / "new.tsv")).protocol == other.protocol
+    assert again.protocol["variant"] != other.protocol["variant"] == f"negatives_from=file {other.negatives.sha256[:8]}"
+    ask(family, negatives_seed=1).leave(tmp_path)
+    assert (tmp_path / NEGATIVES.format(seed=1)).read_text(encoding="utf-8") == other.negatives.text
 
 
 def test_given_negatives_are_taken_and_known_facts_among_them_counted(tmp_path):
@@ -183,13 +187,18 @@ def test_an_embedding_is_asked_again_to_the_same_numbers(family, tmp_path):
         ("train", {}, UsageError, "valid and test"),
         ("test", {"negatives_from": "given"}, DataError, "no negatives of its own"),
         ("test", {"negatives_from": "FILE"}, DataError, "line 2: expected head, relation and tail"),
+        ("test", {"negatives_from": "TRUE"}, DataError, "line 1: .*split valid is of true triples"),
+        ("test", {"negatives_from": "Given"}, UsageError, "Did you mean given"),
+        ("test", {"negatives_from": "FILE/in.tsv"}, UsageError, "can't be made"),
     ],
 )
 def test_what_can_not_be_asked_says_why(family, tmp_path, split, told, kind, message):
     file = tmp_path / "negatives.tsv"
     file.write_text("w1\tspouse\tw2\tvalid_negatives\nw1\tspouse\tnobody\ttest_negatives\n", encoding="utf-8")
+    (tmp_path / "true.tsv").write_text("w1\tspouse\tw2\tvalid\n", encoding="utf-8")
+    places = {"FILE": str(file), "TRUE": str(tmp_path / "true.tsv"), "FILE/in.tsv": f"{file}/in.tsv"}
     with pytest.raises(kind, match=message) as raised:
-        ask(family, split, **{key: str(file) if value == "FILE" else value for key, value in told.items()})
+        ask(family, split, **{key: places.get(value, value) for key, value in told.items()})
     assert "\n" not in str(raised.value)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import DataError
 from tests.training.evaluation.test_ranking import brute_force, random_facts
-from training.evaluation import blocks, state_file, vector_ranking
+from training.evaluation import blocks, kernels, state_file, vector_ranking
 from training.evaluation.ranking import Candidates, KnownAnswers, rank_triples
 from training.evaluation.state_file import StateFile
 from training.evaluation.vector_ranking import rank_by_vectors
@@ -82,6 +82,27 @@ def test_no_rank_depends_on_the_block(measure, monkeypatch):
     some = rank_by_vectors(measure, entities, queries[:17], gold[:17], precision="bf16")
     assert torch.equal(whole.optimistic, cut.optimistic) and torch.equal(whole.pessimistic, cut.pessimistic)
     assert torch.equal(whole.optimistic[:17], some.optimistic)
+
+
+@pytest.mark.parametrize("place", [blocks.HostBlocks, lambda: blocks.DeviceBlocks(torch.device("cpu"))])
+def test_products_are_summed_in_32_bits_whatever_the_process_has_chosen(place, monkeypatch):
+    matmul, product, seen = torch.backends.cuda.matmul, torch.mm, []
+
+    def watched(one, other, **more):
+        seen.append((matmul.fp32_precision, matmul.allow_bf16_reduced_precision_reduction))
+        return product(one, other, **more)
+
+    monkeypatch.setattr(torch.Tensor, "mm", watched)
+    monkeypatch.setattr(torch, "mm", watched)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        for precision in ("fp32", "bf16"):
+            place().scores(torch.ones(4, 2), torch.ones(4, 2), kernels.DOT, precision)
+        assert seen == [("ieee", False)] * 2
+        assert torch.get_float32_matmul_precision() == "medium" and matmul.allow_bf16_reduced_precision_reduction
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @pytest.mark.parametrize("measure", MEASURES)

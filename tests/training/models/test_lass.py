@@ -25,6 +25,7 @@ from training.data.stream import Part
 from training.evaluation.facts import read_facts
 from training.evaluation.ranking import KnownAnswers, rank_triples
 from training.evaluation.run import evaluate
+from training.evaluation.state_file import weights_digest
 from training.metrics import read_metrics
 from training.models.lass import Lass, LassScorer, part_means
 from training.predict import predict
@@ -260,7 +261,9 @@ def test_a_shortlist_of_all_gives_the_same_ranks_and_says_so(run):
     result = evaluate(run, "link-prediction", settings={"triples": "20"})
     again = evaluate(run, "link-prediction", settings={"triples": "20", "shortlist": "999", "shortlist_by": str(run)})
     assert again["metrics"]["both"] == result["metrics"]["both"]
-    assert again["protocol"]["shortlist"] == {"answers": 999, "by": "run"}
+    told = again["protocol"]["shortlist"]
+    assert told == {"answers": 999, "by": "run", "weights": weights_digest(run)[:8]}
+    assert again["protocol"]["variant"] == f"shortlist=999,shortlist_by={told['weights']},triples=20"
     with pytest.raises(DataError, match="is not a run"):
         evaluate(run, "link-prediction", settings={"shortlist": "5", "shortlist_by": "nowhere"})
 
