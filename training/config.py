@@ -93,7 +93,7 @@ class TrainConfig:
 
     steps: Positive = 300
     batch_size: Positive = 32
-    """Samples per optimiser step: graphs for CoLAKE, triples for KEPLER, texts for mlm-only."""
+    """Samples per optimiser step: graphs for CoLAKE, texts for mlm-only, triples for all others."""
     micro_batch: Count = 0
     """Samples per forward pass, gradients accumulated exactly; 0 for the whole batch at once."""
     log_every: Positive = 10

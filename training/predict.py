@@ -1,8 +1,8 @@
 """`wikiloom predict`: ask a run about one fact or one text.
 
-KEPLER, LASS and the embedding baselines rank every entity by the score they were trained with; for (head, ?, tail)
-every relation. CoLAKE reads a minimal word-knowledge graph: the names of the entities as words, the head (and, when it
-is given, the tail) as an anchor, one relation node between head and tail; the node that is asked for is masked.
+KEPLER, C-LMKE, LASS and the embedding baselines rank every entity by the score they were trained with; for (head, ?,
+tail) every relation. CoLAKE reads a minimal word-knowledge graph: the names of the entities as words, the head (and,
+when it is given, the tail) as an anchor, one relation node between head and tail; the node that is asked for is masked.
 
 A text that CoLAKE fills masks in is a word-knowledge graph too: the entities that it names (training/linking/, by the
 run's dataset and the run) are anchors in place of their mentions, with their train triples.

@@ -8,8 +8,8 @@ together. Its masked variant (MEM-KGC) classifies a query's output among all ent
 
 Differences from the authors' code:
 - LMKE reads [CLS] by one logit, as the paper (there: the pooler, two logits), with its own encoder alone;
-  negatives are drawn anew each epoch from counter-based hashes (there: in turn, from a sampler's state), and one that
-  can't be made false is left out;
+  negatives are drawn from counter-based hashes (there: files, which a later run reads again), and one that can't be
+  made false is left out;
 - there are two encoders (there: three, of which link prediction does not use one), and the second one's words are the
   first one's;
 - tokens begin as the mean of their names' words (there: normal with deviation 1, 50 times that of words);
