@@ -241,7 +241,8 @@ def link_prediction(scorer: Scorer | TripleScorer, questions: Questions) -> dict
         every = {read: join([readings[side][read] for side in SIDES]) for read in ("keep", "remove")}
         metrics["own_entity"] = {read: rank_metrics(found.by(ties)) for read, found in every.items()}
     if "sampled" in questions.protocol:
-        metrics["intervals"] = rank_intervals(both.by(ties), settings.seed, settings.resamples)
+        _, numbers = np.unique(asked.triples, axis=0, return_inverse=True)
+        metrics["intervals"] = rank_intervals(both.by(ties), numbers.ravel(), settings.seed, settings.resamples)
     return metrics | breakdowns(questions.facts, questions.relation_names, asked, both, ties)
 
 
@@ -252,7 +253,7 @@ def _rank(scorer: Scorer | TripleScorer, questions: Questions, side: Side) -> Ra
         drawn = draw_candidates(
             triples, side, known, entities, settings.sample, seed=settings.seed, own=settings.own_entity == "keep"
         )
-        return rank_among(scorer, triples, side, drawn)
+        return rank_among(scorer, triples, side, drawn, entities)
     if not isinstance(scorer, Scorer):
         raise DataError("This system scores triples one by one: ask it about some, --set candidates=sampled=100.")
     asked = scorer if candidates is None else candidates.narrow(scorer)

@@ -33,7 +33,7 @@ class Ranks:
         return {"optimistic": self.optimistic, "pessimistic": self.pessimistic}[ties].double()
 
     def where(self, mask: np.ndarray) -> "Ranks":
-        """The ranks of some of the golds; bool (N,)."""
+        """The ranks of some of the golds: bool (N,), or their places in any order."""
         chosen = torch.from_numpy(mask)
         return Ranks(self.optimistic[chosen], self.pessimistic[chosen], None if self.own is None else self.own[chosen])
 
@@ -64,11 +64,20 @@ def rank_metrics(ranks: Float64[Tensor, " N"]) -> dict[str, float]:
     }
 
 
-def rank_intervals(ranks: Float64[Tensor, " N"], seed: int, resamples: int) -> dict[str, list[float]]:
-    """The 95 % intervals of the same, had other queries been drawn (percentile bootstrap)."""
-    values = torch.stack([ranks, 1 / ranks, *((ranks <= k).double() for k in HITS)], dim=1).numpy()
-    found = bootstrap.resampled(values, np.zeros(len(values), np.int64), seed=seed, resamples=resamples)
-    ends = bootstrap.interval(found)[:, 0].T.tolist()
+def rank_intervals(
+    ranks: Float64[Tensor, " N"], triples: Int64[np.ndarray, " N"], seed: int, resamples: int
+) -> dict[str, list[float]]:
+    """The 95 % intervals of the same, had other triples been drawn (percentile bootstrap).
+
+    `triples` has the number of each query's triple: the queries of one are alike, so they come and go together.
+    """
+    count = torch.ones_like(ranks)
+    values = torch.stack([ranks, 1 / ranks, *((ranks <= k).double() for k in HITS), count], dim=1).numpy()
+    sums = np.zeros((int(triples.max()) + 1, values.shape[1]))
+    np.add.at(sums, triples, values)
+    sums = sums[sums[:, -1] > 0]
+    found = bootstrap.resampled(sums, np.zeros(len(sums), np.int64), seed=seed, resamples=resamples)[:, 0]
+    ends = bootstrap.interval(found[:, :-1] / found[:, -1:]).T.tolist()
     return dict(zip(("mr", "mrr", *(f"hits@{k}" for k in HITS)), ends, strict=True))
 
 

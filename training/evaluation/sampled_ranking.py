@@ -10,7 +10,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from schemas.hashing import random_u64
-from training.evaluation.ranking import KnownAnswers, Side, rank_by_counting
+from training.evaluation.ranking import SCORES_AT_ONCE, KnownAnswers, Side, rank_by_counting
 from training.evaluation.ranks import Ranks, join
 from training.metrics import progress
 from training.scoring import PairwiseScorer, Scorer, TripleScorer
@@ -51,27 +51,34 @@ def draw_candidates(
 
 
 def rank_among(
-    scorer: Scorer | TripleScorer, triples: Int64[Array, "N 3"], side: Side, drawn: Int64[Array, "N K"]
+    scorer: Scorer | TripleScorer, triples: Int64[Array, "N 3"], side: Side, drawn: Int64[Array, "N K"], entities: int
 ) -> Ranks:
-    """Rank each triple's gold among its own drawn candidates; by the triples' scores where rows cost more."""
-    part, parts, size = 2 if side == "tail" else 0, [], max(1, AT_ONCE // (drawn.shape[1] + 1))
+    """Rank each triple's gold among its own drawn candidates; by the triples' scores where rows of all `entities` cost
+    more."""
+    part, parts, size = 2 if side == "tail" else 0, [], AT_ONCE // (drawn.shape[1] + 1)
+    size = max(1, size if _one_by_one(scorer) else min(size, SCORES_AT_ONCE // entities))
     steps = range(0, len(triples), size)
     with progress(len(steps), 0, size, shown=len(steps) > 8, what="ranking", unit="queries") as report:
         for number, start in enumerate(steps):
             asked, others = triples[start : start + size], drawn[start : start + size]
-            entities = np.concatenate([asked[:, [part]], others], axis=1)
-            scores = _scores(scorer, asked, side, torch.from_numpy(entities.clip(min=0)))
-            scores[torch.from_numpy(entities < 0)] = -torch.inf
+            answers = np.concatenate([asked[:, [part]], others], axis=1)
+            scores = _scores(scorer, asked, side, torch.from_numpy(answers.clip(min=0)))
+            scores[torch.from_numpy(answers < 0)] = -torch.inf
             parts.append(rank_by_counting(scores, torch.zeros(len(asked), dtype=torch.int64)))
             report(number + 1)
     return join(parts)
+
+
+def _one_by_one(scorer: Scorer | TripleScorer) -> bool:
+    return isinstance(scorer, TripleScorer) and (isinstance(scorer, PairwiseScorer) or not isinstance(scorer, Scorer))
 
 
 def _scores(
     scorer: Scorer | TripleScorer, triples: Int64[Array, "B 3"], side: Side, entities: Int64[Tensor, "B K"]
 ) -> Tensor:
     heads, relations, tails = torch.from_numpy(triples.copy()).unbind(dim=1)
-    if isinstance(scorer, TripleScorer) and (isinstance(scorer, PairwiseScorer) or not isinstance(scorer, Scorer)):
+    if _one_by_one(scorer):
+        assert isinstance(scorer, TripleScorer)
         each = [column[:, None].expand_as(entities).flatten() for column in (heads, relations, tails)]
         each[2 if side == "tail" else 0] = entities.flatten()
         return scorer.triples(*each).view(entities.shape)

@@ -36,6 +36,8 @@ MOST_NEAR = 1 / 50
 """Share of near ties beyond which a block of products in 16 bits is computed again in 32."""
 LARGEST = 1e30
 """Products beyond this are no scores."""
+LONGEST = 1e18
+"""Vectors longer than this have no distances p = 2 whose squares are numbers in 32 bits."""
 UNIT = {"fp32": 2.0**-24, "bf16": 2.0**-8}
 """Of rounding."""
 
@@ -92,7 +94,7 @@ class _Work:
         self.blocks, self.kind, self.entities, self.precision = blocks, kind, entities, precision
         self.queries = blocks.load(queries)
         self.norms = _norms(blocks, self.queries)
-        _require_numbers(self.norms)
+        _require_numbers(self.norms, LONGEST if kind == kernels.L2 else LARGEST)
 
     def exact(self, rows: Int64[Array, " K"], candidates: Int64[Tensor, " K"]) -> Float64[Array, " K"]:
         """Exact scores of queries and candidates anywhere in the table."""
@@ -178,7 +180,9 @@ class _Job:
     def _read(self, start: int) -> _Slab:
         own = self.work.blocks.load(self.work.entities[start : start + SLAB])
         norms = _norms(self.work.blocks, own)
-        _require_numbers(norms * self.work.norms.max(initial=1.0))
+        if self.work.kind == kernels.L2:
+            _require_numbers(norms, LONGEST)
+        _require_numbers(norms * self.work.norms.max(initial=1.0), LARGEST)
         padding = -len(own) % 4
         bias = norms**2 / 2 if self.work.kind == kernels.L2 else np.zeros(len(own))
         bias = np.concatenate([bias, np.full(padding, np.inf)]).astype(np.float32)
@@ -247,8 +251,8 @@ def _key(columns: Int64[Array, "*S"], rows: Int64[Array, "*S"] | int) -> Int64[A
     return columns * np.int64(2**32) + rows
 
 
-def _require_numbers(norms: Float64[Array, " N"]) -> None:
-    missing = int((~(norms < LARGEST)).sum())
+def _require_numbers(norms: Float64[Array, " N"], limit: float) -> None:
+    missing = int((~(norms < limit)).sum())
     if missing:
         raise DataError(
             f"The model's vectors are NaN or far too large in {missing} of {len(norms)} rows, so there is nothing to "

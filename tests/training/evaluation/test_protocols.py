@@ -1,5 +1,6 @@
 """Who is ranked, of what, and how the ranks are told apart: each choice of link prediction against a slow count."""
 
+import itertools
 import json
 
 import numpy as np
@@ -89,7 +90,8 @@ def test_queries_whose_answer_is_no_candidate_are_left_out_and_counted(family, t
     cities = [name for name in names if name.startswith("city")]
     (tmp_path / "cities").write_text("\n".join(cities), encoding="utf-8")
     questions = ask(family, candidates=str(tmp_path / "cities"))
-    born = int((facts.splits["test"][:, 2] < 0).sum()) + sum(names[t] in cities for t in facts.splits["test"][:, 2])
+    born = sum(names[t] in cities for t in facts.splits["test"][:, 2])
+    assert born
     assert questions.protocol["answer_no_candidate"] == {"head": 7, "tail": 7 - born}
     metrics = link_prediction(Table(facts), questions)
     assert "head" not in metrics and metrics["tail"] == metrics["both"]
@@ -130,6 +132,21 @@ def test_a_sample_has_intervals_around_what_all_candidates_would_give(family):
     assert again["both"] != found["both"]
 
 
+def test_rows_of_scores_are_asked_for_a_few_at_a_time(family, monkeypatch):
+    facts, asked = read_facts(family), []
+
+    class Watched(Table):
+        def tails(self, heads, relations):
+            asked.append(len(heads))
+            return super().tails(heads, relations)
+
+    questions = ask(family, candidates="sampled=2")
+    whole = link_prediction(Table(facts), questions)
+    monkeypatch.setattr("training.evaluation.sampled_ranking.SCORES_AT_ONCE", 2 * facts.entities)
+    assert link_prediction(Watched(facts), questions) == whole
+    assert asked == [2, 2, 2, 1]
+
+
 def test_some_triples_stand_for_all(family):
     questions = ask(family, triples="3")
     assert len(questions.triples) == 3 and questions.protocol["sampled"]["triples_of"] == 7
@@ -161,7 +178,18 @@ def test_degrees_are_grouped_by_their_logarithm_and_pairs_known_in_both_directio
 
 
 def test_breakdowns_add_up(family):
-    found = link_prediction(Table(read_facts(family)), ask(family))
+    facts = read_facts(family)
+    found = link_prediction(Table(facts), ask(family))
+    pairs = {side: list(slow(facts, side, range(facts.entities), own=True)) for side in ("head", "tail")}
+    groups, (heads, _, tails) = degree_groups(facts), ask(family).triples.T
+    for which, ends in (("asked", [heads, tails]), ("given", [tails, heads])):
+        # The head's queries come first: the head is asked for, the tail given.
+        ranks = dict(zip(("head", "tail"), (groups[end] for end in ends), strict=True))
+        for group, row in found["degree"][which].items():
+            members = {side: of == int(group) for side, of in ranks.items()}
+            assert row["queries"] == sum(int(each.sum()) for each in members.values())
+            of = [pair for side, each in members.items() for pair in itertools.compress(pairs[side], each)]
+            assert row["mrr"] == pytest.approx(np.mean([2 / (low + high) for low, high in of]))
     for part in (found["relations"], found["degree"]["asked"], found["degree"]["given"]):
         rows = part.values()
         assert sum(row["queries"] for row in rows) == 14

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import DataError
+from training.evaluation import bootstrap
 from training.evaluation.facts import Facts
 from training.evaluation.ranking import Candidates, KnownAnswers, rank_by_counting, rank_triples
-from training.evaluation.ranks import Ranks, expected_accuracy, join, rank_metrics
+from training.evaluation.ranks import Ranks, expected_accuracy, join, rank_intervals, rank_metrics
 from training.evaluation.state_file import StateFile
 
 INF = float("inf")
@@ -66,6 +67,21 @@ def test_tie_policies(ties, expected):
 def test_metrics_of_known_ranks():
     metrics = rank_metrics(torch.tensor([1.0, 2.0, 10.0, 20.0], dtype=torch.float64))
     assert metrics == {"mr": 8.25, "mrr": pytest.approx(0.4125), "hits@1": 0.25, "hits@3": 0.5, "hits@10": 0.75}
+
+
+def test_intervals_draw_triples_not_their_queries():
+    rng = np.random.default_rng(0)
+    ranks = torch.from_numpy(rng.integers(1, 30, 40)).double()
+    numbers = np.arange(40)
+    alone = rank_intervals(ranks, numbers, 0, 500)
+    twice = rank_intervals(torch.cat([ranks, ranks]), np.tile(numbers, 2), 0, 500)
+    assert {name: pytest.approx(ends) for name, ends in alone.items()} == twice
+    # As many queries of the first triples as of the others, but of half as many triples: each counts as a query does.
+    some = np.concatenate([numbers, numbers[:20]])
+    sums = [[ranks[n].item() * (1 + (n < 20)), 1.0 + (n < 20)] for n in range(40)]
+    drawn = bootstrap.resampled(np.array(sums), np.zeros(40, np.int64), seed=0, resamples=500)[:, 0]
+    wanted = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
+    assert rank_intervals(ranks[some], some, 0, 500)["mr"] == pytest.approx(wanted.tolist())
 
 
 def test_accuracy_of_a_tie_is_its_chance():

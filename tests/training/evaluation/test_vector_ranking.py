@@ -133,6 +133,16 @@ def test_vectors_that_are_no_numbers_are_an_error(wrong):
         rank_by_vectors("dot", entities, queries, torch.tensor([0, 1]))
 
 
+@pytest.mark.parametrize("which", ["entities", "queries"])
+def test_vectors_whose_squared_distance_is_no_number_in_32_bits_are_an_error(which):
+    tables = {"entities": torch.ones(9, 2), "queries": torch.ones(2, 2)}
+    tables[which][1, 1] = 1e19
+    with pytest.raises(DataError, match="far too large in 1 of"):
+        rank_by_vectors("l2", **tables, gold=torch.tensor([0, 1]))
+    ranks = rank_by_vectors("l2", torch.diag(torch.arange(1.0, 10)) * 1e17, torch.zeros(1, 9), torch.tensor([3]))
+    assert ranks.optimistic.tolist() == ranks.pessimistic.tolist() == [4]
+
+
 class Stopped(Exception):
     """As if the process had been killed."""
 
