@@ -196,7 +196,7 @@ def _check_together(config: Config) -> None:
     if encoder.name == "tiny" and encoder.hidden_size % encoder.heads:
         raise UsageError(f"encoder.hidden_size {encoder.hidden_size} is no multiple of encoder.heads {encoder.heads}.")
     if config.data.split == "inductive" and config.system == "colake":
-        raise UsageError('data.split = "inductive" is for systems that read triples: colake reads graphs.')
+        raise UsageError('data.split = "inductive" is for systems that read triples: colake reads graphs, not triples.')
     if config.system == "kepler":
         _check_objective(config.kepler)
     if encoder.frozen:
