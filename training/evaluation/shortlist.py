@@ -14,6 +14,9 @@ from training.scoring import Scorer, TripleScorer
 class Shortlist:
     """training.scoring's Scorer of two others."""
 
+    pairwise = True
+    """As the second one is: what it has read is shown and kept query by query."""
+
     def __init__(self, first: Scorer, second: TripleScorer, size: int) -> None:
         """`size` answers of each query are scored by the second one."""
         self._first, self._second, self._size = first, second, size

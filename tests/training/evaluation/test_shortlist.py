@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import DataError, UsageError
+from training.evaluation.facts import read_facts
 from training.evaluation.link_prediction import LinkPredictionSettings, prepare
+from training.evaluation.ranking import rank_triples
 from training.evaluation.run import _first_scorer
 from training.evaluation.shortlist import Shortlist
 
@@ -77,6 +79,18 @@ def test_scores_of_any_size_stay_apart():
     found = Shortlist(first, second, 2).tails(torch.tensor([0]), torch.tensor([0]))
     assert found[0].argsort(descending=True).tolist() == [2, 0, 3, 1]
     assert np.isfinite(found.numpy()).all()
+
+
+def test_what_is_read_pair_by_pair_is_kept_in_small_pieces(family, monkeypatch):
+    facts = read_facts(family)
+    shape = (facts.entities, facts.relations, facts.entities)
+    first, second = (Fixed(torch.randn(shape, generator=torch.Generator().manual_seed(seed))) for seed in (0, 1))
+    shortlist, test, pieces = Shortlist(first, second, 3), facts.splits["test"], []
+    whole = rank_triples(shortlist, test, "tail", None, facts.entities)
+    monkeypatch.setattr("training.evaluation.ranking.PAIRS_AT_ONCE", facts.entities)
+    monkeypatch.setattr(first, "tails", lambda *query: pieces.append(len(query[0])) or Fixed.tails(first, *query))
+    assert torch.equal(rank_triples(shortlist, test, "tail", None, facts.entities).optimistic, whole.optimistic)
+    assert pieces == [1] * len(test)
 
 
 class Opened:
