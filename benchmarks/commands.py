@@ -1,5 +1,6 @@
 """Wikiloom's commands as benchmarks run them, and the CPU time that they took."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -7,9 +8,10 @@ from pathlib import Path
 
 
 def wikiloom(*words: str | Path) -> None:
-    """Run one command; its own message ends the benchmark where it fails."""
+    """Run one command, on one thread unless told of more; its own message ends the benchmark where it fails."""
     command = [sys.executable, "-m", "wikiloom", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    told = {"OMP_NUM_THREADS": "1", **os.environ}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=told)
     if done.returncode:
         raise SystemExit(f"wikiloom {' '.join(command[3:])} failed: {done.stderr[-2000:]}")
 

@@ -97,7 +97,8 @@ def main() -> int:
             if chosen.again or not any(same(one, name, seed) for one in read_kept()):
                 done = finished(name, seed, chosen.work)
                 # Another process may have kept its own meanwhile.
-                save("kgc", {"runs": [*(one for one in read_kept() if not same(one, name, seed)), done]})
+                others = [one for one in read_kept() if (one["name"], one["seed"]) != (name, seed)]
+                save("kgc", {"runs": [*others, done]})
     print(shown(read_kept()))
     return 0
 

@@ -33,12 +33,21 @@ RULES = {
     "triple-classification": ("frequency", "seen-pattern"),
 }
 """Rules that are rows of every table of the task."""
+MORE = {
+    "link-prediction": {
+        "mrr, own entity removed": lambda metrics: metrics.get("own_entity", {}).get("remove", {}).get("mrr"),
+        "mrr, no shared pair": lambda metrics: metrics.get("no_shared_pair", {}).get("mrr"),
+    },
+    "triple-classification": {},
+}
+"""Readings beside those of SHOWN: the entity that a query gives taken out of the candidates, and the queries whose two
+entities no train triple joins."""
 HEAD = """# Results
 
 Rebuilt by `python -m benchmarks.table` from benchmarks/results/kgc.json; `--check` says what is missing. Mean, and
 after ± the standard deviation over the seeds. Minutes are CPU minutes of training and evaluation, one thread. Published
 figures are of other encoders and, where the source says so, of other negatives. Each line is run again by
-`python -m benchmarks.kgc --runs "NAME"`.
+`python -m benchmarks.kgc --runs NAME`, the name being its last cell.
 """
 Place = tuple[str, str]
 """A table: (graph, task)."""
@@ -72,14 +81,19 @@ def places() -> list[Place]:
 def of(place: Place, runs: Sequence[Result]) -> dict[str, list[Result]]:
     """The runs of a table by their name, in the order of RUNS, each in the order of its seeds."""
     names = [name for name, run in RUNS.items() if (run.graph, run.task) == place]
-    found = {name: sorted((run for run in runs if run["name"] == name), key=lambda run: run["seed"]) for name in names}
+    found = {name: sorted((run for run in runs if current(run, name)), key=lambda run: run["seed"]) for name in names}
     return {name: own for name, own in found.items() if own}
+
+
+def current(run: Result, name: str) -> bool:
+    """Whether it was done with the values that this run has now."""
+    return run["name"] == name and run["values"] == dict(RUNS[name].values)
 
 
 def missing(runs: Sequence[Result]) -> Iterator[str]:
     """What a table lacks, a line each."""
     for name, run in RUNS.items():
-        kept = {one["seed"] for one in runs if one["name"] == name and one["values"] == dict(run.values)}
+        kept = {one["seed"] for one in runs if current(one, name)}
         for seed in sorted(set(run.seeds) - kept):
             yield f"{name}: no run of seed {seed} with its values"
     for place in places():
@@ -116,23 +130,27 @@ def written(runs: Sequence[Result], published: Mapping[str, Any]) -> str:
 def section(place: Place, rows: Mapping[str, list[Result]], published: Mapping[str, Any]) -> Iterator[str]:
     """The lines of a table."""
     (graph, task), (part, columns) = place, SHOWN[place[1]]
-    first = next(iter(rows.values()))[0]
+    first, more = next(iter(rows.values()))[0], MORE[task]
     yield f"## {graph}, {task}"
     yield ""
     yield f"Dataset {first['digest'][:8]}. Asked: {told(first['protocol'])}."
     yield ""
-    yield line("system", *columns, "seeds", "CPU min", *(f"published {column}" for column in columns), "source")
-    yield line(*["---"] * (2 * len(columns) + 4))
-    for own in rows.values():
-        system = own[0]["recipe"]
-        paper = published.get(system.removesuffix("-minilm"), {})
+    printed = [f"published {column}" for column in columns]
+    titles = ["system", *columns, *more, "seeds", "CPU min", *printed, "source", "again: --runs"]
+    yield line(*titles)
+    yield line(*["---"] * len(titles))
+    for name, own in rows.items():
         minutes = statistics.fmean(sum(run["cpu_minutes"].values()) for run in own)
         measured = [spread([run["metrics"][part][column] for run in own]) for column in columns]
-        printed = [f"{paper[column]:.3f}" if column in paper else "" for column in columns]
-        yield line(system, *measured, len(own), f"{minutes:.1f}", *printed, paper.get("source", ""))
+        measured += [spread([read(run["metrics"]) for run in own]) for read in more.values()]
+        paper = published.get(own[0]["recipe"].removesuffix("-minilm"), {})
+        theirs = [f"{paper[column]:.3f}" if column in paper else "" for column in columns]
+        source = paper["source"] if any(theirs) else ""
+        yield line(own[0]["recipe"], *measured, len(own), f"{minutes:.1f}", *theirs, source, f'`"{name}"`')
     for rule in RULES[task]:
         found = first["baselines"].get(rule, {}).get(part, {})
-        yield line(rule, *(f"{found[c]:.3f}" if c in found else "" for c in columns), *[""] * (len(columns) + 3))
+        cells = [f"{found[column]:.3f}" if column in found else "" for column in columns]
+        yield line(rule, *cells, *[""] * (len(titles) - len(cells) - 1))
     yield ""
 
 
@@ -141,8 +159,10 @@ def told(protocol: Mapping[str, Any]) -> str:
     return "; ".join(f"{key} {json.dumps(value)}" for key, value in sorted(protocol.items())).replace('"', "")
 
 
-def spread(values: Sequence[float]) -> str:
-    """Mean and, of several, standard deviation."""
+def spread(values: Sequence[float | None]) -> str:
+    """Mean and, of several, standard deviation; nothing where there is none."""
+    if None in values:
+        return ""
     mean = f"{statistics.fmean(values):.3f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.3f}"
 

@@ -15,7 +15,7 @@ def made_up(name, seed, **changes):
     run = RUNS[name]
     task = run.task
     part, columns = table.SHOWN[task]
-    metrics = {part: dict.fromkeys(columns, 0.5 + seed / 10)}
+    metrics = {part: dict.fromkeys(columns, 0.5 + seed / 10), "no_shared_pair": {"mrr": 0.3}}
     kept = {
         "name": name, "graph": run.graph, "recipe": run.recipe, "task": task, "seed": seed, "values": dict(run.values),
         "cpu_minutes": {"train": 2.0, "evaluate": 1.0}, "metrics": metrics, "digest": f"{run.graph}0000",
@@ -44,6 +44,7 @@ def test_a_seed_a_rule_a_part_of_the_protocol_and_unlike_questions_are_missed(wh
     assert any("the rule frequency is not beside it" in fault for fault in table.missing(without))
     silent = [{**first, "protocol": {}}, *whole[1:]]
     assert any("its protocol does not say split" in fault for fault in table.missing(silent))
+    assert table.of((first["graph"], first["task"]), stale)[name] == whole[1:3]
     other = [{**first, "digest": "another"}, *whole[1:]]
     assert any("asked in 2 ways" in fault for fault in table.missing(other))
 
@@ -55,6 +56,7 @@ def test_a_row_has_mean_deviation_seeds_minutes_and_what_is_published(whole):
     page = table.written(whole, {graph: {system: {column: 0.75, "source": "a paper"}}})
     (row,) = (line for line in page.splitlines() if line.startswith(f"| {system}") and "a paper" in line)
     assert "0.600 ± 0.100" in row and "| 3 | 3.0 |" in row and "0.750" in row
+    assert "| 0.300 ± 0.000 |" in row and row.endswith(f'| `"{name}"` |')
     assert "| frequency | 0.250" in page
 
 

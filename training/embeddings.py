@@ -45,6 +45,11 @@ class Embedding:
     inverse: bool = False
     """Whether it has a relation for each one's other direction, and answers about heads by it."""
 
+    @property
+    def directions(self) -> int:
+        """How many times an epoch has each triple."""
+        return 2 if self.inverse else 1
+
 
 XAVIER = {"entity_initializer": "xavier_uniform", "relation_initializer": "xavier_uniform"}
 """PyKEEN's own start for ComplEx, N(0, 1), is never forgotten by entities with few triples."""
@@ -101,6 +106,7 @@ class EmbeddingSettings:
     def resolved(self, name: str, triples: int) -> "EmbeddingSettings":
         """The settings with every 0 replaced."""
         kind = EMBEDDINGS[name]
+        triples *= kind.directions
         batch = self.batch or min(max(128, triples // 128), 4_096)
         steps = math.ceil(triples / batch)
         epochs = self.epochs or max(100, math.ceil(1_000 / steps))
@@ -112,45 +118,59 @@ def train_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.
     if not len(facts.splits["train"]):
         raise DataError("The dataset has no train triples to learn from. Build it with a larger --keep.")
     with _pykeen() as scratch, torch.random.fork_rng():
-        from pykeen.training import SLCWATrainingLoop
-
         # PyKEEN draws from torch's global generator: seeded here, and given back as it was.
         torch.manual_seed(settings.seed)
         model: Any = new_embedding(name, settings, facts)
-        factory = _factory(facts, EMBEDDINGS[name])
-        rows = min(settings.batch, max(1, TRAINED_AT_ONCE // ((1 + settings.negatives) * settings.dim)))
+        triples = len(facts.splits["train"]) * EMBEDDINGS[name].directions
+        rows, drop_last = _cut(model, settings, triples)
         if settings.l3:
             add_l3(model, settings.l3 * (rows if settings.optimizer == "sgd" else 1))
         if settings.relation_lr != 1:
             slow_relations(model, settings.relation_lr)
-        loop = SLCWATrainingLoop(
-            model=model,
-            triples_factory=factory,
-            optimizer=_optimizer(model, settings, len(facts.splits["train"])),
-            negative_sampler="basic",
-            negative_sampler_kwargs={"num_negs_per_pos": settings.negatives},
-            automatic_memory_optimization=False,
+        _train(
+            model,
+            _factory(facts, EMBEDDINGS[name]),
+            settings,
+            optimizer=_optimizer(model, settings, triples),
+            sub_batch_size=rows,
+            drop_last=drop_last,
+            checkpoint_directory=scratch,
         )
-        # PyKEEN's loop warns of its own arguments, and collects garbage after every epoch.
-        with (
-            warnings.catch_warnings(),
-            _little_garbage(),
-            progress(settings.epochs, 0, len(facts.splits["train"])) as report,
-        ):
-            warnings.simplefilter("ignore", DeprecationWarning)
-            loop.train(
-                factory,
-                num_epochs=settings.epochs,
-                batch_size=settings.batch,
-                sub_batch_size=rows,
-                drop_last=_drops_last(model, len(facts.splits["train"]), settings.batch),
-                use_tqdm=False,
-                checkpoint_directory=scratch,
-                pin_memory=False,
-                callbacks=_callback(report, settings),
-            )
     without_l3(model)
     return model.eval()
+
+
+def _cut(model: nn.Module, settings: EmbeddingSettings, triples: int) -> tuple[int, bool]:
+    """(triples of a forward pass, whether an epoch's last batch is left out): no batch norm takes a single triple."""
+    rows = min(settings.batch, max(1, TRAINED_AT_ONCE // ((1 + settings.negatives) * settings.dim)))
+    if not any(isinstance(part, _BatchNorm) for part in model.modules()):
+        return rows, False
+    if settings.batch % rows == 1:
+        rows += 1
+    return rows, triples % settings.batch % rows == 1
+
+
+def _train(model: Any, factory: Any, settings: EmbeddingSettings, *, optimizer: Any, **more: Any) -> None:
+    from pykeen.training import SLCWATrainingLoop
+
+    loop = SLCWATrainingLoop(
+        model=model,
+        triples_factory=factory,
+        optimizer=optimizer,
+        negative_sampler="basic",
+        negative_sampler_kwargs={"num_negs_per_pos": settings.negatives},
+        automatic_memory_optimization=False,
+    )
+    # PyKEEN's loop warns of its own arguments, and collects garbage after every epoch.
+    with (
+        warnings.catch_warnings(),
+        _little_garbage(),
+        progress(settings.epochs, 0, factory.num_triples) as report,
+    ):
+        warnings.simplefilter("ignore", DeprecationWarning)
+        callbacks = _callback(report, settings)
+        sizes = {"num_epochs": settings.epochs, "batch_size": settings.batch}
+        loop.train(factory, use_tqdm=False, pin_memory=False, callbacks=callbacks, **sizes, **more)
 
 
 def new_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.Module:
@@ -223,11 +243,6 @@ def _little_garbage() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-
-
-def _drops_last(model: nn.Module, triples: int, batch: int) -> bool:
-    """Whether an epoch's last batch is left out: one of a single triple, which no batch norm can take."""
-    return triples % batch == 1 and any(isinstance(part, _BatchNorm) for part in model.modules())
 
 
 def _callback(report: Callable[[int, float], None], settings: EmbeddingSettings) -> Any:

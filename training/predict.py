@@ -219,6 +219,11 @@ def _about_text(run: Path, system: str, opened: Any, text: str, top: int) -> lis
     """The entities that a text names, where the system reads them, and the best words for each of its masks."""
     if not isinstance(opened, Run):
         raise DataError(f"{run} is a {system} run, which knows no text: use a CoLAKE or a KEPLER run.")
+    if opened.word_head is None:
+        raise DataError(
+            f"{run} has not learned which words are masked: a {system} run of its kind trains without. Use a CoLAKE, "
+            "an mlm-only or a KEPLER run with kepler.blocks above 0."
+        )
     mask = opened.tokenizer.id_to_token(opened.source.special.mask)
     text = text.replace(MASK, mask)
     links, graph = _linked_graph(opened, text, mask) if system == "colake" else ([], _graph(opened, text))

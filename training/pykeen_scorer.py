@@ -42,15 +42,18 @@ class PykeenScorer:
 
     def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """Scores of every candidate as the tail of (head, relation)."""
-        return self._wide(self._scores(self._model.predict_t, torch.stack([self._row(heads), relations], dim=1)))
+        return self._scores(self._model.predict_t, torch.stack([self._row(heads), relations], dim=1), self._wide)
 
     def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """Scores of every candidate as the head of (relation, tail)."""
-        return self._wide(self._scores(self._model.predict_h, torch.stack([relations, self._row(tails)], dim=1)))
+        return self._scores(self._model.predict_h, torch.stack([relations, self._row(tails)], dim=1), self._wide)
 
     def relations(self, heads: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B R"]:
         """Scores of every relation between head and tail."""
-        return self._scores(self._model.predict_r, torch.stack([self._row(heads), self._row(tails)], dim=1))
+        # A model with a relation for each one's other direction has a column for that too, behind it.
+        step = 2 if self._model.use_inverse_triples else 1
+        pairs = torch.stack([self._row(heads), self._row(tails)], dim=1)
+        return self._scores(self._model.predict_r, pairs, lambda scores: scores[:, ::step])
 
     @torch.no_grad()
     def vector_form(self) -> VectorForm | None:
@@ -121,8 +124,11 @@ class PykeenScorer:
         return scores.index_select(1, columns.clamp(min=0)).masked_fill_(columns < 0, -torch.inf)
 
     @torch.no_grad()
-    def _scores(self, score: Any, pairs: Int64[Tensor, "B 2"]) -> Float[Tensor, "B L"]:
-        return torch.cat([score(part.to(self._model.device)) for part in pairs.split(self._rows)])
+    def _scores(
+        self, score: Any, pairs: Int64[Tensor, "B 2"], columns: Callable[[Tensor], Tensor]
+    ) -> Float[Tensor, "B K"]:
+        """Some queries at a time, of whose scores no others than the wanted columns are kept."""
+        return torch.cat([columns(score(part.to(self._model.device))) for part in pairs.split(self._rows)])
 
     @torch.no_grad()
     def _shown_scores(

@@ -20,6 +20,7 @@ from training.config import Config
 from training.config_file import differences, load_config, read_config, to_toml, with_data
 from training.data.special import load_tokenizer
 from training.data.triples import GRAPHS
+from training.encoders import TiedHead
 from training.models.colake import ColakePredictor
 from training.sources import Source, graph_count, open_sources
 from training.systems import SYSTEMS, build_model
@@ -45,6 +46,12 @@ class Run:
     def network(self) -> Any:
         """The module that was trained, with its `encoder` and its `word_head`."""
         return self.model.model if isinstance(self.model, ColakePredictor) else self.model
+
+    @property
+    def word_head(self) -> TiedHead | None:
+        """What says which words are masked; None where it was not trained along, so that it says nothing."""
+        head = self.network.word_head
+        return head if all(parameter.requires_grad for parameter in head.parameters()) else None
 
     def scorer(self) -> Any:
         """What ranks entities or tells facts from others (training/scoring.py), made on a CUDA device where there is

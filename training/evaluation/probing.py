@@ -10,6 +10,7 @@ N questions, C candidates, V words of a vocabulary.
 """
 
 import dataclasses
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ from training.data.text import TextBatch
 from training.evaluation.masked_words import Words
 from training.evaluation.ranking import rank_by_counting
 from training.evaluation.ranks import Ranks, rank_metrics
-from training.evaluation.settings import require_split
+from training.evaluation.settings import require_split, variant
 from training.evaluation.starts import folder_tokenizer
 from training.labelled_encoder import Start
 from training.metrics import progress
@@ -111,12 +112,24 @@ def prepare(dataset: Dataset, split: str, settings: ProbingSettings) -> ProbingQ
     protocol = {
         "split": split,
         "probes": len(chosen),
-        **dataclasses.asdict(settings),
-        "vocabulary": None if words is None else len(words),
-        "tokenizers": [Path(folder).name for folder in settings.tokenizers.split(",") if folder],
+        "uhn": settings.uhn,
+        "vocabulary": None if words is None else {"words": len(words), "sha256": _digest(*sorted(words))},
+        "tokenizers": {
+            Path(folder).name: _digest(other.to_str())
+            for folder, other in zip(filter(None, settings.tokenizers.split(",")), others, strict=True)
+        },
         "ties": "realistic",
     }
+    ranked = [*(["words=" + protocol["vocabulary"]["sha256"]] if words is not None else [])]
+    ranked += ["tokenizers=" + _digest(*sorted(protocol["tokenizers"].values()))] if others else []
+    if told := ",".join(filter(None, (variant(settings, "uhn"), *ranked))):
+        protocol["variant"] = told
     return ProbingQuestions([_probe(row) for row in chosen.to_pylist()], words, others, settings, protocol)
+
+
+def _digest(*texts: str) -> str:
+    """Eight digits that tell other texts apart."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:8]
 
 
 def _read_words(path: Path) -> frozenset[str]:
@@ -137,7 +150,8 @@ def _probe(row: Mapping[str, Any]) -> Probe:
 
 
 def ask(system: Start | Frequency, questions: ProbingQuestions) -> dict[str, Any]:
-    """For each subset, and for `all`: questions, p@1, p@10, mrr, macro_p@1, skipped by reason, relations.
+    """For each subset, and for `all`: questions, p@1, p@10, mrr, macro_p@1, skipped by reason, relations; and of the
+    rule that knows the objects' numbers, on the same questions, frequency_p@1. `all` is without LAMA-UHN's copies.
 
     DataError for an encoder without a head for masked words.
     """
@@ -312,7 +326,9 @@ def _metrics(probes: Sequence[Probe], ranks: Mapping[int, float], skipped: Mappi
     subsets = [name for name in SUBSETS if any(probe.subset == name for probe in probes)]
     found = {}
     for subset in (*subsets, "all"):
-        inside = [number for number, probe in enumerate(probes) if subset in (probe.subset, "all")]
+        # The copies that LAMA-UHN has of facts are not counted twice.
+        own = {subset} if subset != "all" else {name for name in subsets if not name.startswith("UHN-")} or set(subsets)
+        inside = [number for number, probe in enumerate(probes) if probe.subset in own]
         why = Counter(skipped[number] for number in inside if number in skipped)
         found[subset] = _of_subset(probes, {number: ranks[number] for number in inside if number in ranks})
         found[subset]["skipped"] = dict(sorted(why.items()))
@@ -323,6 +339,7 @@ def _of_subset(probes: Sequence[Probe], ranks: Mapping[int, float]) -> dict[str,
     """P@k and the mean reciprocal rank of some questions; none without any."""
     if not ranks:
         return {"questions": 0}
+    by_frequency = _by_frequency([probes[number] for number in ranks])
     by_relation = defaultdict(list)
     for number, rank in ranks.items():
         by_relation[probes[number].subset, probes[number].relation].append(rank)
@@ -330,6 +347,7 @@ def _of_subset(probes: Sequence[Probe], ranks: Mapping[int, float]) -> dict[str,
     return {
         **_precisions(list(ranks.values())),
         "macro_p@1": float(np.mean([own["p@1"] for own in relations.values()])),
+        "frequency_p@1": _precisions(list(by_frequency.values()))["p@1"],
         "relations": relations,
     }
 

@@ -36,7 +36,7 @@ def start_of_run(run: Run) -> Start:
         run.tokenizer,
         run.source.special,
         run.config.encoder.max_positions,
-        word_head=network.word_head if all(each.requires_grad for each in network.word_head.parameters()) else None,
+        word_head=run.word_head,
     )
     if not isinstance(network, Colake):
         return start

@@ -12,8 +12,9 @@ import torch
 from schemas.errors import DataError, UsageError
 from tests.training.evaluation.kg import read_real, write_kg
 from training.baselines import NAMES, find_baseline, is_baseline, load_baseline, run_baseline
-from training.embeddings import EMBEDDINGS, EmbeddingSettings, train_embedding
-from training.evaluation.facts import read_facts
+from training.data.setting import SPLITS
+from training.embeddings import EMBEDDINGS, EmbeddingSettings, new_embedding, train_embedding
+from training.evaluation.facts import Facts, read_facts
 from training.evaluation.link_prediction import LinkPredictionSettings, link_prediction, prepare
 from training.evaluation.ranking import KnownAnswers, rank_triples
 from training.evaluation.run import evaluate
@@ -172,6 +173,29 @@ def equals_pykeen(dataset, name):
 def test_metrics_of_a_trained_model_equal_pykeens(family, name):
     pytest.importorskip("pykeen")
     equals_pykeen(family, name)
+
+
+@pytest.mark.parametrize("name", sorted(EMBEDDINGS))
+def test_a_triple_has_one_score_whatever_of_it_is_asked(family, name):
+    pytest.importorskip("pykeen")
+    facts = read_facts(family)
+    scorer = PykeenScorer(new_embedding(name, EmbeddingSettings(dim=8), facts))
+    triples = facts.splits["test"]
+    heads, relations, tails = torch.from_numpy(triples.copy()).unbind(dim=1)
+    rows, alone = torch.arange(len(triples)), scorer.triples(heads, relations, tails)
+    assert scorer.relations(heads, tails).shape == (len(triples), facts.relations)
+    torch.testing.assert_close(scorer.relations(heads, tails)[rows, relations], alone, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(scorer.tails(heads, relations)[rows, tails], alone, rtol=1e-4, atol=1e-5)
+    if not EMBEDDINGS[name].inverse:  # which answers about heads by another relation
+        torch.testing.assert_close(scorer.heads(relations, tails)[rows, heads], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [13, 15, 39])
+def test_batch_norm_meets_no_single_triple(batch):
+    pytest.importorskip("pykeen")
+    facts = Facts(20, 2, {split: np.array([(i, 0, (i + 1) % 20) for i in range(20)]) for split in SPLITS})
+    for name in ("conve", "tucker"):
+        train_embedding(name, EmbeddingSettings(dim=8, epochs=1, batch=batch, lr=0.01), facts)
 
 
 def test_metrics_of_a_trained_model_equal_pykeens_on_real_graphs(real_kg):
