@@ -53,6 +53,7 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_torchs_generator_alone(
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_pykeen_leaves_nothing_in_the_home(family, tmp_path):
     pytest.importorskip("pykeen")
     home, run = tmp_path / "home", tmp_path / "run"

@@ -175,6 +175,7 @@ def test_the_loss_is_the_cross_entropy_by_hand():
     assert torch.isclose(losses["entity"], -logits[0, 0] - logits[1, 1])
 
 
+@pytest.mark.slow
 def test_corrected_negatives_stand_for_all_entities():
     """The sum over the candidates, on average over what is drawn, is that over the whole table."""
     _, model = make()

@@ -164,6 +164,7 @@ def test_cosine_answers_by_likeness_alone(held_out, roberta, tmp_path):
         predict(folder, head="Q1", tail="Q2")
 
 
+@pytest.mark.slow
 def test_it_finds_the_translation_that_joins_the_vectors_and_with_it_facts_of_entities_that_train_lacks(monkeypatch):
     rng = np.random.default_rng(0)
     first, moved = rng.normal(size=(40, 8)), rng.normal(size=8)
