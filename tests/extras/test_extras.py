@@ -106,6 +106,10 @@ def cluster(alone, tmp_path):
     finally:
         pool.send_signal(signal.SIGINT)  # at which it ends its workers
         service.kill()
+        try:
+            pool.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            pool.kill()  # a suite that was started in the background has SIGINT ignored, and its children too
         pool.wait(), service.wait()
 
 
