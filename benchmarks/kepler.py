@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks.commands import commands_seconds, wikiloom
 from benchmarks.kepler_data import ENCODER, GRAPHS, TOKENS, dataset_of
-from benchmarks.timing import RESULTS, save
+from benchmarks.timing import kept_runs, save
 from training.metrics import table as aligned
 
 SETTINGS = ("transductive", "inductive")
@@ -109,7 +109,7 @@ def main() -> int:
     if "WIKILOOM_DATA" not in os.environ:
         print("WIKILOOM_DATA is not set: no FB15k-237 and no WN18RR.")
         return 0
-    kept = read_kept()
+    kept = kept_runs("kepler")
     for graph in chosen.graphs:
         data = dataset_of(graph, chosen.work)
         wanted = trials_of(graph, chosen) if chosen.tune else runs_of(graph, chosen, kept)
@@ -121,12 +121,6 @@ def main() -> int:
                 print(json.dumps(done), flush=True)
     print(shown(table(kept)))
     return 0
-
-
-def read_kept() -> list[Run]:
-    """What earlier calls have left."""
-    path = RESULTS / "kepler.json"
-    return json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else []
 
 
 def same(run: Run, other: Run) -> bool:

@@ -41,10 +41,11 @@ from schemas.hashing import random_u64
 from training.config import Config, EncoderConfig, KeplerConfig, OptimConfig, TrainConfig
 from training.data.batch import Columns, Ragged, offsets, ragged
 from training.data.negatives import known_facts
+from training.data.setting import TRIPLE
 from training.data.special import SpecialTokens
 from training.data.stream import SOLE, Part
 from training.data.text import TextBatch
-from training.data.triples import TRIPLE, Descriptions, KeplerBatch, TripleFeed, descriptions
+from training.data.triples import Descriptions, KeplerBatch, TripleFeed, descriptions
 from training.entity_memory import CPU
 from training.models.kepler import Kepler
 from training.ranks import Ranks

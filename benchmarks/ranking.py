@@ -7,9 +7,8 @@ WN18RR's own triples (40,943 entities, 3,134 x 2 queries) with random vectors of
 product (beside it p = 2 and p = 1): one thread, CPU seconds, filter included. Each peer runs once over the whole set,
 in the same process, and its ranks are compared with ours. Wikidata5M's size is of random triples and vectors
 (4,594,485 x 768 in a memory-mapped file of 14 GB under --folder, removed in the end; 5,133 x 2 queries), p = 1 over a
-twentieth of the entities; --share takes a part of entities and triples, with all
-queries. Writes results/ranking.json; what the other size measured there
-stays.
+twentieth of the entities; --share takes a part of entities and triples, with all queries. Writes results/ranking.json;
+what the other size measured there stays.
 """
 
 import argparse

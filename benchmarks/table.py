@@ -3,8 +3,8 @@
     python -m benchmarks.table [--check] [--results FILE] [--out FILE]
 
 A table for each graph and task: what we measured, mean and standard deviation over the seeds, with the rules that were
-asked the same; what the paper prints (published.toml); CPU minutes; the line that runs it again. Every system is chosen
-on valid and asked on test once. --check writes nothing, and fails on a run that a table lacks, on a seed, a rule or a
+asked the same; what the paper prints (published.toml); CPU minutes; the line that runs it again. How values were chosen
+is in benchmarks/kgc.py. --check writes nothing, and fails on a run that a table lacks, on a seed, a rule or a
 part of the protocol that is missing, on rows of one table that were not asked the same, and where the file is not what
 the results say.
 """

@@ -145,9 +145,12 @@ def _cut(model: nn.Module, settings: EmbeddingSettings, triples: int) -> tuple[i
     rows = min(settings.batch, max(1, TRAINED_AT_ONCE // ((1 + settings.negatives) * settings.dim)))
     if not any(isinstance(part, _BatchNorm) for part in model.modules()):
         return rows, False
-    if settings.batch % rows == 1:
+    if min(settings.batch, triples) == 1:
+        raise UsageError("This embedding has batch norm, which takes two triples at least: a larger batch, more facts.")
+    last, rows = triples % settings.batch, max(2, rows)
+    while settings.batch % rows == 1 or (last > 1 and last % rows == 1):
         rows += 1
-    return rows, triples % settings.batch % rows == 1
+    return rows, last == 1
 
 
 def _train(model: Any, factory: Any, settings: EmbeddingSettings, *, optimizer: Any, **more: Any) -> None:

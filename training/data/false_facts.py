@@ -5,11 +5,10 @@ import dataclasses
 import numpy as np
 from jaxtyping import Int64, UInt64
 
-from schemas.hashing import random_u64
 from training.data.batch import tensor
 from training.data.links import FactBatch, FactTexts
-from training.data.negatives import REDRAWS, KnownFacts, corrupt_relations, corrupt_tails
-from training.data.setting import TRIPLE
+from training.data.negatives import REDRAWS, KnownFacts, corrupt_relations, corrupt_tails, draws_of
+from training.data.setting import as_triples
 from training.data.stream import Part
 
 HEAD, RELATION, TAIL = range(3)
@@ -33,7 +32,7 @@ class FactFeed:
     def batch(self, facts: Part) -> FactBatch:
         """One micro-batch, each triple with its false ones behind it. What could only be replaced to make another train
         fact (in a graph of one relation) has fewer of them."""
-        triples = np.stack([facts.columns.numbers[name].astype(np.int64) for name in TRIPLE], axis=-1)
+        triples = as_triples(facts.columns.numbers)
         made = self._replaced(triples, facts.columns.numbers["row"], facts.epochs)
         kept = ~self.known.holds(*np.moveaxis(made, -1, 0)) & (made != triples[:, None]).any(axis=-1)
         labels = np.zeros(kept.shape, dtype=np.float32)
@@ -71,7 +70,4 @@ class FactFeed:
     def _words(
         self, rows: Int64[np.ndarray, " B"], epochs: Int64[np.ndarray, " B"], purpose: str, draws: int
     ) -> UInt64[np.ndarray, "B N D"]:
-        numbers = np.arange(self.negatives * draws).reshape(self.negatives, draws)
-        return random_u64(
-            self.seed, f"{self.stream}/{purpose}", epochs[:, None, None], rows[:, None, None], numbers[None]
-        )
+        return draws_of(self.seed, f"{self.stream}/{purpose}", epochs, rows, self.negatives, draws)

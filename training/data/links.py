@@ -16,7 +16,7 @@ from training.config import LmkeConfig
 from training.data.batch import Ragged, tensor
 from training.data.negatives import KnownFacts
 from training.data.sequences import HIDDEN, Layout, Piece, sequences
-from training.data.setting import TRIPLE
+from training.data.setting import as_triples
 from training.data.stream import Part
 
 SIDES = ("head", "tail")
@@ -155,7 +155,7 @@ class LinkFeed:
 
     def batch(self, rows: Part) -> LinkBatch:
         """One micro-batch: (?, r, t) and (h, r, ?) of each triple."""
-        triples = _triples(rows)
+        triples = as_triples(rows.columns.numbers)
         asking = np.concatenate([triples, triples])
         asking[: len(triples), 0] = asking[len(triples) :, 2] = HIDDEN
         queries, of_triple, asked = np.unique(asking, axis=0, return_inverse=True, return_counts=True)
@@ -189,7 +189,3 @@ class LinkFeed:
         places = np.searchsorted(entities, triples[:, [0, 2]].T)
         times = np.stack([np.bincount(own, minlength=len(entities)) for own in places])
         return entities, times if self.config.repeated_keys else np.minimum(times, 1)
-
-
-def _triples(rows: Part) -> Int64[np.ndarray, "B 3"]:
-    return np.stack([rows.columns.numbers[name].astype(np.int64) for name in TRIPLE], axis=-1)

@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Real, UInt64
 
+from schemas.hashing import random_u64
+
 REDRAWS = 8
 """Draws per corrupted entity; where all of them make a known fact, the last one is kept."""
 
@@ -139,6 +141,19 @@ def _stretches(
     return which, np.arange(len(which)) + (starts - before)[which]
 
 
+def draws_of(
+    seed: int,
+    purpose: str,
+    epochs: Int64[np.ndarray, " B"],
+    rows: Int64[np.ndarray, " B"],
+    negatives: int,
+    draws: int = REDRAWS,
+) -> UInt64[np.ndarray, "B N D"]:
+    """The words that so many negatives of each triple are drawn by: hashes of (seed, epoch, row, number)."""
+    numbers = np.arange(negatives * draws).reshape(negatives, draws)
+    return random_u64(seed, purpose, epochs[:, None, None], rows[:, None, None], numbers[None])
+
+
 def corrupt_tails(
     triples: Int64[np.ndarray, "B 3"], known: KnownFacts, words: UInt64[np.ndarray, "B N D"], *, heads: bool = False
 ) -> Int64[np.ndarray, "B N"]:
@@ -153,9 +168,7 @@ def corrupt_tails(
     head, relation, tail = (np.broadcast_to(triples[:, i, None, None], drawn.shape) for i in range(3))
     false = ~(known.holds(drawn, relation, tail) if heads else known.holds(head, relation, drawn))
     # Of what is not in train, its own entity makes no known fact.
-    false &= drawn != (head if heads else tail)
-    first = np.where(false.any(axis=-1), false.argmax(axis=-1), words.shape[-1] - 1)
-    return np.take_along_axis(drawn, first[..., None], axis=-1)[..., 0]
+    return _first(drawn, false & (drawn != (head if heads else tail)))
 
 
 def corrupt_relations(
@@ -164,6 +177,10 @@ def corrupt_relations(
     """The same of relations, uniform over all of them."""
     drawn = (words % np.uint64(known.relations)).astype(np.int64)
     head, own, tail = triples.T[..., None, None]
-    false = ~known.holds(head, drawn, tail) & (drawn != own)
-    first = np.where(false.any(axis=-1), false.argmax(axis=-1), words.shape[-1] - 1)
-    return np.take_along_axis(drawn, first[..., None], axis=-1)[..., 0]
+    return _first(drawn, ~known.holds(head, drawn, tail) & (drawn != own))
+
+
+def _first(drawn: Int64[np.ndarray, "B N D"], false: Bool[np.ndarray, "B N D"]) -> Int64[np.ndarray, "B N"]:
+    """The first of the draws that makes nothing true, the last one where none does."""
+    chosen = np.where(false.any(axis=-1), false.argmax(axis=-1), drawn.shape[-1] - 1)
+    return np.take_along_axis(drawn, chosen[..., None], axis=-1)[..., 0]

@@ -5,12 +5,13 @@ train has no triple of an entity of valid or test, so whoever learns from it mus
 N triples, K entities.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Int64
+from jaxtyping import Int64, Integer
 
 from schemas.dataset import Dataset
 
@@ -36,6 +37,11 @@ def read_triples(dataset: Dataset, split: str, setting: Setting) -> pa.Table:
 def as_array(triples: pa.Table) -> Int64[np.ndarray, "N 3"]:
     """The rows (head, relation, tail)."""
     return np.stack([triples[name].to_numpy().astype(np.int64) for name in TRIPLE], axis=-1)
+
+
+def as_triples(numbers: Mapping[str, Integer[np.ndarray, " N"]]) -> Int64[np.ndarray, "N 3"]:
+    """The same of columns that were read already."""
+    return np.stack([numbers[name].astype(np.int64) for name in TRIPLE], axis=-1)
 
 
 def known_entities(train: Int64[np.ndarray, "N 3"]) -> Int64[np.ndarray, " K"]:

@@ -11,13 +11,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from schemas.hashing import random_u64
 from training.config import KeplerConfig
 from training.data.batch import Ragged, offsets, pad_mask, tensor
 from training.data.graphs import IGNORE
-from training.data.negatives import REDRAWS, KnownFacts, corrupt_tails
+from training.data.negatives import KnownFacts, corrupt_tails, draws_of
 from training.data.sequences import filled
-from training.data.setting import TRIPLE
+from training.data.setting import as_triples
 from training.data.special import SpecialTokens
 from training.data.stream import Part
 from training.data.text import TextBatch, frame
@@ -228,7 +227,7 @@ class TripleFeed:
 
     def batch(self, facts: Part) -> FactBatch:
         """One micro-batch."""
-        triples = np.stack([facts.columns.numbers[name].astype(np.int64) for name in TRIPLE], axis=-1)
+        triples = as_triples(facts.columns.numbers)
         rows, epochs = facts.columns.numbers["row"], facts.epochs
         corrupt = [self._corrupt(triples, rows, epochs, side) for side in ("heads", "tails")]
         entities = _Chosen.of(
@@ -281,9 +280,7 @@ class TripleFeed:
         epochs: Int64[np.ndarray, " B"],
         side: str,
     ) -> Int64[np.ndarray, "B N"]:
-        draws = np.arange(self.config.negatives * REDRAWS).reshape(self.config.negatives, REDRAWS)
-        ids = (epochs[:, None, None], rows[:, None, None], draws[None])
-        words = random_u64(self.seed, f"{self.stream}/{side}", *ids)
+        words = draws_of(self.seed, f"{self.stream}/{side}", epochs, rows, self.config.negatives)
         return corrupt_tails(triples, self.known, words, heads=side == "heads")
 
     def _negatives(

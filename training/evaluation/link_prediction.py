@@ -2,8 +2,8 @@
 
 transductive: among all entities, other answers known from any split not counted against the model ("filtered", Bordes
 et al., NIPS 2013). inductive (KEPLER, Wang et al., TACL 2021): of a split whose entities train does not have, among the
-entities of that split, other answers known from that split not counted. Both sides weigh the same. Every choice is
-written into the result.
+entities of that split, other answers known from that split not counted. All queries weigh the same, and both sides have
+as many, unless the candidates are a file's. Every choice is written into the result.
 """
 
 import dataclasses
@@ -63,7 +63,7 @@ class LinkPredictionSettings:
     """The folder of that run, of wikiloom train or baseline."""
     own_entity: Literal["keep", "remove"] = "keep"
     """Whether the entity that a query gives is a candidate for its answer, as in published tables. The result has both
-    readings."""
+    readings, unless candidates are sampled."""
     triples: Annotated[int, Field(ge=0)] = 0
     """How many triples are asked about, the first by a hash; 0 for all. The metrics of some have 95 % intervals."""
     resamples: Annotated[int, Field(ge=1)] = 1_000

@@ -25,7 +25,7 @@ class Cosine(nn.Module):
 
 
 def encoded(settings: TextVectorSettings, texts: Descriptions, words: int) -> Cosine:
-    """The entities' texts encoded; whether `normalized` or not, cosines are the same."""
+    """The entities' texts encoded."""
     return Cosine(nn.functional.normalize(text_vectors(settings, texts, words), dim=-1))
 
 

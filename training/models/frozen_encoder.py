@@ -45,8 +45,6 @@ class TextVectorSettings:
     """The token ids to read: the dataset's tokens/NAME, made by the encoder's tokenizer."""
     pooling: Pooling = "mean"
     """A text's vector: the state at its first token, or the mean over all of them."""
-    normalized: bool = True
-    """Vectors of unit length, as sentence encoders give them."""
     max_length: Annotated[int, Field(ge=4)] = 128
     """Tokens of a text, specials included."""
     dim: Annotated[int, Field(ge=0)] = 0
@@ -61,6 +59,8 @@ class TextVectorSettings:
 class FrozenEncoderSettings(TextVectorSettings):
     """What `--set` can change; the objective's settings are those of `kepler.`."""
 
+    normalized: bool = True
+    """Vectors of unit length, as sentence encoders give them."""
     norm: Literal[1, 2] = 1
     gamma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 12.0
     negatives: Annotated[int, Field(ge=0)] = 0
@@ -129,8 +129,7 @@ def text_vectors(settings: TextVectorSettings, texts: Descriptions, words: int) 
         piece = to_device(piece, device)
         return pooled(encode_text(encoder, piece.ids, piece.real), piece.real, settings.pooling).cpu()
 
-    vectors = texts.encoded(encode, np.arange(len(texts.tokens.lengths)))
-    return nn.functional.normalize(vectors, dim=-1) if settings.normalized else vectors
+    return texts.encoded(encode, np.arange(len(texts.tokens.lengths)))
 
 
 def batches(settings: FrozenEncoderSettings, known: KnownFacts, facts: Facts, epoch: int) -> Iterator[FactBatch]:
@@ -178,6 +177,8 @@ def train_frozen_encoder(
     if not len(triples):
         raise DataError("The dataset has no train triples to learn from. Build it with a larger --keep.")
     vectors = text_vectors(settings, texts, words)
+    if settings.normalized:
+        vectors = nn.functional.normalize(vectors, dim=-1)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         model = FrozenEncoder(settings, vectors, facts.relations)

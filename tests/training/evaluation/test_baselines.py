@@ -197,6 +197,8 @@ def test_batch_norm_meets_no_single_triple(batch):
     facts = Facts(20, 2, {split: np.array([(i, 0, (i + 1) % 20) for i in range(20)]) for split in SPLITS})
     for name in ("conve", "tucker"):
         train_embedding(name, EmbeddingSettings(dim=8, epochs=1, batch=batch, lr=0.01), facts)
+    with pytest.raises(UsageError, match="two triples at least"):
+        train_embedding("tucker", EmbeddingSettings(dim=8, epochs=1, batch=1, lr=0.01), facts)
 
 
 def test_metrics_of_a_trained_model_equal_pykeens_on_real_graphs(real_kg):

@@ -13,9 +13,10 @@ from training.config import KeplerConfig
 from training.config_file import load_config
 from training.data.batch import Columns, Ragged, offsets
 from training.data.negatives import known_facts
+from training.data.setting import TRIPLE
 from training.data.special import SpecialTokens
 from training.data.stream import Part
-from training.data.triples import TRIPLE, TripleFeed, descriptions
+from training.data.triples import TripleFeed, descriptions
 from training.feeds.kepler import entity_descriptions, kepler_feeds
 from training.models.kepler import KeplerScorer
 from training.sources import open_source

@@ -18,9 +18,10 @@ from training.config_file import load_config
 from training.data.batch import Columns, Ragged, offsets
 from training.data.graphs import IGNORE
 from training.data.negatives import known_facts
+from training.data.setting import TRIPLE
 from training.data.special import SpecialTokens
 from training.data.stream import Part
-from training.data.triples import TRIPLE, TripleFeed, conditioned, descriptions
+from training.data.triples import TripleFeed, conditioned, descriptions
 from training.evaluation.ranking import rank_triples
 from training.evaluation.run import evaluate
 from training.metrics import read_metrics
