@@ -308,6 +308,9 @@ class LmkeConfig:
     self_adversarial: Literal["detached", "attached", "off"] = "detached"
     """Negatives weigh by the softmax of their probability, through which no gradient goes (detached) or one does, as in
     the authors' code; off: all alike."""
+    adversarial_temperature: Annotated[float, Field(ge=0.02, allow_inf_nan=False)] = 1.0
+    """The probabilities are divided by it in that softmax. At the paper's 1 no negative weighs e times what another
+    does, so that the hardest of thousands hardly count; at 0.1, up to 22,000 times."""
     summed: bool = False
     """The loss is the sum over the queries of a step, as in the authors' code, and not their mean."""
     encode_tokens: Positive = 4_096

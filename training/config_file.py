@@ -235,12 +235,15 @@ def _check_idle(config: Config) -> None:
     """Settings that are told, but that nothing reads."""
     lmke, lass = config.lmke, config.lass
     of_matching = ("repeated_keys", "degrees", "matcher_hidden")
-    of_links = ("variant", "keys", *of_matching, "initial_matcher", "self_adversarial", "summed", "key_length")
+    of_loss = ("self_adversarial", "adversarial_temperature", "summed")
+    of_links = ("variant", "keys", *of_matching, "initial_matcher", *of_loss, "key_length")
+    unweighed = config.system == "c-lmke" and lmke.self_adversarial == "off"
     idle = [
         (config.system == "lmke", 'system = "lmke"', lmke, of_links),
         (config.system == "c-lmke", 'system = "c-lmke"', lmke, ("negatives",)),
         (config.system == "c-lmke" and lmke.variant == "masked", 'lmke.variant = "masked"', lmke, of_matching),
         (config.system == "c-lmke" and lmke.keys != "side", f'lmke.keys = "{lmke.keys}"', lmke, ("repeated_keys",)),
+        (unweighed, 'lmke.self_adversarial = "off"', lmke, ("adversarial_temperature",)),
         (config.system == "lass" and lass.head == "cls", 'lass.head = "cls"', lass, ("scaled", "offset")),
     ]
     for holds, where, section, names in idle:

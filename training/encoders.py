@@ -184,7 +184,9 @@ def pretrained(name: str, **changes: float) -> tuple[nn.Module, TiedHead | None]
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     source = packaged_model(name) or name
-    options = {"trust_remote_code": False, "use_safetensors": True, "attn_implementation": "sdpa"}
+    # A folder may hold weights in 16 bits; they are trained in 32.
+    options = {"dtype": torch.float32, "trust_remote_code": False, "use_safetensors": True}
+    options["attn_implementation"] = "sdpa"
     try:
         options["config"] = AutoConfig.from_pretrained(source, trust_remote_code=False, **changes)
         encoder = AutoModel.from_pretrained(source, **options)

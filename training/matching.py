@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-PIECE = 1 << 24
-"""Numbers of the hidden layer that are held at once while training: 64 MB."""
+PIECE = {"cpu": 1 << 24, "cuda": 1 << 28}
+"""Numbers of the hidden layer that are held at once while training: 64 MB, or 1 GB."""
 BLOCK = {"cpu": (1, 2_048), "cuda": (64, 8_192)}
 """Queries and keys that are ranked at once: on a CPU, as many as its cache holds."""
 ALIGNED = 16
@@ -60,7 +60,8 @@ class Matcher(nn.Module):
 
     def forward(self, queries: Vectors, keys: Vectors) -> Float[Tensor, "Q K"]:
         """The logit of every pair; pieces of queries are computed again for their gradient where they are several."""
-        rows = max(1, PIECE // max(1, len(keys.values) * self.hidden.out_features))
+        numbers = PIECE["cuda" if queries.values.is_cuda else "cpu"]
+        rows = max(1, numbers // max(1, len(keys.values) * self.hidden.out_features))
         if len(queries.values) <= rows:
             return self._logits(queries, keys)
         pieces = [queries.rows(slice(start, start + rows)) for start in range(0, len(queries.values), rows)]
@@ -155,19 +156,21 @@ def matching_sum(
     times: Float[Tensor, "Q K"],
     asked: Float[Tensor, " Q"],
     negatives: Literal["detached", "attached", "off"],
+    temperature: float = 1.0,
 ) -> Float[Tensor, ""]:
     """The sum over queries of: the mean of -log p over the answers, and of -log(1 - p) over all other keys.
 
     `times` says how many times each key is there (0: it is none of the query's), and `asked` how many times the query
-    is. The other keys weigh by the softmax of their p among them (self-adversarially, eq. 8), through which a gradient
-    goes where it is `attached`; or all alike. A query without answers, or without others, has the other part alone.
+    is. The other keys weigh by the softmax of p / `temperature` among them (self-adversarially, eq. 8), through which a
+    gradient goes where it is `attached`; or all alike. A query without answers, or without others, has the other part
+    alone.
     """
     logits = logits.float()
     positive = times * answers
     others = times * ~answers
     if negatives != "off":
         p = logits.sigmoid()
-        others = others * (p.detach() if negatives == "detached" else p).exp()
+        others = others * ((p.detach() if negatives == "detached" else p) / temperature).exp()
     pull, push = ((weights * F.softplus(gap)).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-9)
                   for weights, gap in ((positive, -logits), (others, logits)))  # fmt: skip
     return ((pull + push) * asked).sum()

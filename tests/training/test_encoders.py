@@ -1,5 +1,6 @@
 """Encoders: real Hugging Face folders load by weights alone, and bring their own head."""
 
+import copy
 import json
 
 import pytest
@@ -40,6 +41,12 @@ def test_a_local_folder_gives_the_same_states_and_the_same_logits(roberta):
     assert torch.allclose(states[real], expected.hidden_states[-1][real], atol=1e-6)
     assert torch.allclose(logits, expected.logits[0], atol=1e-5)
     assert built.position_offset == 2
+
+
+def test_weights_that_are_kept_in_16_bits_are_trained_in_32(roberta, tmp_path):
+    copy.deepcopy(roberta[1]).half().save_pretrained(tmp_path)
+    built = build_encoder(EncoderConfig(name=str(tmp_path), max_positions=32), 40, token_types=1)
+    assert {p.dtype for p in (*built.encoder.parameters(), *built.head.parameters())} == {torch.float32}
 
 
 def test_dropout_is_the_configs_whatever_the_folder_says(roberta):

@@ -188,8 +188,9 @@ class CLmke(TokenModel):
             logits = self.classifier(queries.values)
         answers = torch.zeros(logits.shape, dtype=torch.bool, device=logits.device)
         answers[batch.answers[:, 0], batch.answers[:, 1]] = True
-        times, negatives = batch.times[batch.sides], self.config.self_adversarial
-        return {"link": matching_sum(logits, answers, times, batch.asked, negatives)}
+        own, times = self.config, batch.times[batch.sides]
+        weighed = own.self_adversarial, own.adversarial_temperature
+        return {"link": matching_sum(logits, answers, times, batch.asked, *weighed)}
 
     def flops(self, batch: LinkBatch) -> int:
         """Floating-point operations of `losses` and its backward, padding left out."""

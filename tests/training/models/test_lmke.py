@@ -352,6 +352,10 @@ def test_an_entity_without_a_text_and_without_a_train_fact_is_ranked():
         ({"lmke.initial_matcher": "product", "lmke.matcher_hidden": "1"}, "2 or more"),
         ({"encoder.max_positions": "4"}, "takes 5 tokens in c-lmke"),
         ({"lmke.negatives": "2"}, r'lmke\.negatives = 2 does nothing with system = "c-lmke"'),
+        (
+            {"lmke.self_adversarial": "off", "lmke.adversarial_temperature": "0.1"},
+            r'lmke\.adversarial_temperature = 0\.1 does nothing with lmke\.self_adversarial = "off"',
+        ),
         ({"lmke.repeated_keys": "true"}, r'lmke\.repeated_keys = true does nothing with lmke\.keys = "batch"'),
         ({"lmke.variant": "masked", "lmke.degrees": "false"}, r'lmke\.degrees = false .* lmke\.variant = "masked"'),
     ],

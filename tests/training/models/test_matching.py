@@ -118,6 +118,14 @@ def test_no_gradient_goes_through_the_weights_of_negatives_unless_it_is_attached
     assert (gradients["attached"][1:] - gradients["detached"][1:]).abs().max() > 1e-3
 
 
+def test_at_a_low_temperature_the_hardest_negatives_weigh_most():
+    logits, answers = torch.tensor([[0.3, -0.2, 0.9]]), torch.tensor([[True, False, False]])
+    own = logits.clone().requires_grad_()
+    matching_sum(own, answers, torch.ones(1, 3), torch.ones(1), "detached", 0.1).backward()
+    p = logits.sigmoid()[0, 1:]
+    assert torch.allclose(own.grad[0, 1:], torch.softmax(p / 0.1, dim=0) * p, atol=1e-6)
+
+
 def naive(matcher, queries, keys):
     """The MLP on every pair's features, written down."""
     q = queries.values[:, None].expand(-1, len(keys.values), -1)
@@ -137,7 +145,7 @@ def test_the_factorised_matcher_is_the_mlp_on_every_pair(queries, keys, width, h
         expected = naive(matcher, *vectors)
         patch.setattr(matching, "BLOCK", {"cpu": (2, 5)})
         found = [matcher(*vectors), Ranking(matcher, vectors[1]).scores(vectors[0])]
-        patch.setattr(matching, "PIECE", 1)
+        patch.setitem(matching.PIECE, "cpu", 1)
         found.append(matcher(*vectors))
         row, column = torch.arange(queries * keys) // keys, torch.arange(queries * keys) % keys
         found.append(matcher.of_pairs(vectors[0].rows(row), vectors[1].rows(column)).view(queries, keys))
@@ -158,8 +166,8 @@ def test_pieces_of_the_matcher_have_the_gradients_of_the_whole(monkeypatch):
     torch.manual_seed(0)
     matcher, gradients = Matcher(6, 5), []
     queries, keys = (Vectors(torch.randn(count, 6), torch.rand(count)) for count in (7, 4))
-    for piece in (matching.PIECE, 2 * 4 * 5):
-        monkeypatch.setattr(matching, "PIECE", piece)
+    for piece in (matching.PIECE["cpu"], 2 * 4 * 5):
+        monkeypatch.setitem(matching.PIECE, "cpu", piece)
         matcher.zero_grad()
         matcher(queries, keys).square().sum().backward()
         gradients.append([p.grad.clone() for p in matcher.parameters()])
