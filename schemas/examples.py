@@ -1,4 +1,4 @@
-"""One row per example of a text task (FewRel, MetaQA, LAMA, TACRED, Open Entity, entity linking, GLUE)."""
+"""One row per example of a text task (FewRel, MetaQA, LAMA, TACRED, Open Entity, entity linking, GLUE, classes)."""
 
 import pyarrow as pa
 
@@ -21,7 +21,11 @@ EXAMPLES = Table(
     splits=("train", "valid", "test"),
     columns=[
         column("example_id", pa.string(), "unique in the table"),
-        column("task", pa.string(), "few-shot | relation-classification | typing | probing | kgqa | linking | glue"),
+        column(
+            "task",
+            pa.string(),
+            "few-shot | relation-classification | typing | probing | kgqa | linking | glue | entity-classification",
+        ),
         column("split", pa.string(), "train | valid | test"),
         column("group", pa.string(), "subset: FewRel's file split, LAMA's subset, MetaQA's hops"),
         column("text", pa.string(), "the text"),

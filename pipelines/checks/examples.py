@@ -13,7 +13,7 @@ from pipelines.columns import elements, lengths, values
 from pipelines.transforms.example_texts import as_pages, number_examples
 
 ROLES = ("head", "tail", "topic", "target", "context")
-TASKS = ("few-shot", "relation-classification", "typing", "probing", "kgqa", "linking", "glue")
+TASKS = ("few-shot", "relation-classification", "typing", "probing", "kgqa", "linking", "glue", "entity-classification")
 
 
 class Examples(Checker):

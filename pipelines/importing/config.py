@@ -14,6 +14,7 @@ from schemas.errors import UsageError, nearest
 FORMATS = {
     "codex": "benchmarks",
     "elevant": "elevant",
+    "entity-classification": "entity_classification",
     "fb13": "benchmarks",
     "fb15k-237": "benchmarks",
     "fewrel": "fewrel",
