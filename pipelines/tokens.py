@@ -17,6 +17,7 @@ from pipelines.records import read_json, remove_unfinished, whole_file
 from pipelines.runner import run_jobs
 from pipelines.tables import TableWriter
 from pipelines.tokenizer import Encoder, TokenizerFile, read_tokenizer
+from pipelines.transforms.token_spans import EntityPlaces
 from pipelines.transforms.tokenize import TokenizeJob, TokenRules, tokenize_range
 from pipelines.work import keep_only, locked
 from schemas.check import require_schema
@@ -132,7 +133,10 @@ def _jobs(dataset: Dataset, work: Path, key: str, file: TokenizerFile, options: 
     if not path.is_file():
         with whole_file(path) as temporary:
             temporary.write_bytes(file.data)
-    rules = TokenRules(path, file.digest, options.max_length, options.threads)
+    places = ranges / "entities"
+    if not places.is_dir():
+        EntityPlaces.save(dataset.read("entities", columns=["entity"])["entity"], places)
+    rules = TokenRules(path, file.digest, options.max_length, options.threads, places)
     return [TokenizeJob(*piece, rules, ranges / folder) for piece, folder in zip(planned, names, strict=True)]
 
 

@@ -14,6 +14,15 @@ TOKEN_TRIPLE = pa.struct(
 
 TOKEN_SPAN = pa.struct([column("start", pa.int32(), "first token"), column("end", pa.int32(), "one past the last")])
 
+TOKEN_MENTION = pa.struct(
+    [
+        column("start", pa.int32(), "first token"),
+        column("end", pa.int32(), "one past the last"),
+        column("entity_index", pa.int32(), "what it names"),
+        column("source", pa.int32(), "pages.links.source: 0 link | 1 self | 2 repeat"),
+    ]
+)
+
 TOKENS_WK_GRAPHS = Table(
     name="tokens_wk_graphs",
     version=2,
@@ -34,13 +43,15 @@ TOKENS_WK_GRAPHS = Table(
 
 TOKENS_ENTITIES = Table(
     name="tokens_entities",
-    version=1,
+    version=2,
     doc="entities.text as token ids, no special tokens, cut to the manifest's max_length.",
     sort_by=["entity_index"],
     columns=[
         column("entity_index", pa.int32(), "row number"),
         column("ids", list_of(pa.int32()), "token ids of the text"),
         column("name_ids", list_of(pa.int32()), "token ids of the label (else the id)"),
+        column("mention_start", pa.int32(), "first token of the text's text_mention; -1 where ids have none"),
+        column("mention_end", pa.int32(), "one past its last token"),
     ],
 )
 
@@ -58,8 +69,8 @@ TOKENS_RELATIONS = Table(
 
 TOKENS_PAGES = Table(
     name="tokens_pages",
-    version=1,
-    doc="pages.text as token ids, no special tokens: the masked-language-model stream.",
+    version=2,
+    doc="pages.text as token ids, no special tokens, with the links to kept entities: the text stream.",
     sort_by=["page_id"],
     splits=("train", "valid", "test"),
     row_group_rows=1_024,
@@ -67,5 +78,6 @@ TOKENS_PAGES = Table(
         column("page_id", pa.int64(), "pages.page_id"),
         column("split", pa.string(), "train | valid | test"),
         column("ids", list_of(pa.int32()), "token ids of the text"),
+        column("mentions", list_of(TOKEN_MENTION), "links to entities of the dataset, in text order, no token in two"),
     ],
 )

@@ -23,7 +23,7 @@ class TokenRows(Checker):
     """Token ids of one table."""
 
     def __init__(self, tokens: Dataset, table: str) -> None:
-        self._table = table
+        self._table, self._entities = table, tokens.rows("entities")
         size, special, parameters = (tokens.manifest.rest.get(key) for key in ("vocab_size", "special", "parameters"))
         self._vocabulary = size if isinstance(size, int) else 0
         special = special if isinstance(special, dict) else {}
@@ -39,6 +39,10 @@ class TokenRows(Checker):
         if self._table == "wk_graphs":
             yield from self._marks(rows)
             yield from self._spans(rows)
+        if self._table == "pages":
+            yield from self._links(rows)
+        if self._table == "entities":
+            yield from self._own(rows)
 
     def _ids(self, name: str, lists: pa.Array) -> Iterator[Problem]:
         ids = lists.flatten().to_numpy(zero_copy_only=False)
@@ -54,6 +58,26 @@ class TokenRows(Checker):
                 "max_length",
                 lambda i: f"{name} has {sizes[i]} tokens, expected at most {self._longest}",
             )
+
+    def _links(self, rows: pa.Table) -> Iterator[Problem]:
+        """Links have tokens of their page, none in two of them, and are of entities that there are."""
+        found = elements(rows, "mentions")
+        starts, ends, entities, sources = (found.numbers(name) for name in ("start", "end", "entity_index", "source"))
+        sizes = pc.list_value_length(values(rows, "ids")).to_numpy(zero_copy_only=False)[found.rows]
+        before = np.append(0, ends[:-1])[: len(ends)] * (np.append(-1, found.rows[:-1])[: len(ends)] == found.rows)
+        wrong = (starts < before) | (starts >= ends) | (ends > sizes)
+        yield from where(wrong, "mentions", lambda i: f"mention {starts[i]}-{ends[i]} is out of its place", found.rows)
+        unknown = (entities < 0) | (entities >= self._entities) | (sources < 0) | (sources > 2)
+        yield from where(
+            unknown, "mentions", lambda i: f"mention of entity {entities[i]} from source {sources[i]}", found.rows
+        )
+
+    def _own(self, rows: pa.Table) -> Iterator[Problem]:
+        """An entity's mention of itself is within its text, or -1."""
+        starts, ends = numbers(rows, "mention_start"), numbers(rows, "mention_end")
+        sizes = pc.list_value_length(values(rows, "ids")).to_numpy(zero_copy_only=False)
+        wrong = ((starts != -1) | (ends != -1)) & ((starts < 0) | (starts >= ends) | (ends > sizes))
+        yield from where(wrong, "mention", lambda i: f"mention {starts[i]}-{ends[i]} is outside of {sizes[i]} tokens")
 
     def _marks(self, rows: pa.Table) -> Iterator[Problem]:
         units, count = (

@@ -18,8 +18,9 @@ from pipelines import sinks
 from pipelines.columns import elements, lengths, list_column, numbers, values
 from pipelines.records import write_json
 from pipelines.scan import read_group
-from pipelines.tokenizer import Encoder
+from pipelines.tokenizer import Encoded, Encoder
 from pipelines.transforms.splice import Mentions, splice
+from pipelines.transforms.token_spans import EntityPlaces, apart, token_spans
 from schemas.errors import DataError
 from schemas.hashing import row_order
 from schemas.table import Table
@@ -27,6 +28,8 @@ from schemas.tables import TOKEN_TABLES
 
 I32, I64 = npt.NDArray[np.int32], npt.NDArray[np.int64]
 
+SOURCES = ("link", "self", "repeat")
+"""pages.links.source by number."""
 BATCH_BYTES = 2**20
 """Of text that is encoded at once: the library keeps about a hundred bytes a token."""
 
@@ -43,6 +46,8 @@ class TokenRules:
     """Tokens of a description or a name, at most."""
     threads: bool
     """Let the library encode on all cores: for a worker that is alone on its machine."""
+    entities: Path
+    """The dataset's EntityPlaces."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +94,7 @@ def tokenize_range(job: TokenizeJob) -> None:
         for group in range(job.first, job.end):
             for rows in cut_by_bytes(read_group(job.shard, group, columns), BATCH_BYTES):
                 try:
-                    made = make(rows, encoder, job.rules.max_length, tally)
+                    made = make(rows, encoder, job.rules, tally)
                 except DataError as error:
                     raise DataError(f"{job.shard}: {error}") from error
                 ids = numbers(made, key)
@@ -111,7 +116,7 @@ def cut_by_bytes(rows: pa.Table, size: int) -> Iterator[pa.Table]:
             yield rows.slice(start, end - start)
 
 
-def graph_rows(rows: pa.Table, encoder: Encoder, max_length: int, tally: Tally) -> pa.Table:
+def graph_rows(rows: pa.Table, encoder: Encoder, rules: TokenRules, tally: Tally) -> pa.Table:
     """Word-knowledge graphs: units, the anchors' entities and own tokens, facts."""
     found, facts = elements(rows, "mentions"), elements(rows, "triples")
     texts = values(rows, "text").to_pylist()
@@ -135,43 +140,68 @@ def graph_rows(rows: pa.Table, encoder: Encoder, max_length: int, tally: Tally) 
     return _table(TOKEN_TABLES["wk_graphs"], columns)
 
 
-def entity_rows(rows: pa.Table, encoder: Encoder, max_length: int, tally: Tally) -> pa.Table:
+def entity_rows(rows: pa.Table, encoder: Encoder, rules: TokenRules, tally: Tally) -> pa.Table:
     """Texts of entities, and their names."""
+    ids, spans = _described(rows, encoder, rules.max_length, tally)
     columns = {
         "entity_index": rows["entity_index"],
-        "ids": _cut(values(rows, "text"), encoder, max_length, tally),
-        "name_ids": _cut(_names(rows, "entity"), encoder, max_length, tally),
+        "ids": ids,
+        "name_ids": _cut(_names(rows, "entity"), encoder, rules.max_length, tally),
+        "mention_start": pa.array(spans[:, 0]),
+        "mention_end": pa.array(spans[:, 1]),
     }
     return _table(TOKEN_TABLES["entities"], columns)
 
 
-def relation_rows(rows: pa.Table, encoder: Encoder, max_length: int, tally: Tally) -> pa.Table:
+def relation_rows(rows: pa.Table, encoder: Encoder, rules: TokenRules, tally: Tally) -> pa.Table:
     """Names of relations with their descriptions, and alone."""
     names = _names(rows, "relation")
     described = pc.binary_join_element_wise(names, values(rows, "description"), ": ", null_handling="skip")
     columns = {
         "relation_index": rows["relation_index"],
-        "ids": _cut(described, encoder, max_length, tally),
-        "name_ids": _cut(names, encoder, max_length, tally),
+        "ids": _cut(described, encoder, rules.max_length, tally),
+        "name_ids": _cut(names, encoder, rules.max_length, tally),
     }
     return _table(TOKEN_TABLES["relations"], columns)
 
 
-def page_rows(rows: pa.Table, encoder: Encoder, max_length: int, tally: Tally) -> pa.Table:
-    """Texts of pages, whole."""
-    encoded = encoder.encode(values(rows, "text").to_pylist())
+def page_rows(rows: pa.Table, encoder: Encoder, rules: TokenRules, tally: Tally) -> pa.Table:
+    """Texts of pages, whole, and which of their tokens are links to the dataset's entities."""
+    texts = values(rows, "text").to_pylist()
+    encoded = encoder.encode(texts, offsets=True)
     tally.add(encoded.ids, encoder)
-    columns = {"page_id": rows["page_id"], "split": rows["split"], "ids": (encoded.lengths, encoded.ids)}
+    links = elements(rows, "links")
+    entities, named = _places(rules).find(links.fields["entity"]), links.fields["source"]
+    kept = np.flatnonzero(entities >= 0)
+    owners = links.rows[kept]
+    spans = token_spans(texts, encoded, owners, *(links.numbers(side)[kept] for side in ("start", "end")))
+    fine = apart(owners, spans)
+    tally.figures["links_without_tokens"] += int((~fine).sum())
+    sources = pc.index_in(named, value_set=pa.array(SOURCES)).to_numpy(zero_copy_only=False)[kept]
+    columns = {
+        "page_id": rows["page_id"],
+        "split": rows["split"],
+        "ids": (encoded.lengths, encoded.ids),
+        "mentions": (
+            np.bincount(owners[fine], minlength=rows.num_rows),
+            [*spans[fine].T, entities[kept][fine], sources[fine]],
+        ),
+    }
     return _table(TOKEN_TABLES["pages"], columns)
 
 
-MAKERS: dict[str, tuple[str, list[str], Callable[[pa.Table, Encoder, int, Tally], pa.Table]]] = {
+MAKERS: dict[str, tuple[str, list[str], Callable[[pa.Table, Encoder, TokenRules, Tally], pa.Table]]] = {
     "wk_graphs": ("graph_id", ["graph_id", "split", "text", "mentions", "triples"], graph_rows),
-    "entities": ("entity_index", ["entity_index", "entity", "label", "text"], entity_rows),
+    "entities": ("entity_index", ["entity_index", "entity", "label", "text", "text_mention"], entity_rows),
     "relations": ("relation_index", ["relation_index", "relation", "label", "description"], relation_rows),
-    "pages": ("page_id", ["page_id", "split", "text"], page_rows),
+    "pages": ("page_id", ["page_id", "split", "text", "links"], page_rows),
 }
 """Table -> (the column that it is sorted by, columns that it is made from, rows -> token rows)."""
+
+
+@functools.lru_cache(maxsize=1)
+def _places(rules: TokenRules) -> EntityPlaces:
+    return EntityPlaces.open(rules.entities)
 
 
 @functools.lru_cache(maxsize=1)
@@ -198,13 +228,31 @@ def _names(rows: pa.Table, key: str) -> pa.Array:
 
 def _cut(texts: pa.Array, encoder: Encoder, max_length: int, tally: Tally) -> tuple[I64, I32]:
     """(lengths, ids) of texts of at most `max_length` tokens."""
-    encoded = encoder.encode(texts.to_pylist())
+    return _shortened(encoder.encode(texts.to_pylist()), encoder, max_length, tally)
+
+
+def _shortened(encoded: Encoded, encoder: Encoder, max_length: int, tally: Tally) -> tuple[I64, I32]:
     lengths = np.minimum(encoded.lengths, max_length)
     within = np.arange(len(encoded.ids)) - np.repeat(np.cumsum(encoded.lengths) - encoded.lengths, encoded.lengths)
     ids = encoded.ids[within < max_length]
     tally.add(ids, encoder, too_long=len(encoded.ids) - len(ids))
     tally.figures["texts_cut"] += int((encoded.lengths > max_length).sum())
     return lengths, ids
+
+
+def _described(
+    rows: pa.Table, encoder: Encoder, max_length: int, tally: Tally
+) -> tuple[tuple[I64, I32], npt.NDArray[np.int64]]:
+    """((lengths, ids) of the entities' texts, cut; [start, end) of each one's own first mention in them, or -1)."""
+    texts, mentions = values(rows, "text"), values(rows, "text_mention")
+    spans, own = np.full((rows.num_rows, 2), -1), np.flatnonzero(mentions.is_valid().to_numpy(zero_copy_only=False))
+    sides = [pc.struct_field(mentions, side).to_numpy(zero_copy_only=False)[own] for side in ("start", "end")]
+    encoded = encoder.encode(texts.to_pylist(), offsets=True)
+    found = token_spans(texts.to_pylist(), encoded, own, *(side.astype(np.int64) for side in sides))
+    found = np.minimum(found, max_length)
+    there = found[:, 0] < found[:, 1]
+    spans[own[there]] = found[there]
+    return _shortened(encoded, encoder, max_length, tally), spans
 
 
 def _table(table: Table, columns: dict[str, Any]) -> pa.Table:

@@ -144,13 +144,17 @@ def _word_ids(world: World) -> dict[str, int]:
 def _tokens(folder: Path, world: World, ids: dict[str, int], train: list, page_split: list[str], digest: str) -> None:
     entities = [
         {"entity_index": i, "ids": [ids[w] for w in world.text(i)], "name_ids": [ids[name]]}
+        | {"mention_start": 0, "mention_end": 1}
         for i, name in enumerate(world.names)
     ]
     relations = [
         {"relation_index": i, "ids": [ids[w] for w in label.split()], "name_ids": [ids[w] for w in label.split()]}
         for i, label in enumerate(RELATIONS)
     ]
-    texts = [{"page_id": i, "split": s, "ids": entities[i]["ids"]} for i, s in enumerate(page_split)]
+    texts = [
+        {"page_id": i, "split": s, "ids": entities[i]["ids"], "mentions": _mentions(world, i)}
+        for i, s in enumerate(page_split)
+    ]
     graphs = [_graph(world, train, ids, i, split) for i, split in enumerate(page_split)]
     graphs.sort(key=lambda graph: int(row_order(graph["graph_id"])))
     rows = {"entities": entities, "relations": relations, "pages": texts, "wk_graphs": graphs}
@@ -160,6 +164,16 @@ def _tokens(folder: Path, world: World, ids: dict[str, int], train: list, page_s
     (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
     rest = {"dataset": digest, "tokenizer": hashlib.sha256(tokenizer.encode()).hexdigest()}
     _write(folder, TOKEN_TABLES, tables, rest | {"max_length": 512, "vocab_size": len(ids)})
+
+
+def _mentions(world: World, entity: int) -> list[dict]:
+    """Every name in the entity's text, a link at its first mention."""
+    found = [(place, world.names.index(word)) for place, word in enumerate(world.text(entity)) if word in world.names]
+    seen = [name for _, name in found]
+    return [
+        {"start": place, "end": place + 1, "entity_index": name, "source": 2 if name in seen[:number] else 0}
+        for number, (place, name) in enumerate(found)
+    ]
 
 
 def _graph(world: World, train: list, ids: dict[str, int], entity: int, split: str) -> dict:
