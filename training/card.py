@@ -25,6 +25,8 @@ PAPERS = {
     "tokens; of its two encoders the one of queries",
     "kepler": "KEPLER (Wang et al., TACL 2021): a text encoder trained on masked words and on the facts between the "
     "entities that it encodes the descriptions of",
+    "jaket": "JAKET (Yu et al., AAAI 2022): a language model trained with a graph network over the entities of its "
+    "text; of both, the language model alone",
     "lass": "LASS (Shen et al., COLING 2022): a text encoder trained to tell true facts, read as one text each, from "
     "corrupted ones",
 }

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from schemas.errors import DataError
 from training.data.stream import SOLE, Rank
 from training.entity_memory import CPU, EntityMemory
+from training.entity_memory.context import ContextMemory
 from training.entity_memory.room import SPARE, free_bytes
 from training.shards import Piece, Saved, local, offsets, owned, read_file, write
 
@@ -277,12 +278,12 @@ def load_optimizer(folder: Path, model: nn.Module, optimizer: torch.optim.Optimi
     saved.fill(_moments(names, optimizer))
 
 
-def memory_part(memory: EntityMemory) -> str:
+def memory_part(memory: EntityMemory | ContextMemory) -> str:
     """The file of this rank's rows."""
     return f"memory-{memory.share.rank:05d}-of-{memory.share.world:05d}.safetensors"
 
 
-def load_memory(folder: Path, memory: EntityMemory | None) -> None:
+def load_memory(folder: Path, memory: EntityMemory | ContextMemory | None) -> None:
     """Fill the entity memory, if there is one, from the parts of any backend and number of ranks.
 
     Raises DataError where a part is missing, damaged or of another memory.

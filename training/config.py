@@ -5,15 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Chance = Annotated[float, Field(ge=0, le=1)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Pooling = Literal["cls", "mean"]
-"""What of a text's states is its vector, by the names that sentence-transformers has for them: that of its first token,
-or the mean over its tokens."""
+from training.config_jaket import JaketConfig
+from training.config_types import AboveZero, Chance, Count, Pooling, Positive, Share, Weight
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,6 +78,8 @@ class OptimConfig:
     rest_scale: AboveZero = 1.0
     """The learning rate of all but the encoders' own weights, as a multiple of lr: rows of entities and relations, and
     what stands upon the encoder."""
+    rest_warmup: bool = True
+    """The warm-up is for these as well."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -130,7 +125,8 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MemoryConfig:
-    """CoLAKE's entity table: where its rows live, and how those that a step used are updated.
+    """CoLAKE's entity table: where its rows live, and how those that a step used are updated. Of JAKET's context memory
+    the backend alone counts: on a host, each rank has its own.
 
     optim.weight_decay and optim.clip_norm are not for them: the rows are no parameters of the model.
     """
@@ -353,7 +349,7 @@ class Config:
     """A whole run: recipe, --set and dataset together."""
 
     recipe: str
-    system: Literal["colake", "kepler", "mlm-only", "lmke", "c-lmke", "lass"]
+    system: Literal["colake", "kepler", "mlm-only", "lmke", "c-lmke", "lass", "jaket"]
     about: str = ""
     """One line for wikiloom recipes."""
     seed: Count = 0
@@ -367,3 +363,4 @@ class Config:
     mlm: MlmConfig = MlmConfig()
     lmke: LmkeConfig = LmkeConfig()
     lass: LassConfig = LassConfig()
+    jaket: JaketConfig = dataclasses.field(default_factory=JaketConfig)

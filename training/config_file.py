@@ -197,6 +197,8 @@ def _check_together(config: Config) -> None:
         raise UsageError(f"encoder.hidden_size {encoder.hidden_size} is no multiple of encoder.heads {encoder.heads}.")
     if config.data.split == "inductive" and config.system == "colake":
         raise UsageError('data.split = "inductive" is for systems that read triples: colake reads graphs, not triples.')
+    if config.system == "jaket":
+        _check_jaket(config)
     if config.system == "kepler":
         _check_objective(config.kepler)
     if encoder.frozen:
@@ -219,6 +221,24 @@ def _check_kepler(kepler: KeplerConfig, positions: int) -> None:
         )
     if not kepler.blocks and kepler.corpus == "descriptions":
         raise UsageError('kepler.corpus = "descriptions" needs kepler.blocks: with 0 no text is read.')
+
+
+def _check_jaket(config: Config) -> None:
+    jaket = config.jaket
+    if not jaket.weights:
+        raise UsageError("jaket: all four tasks have the weight 0, so that there is nothing to learn.")
+    if not jaket.roots and (jaket.category_weight or jaket.relation_weight):
+        raise UsageError("jaket.roots = 0 leaves nothing for jaket.category_weight and relation_weight: set them to 0.")
+    if jaket.knowledge == "none" and jaket.relations != "none":
+        raise UsageError('jaket.relations does nothing with jaket.knowledge = "none": leave it out.')
+    if config.data.split == "inductive":
+        raise UsageError(
+            'data.split = "inductive": jaket reads the descriptions and links of all entities. Leave it out.'
+        )
+    if config.train.parallel == "fsdp":
+        raise UsageError(
+            'train.parallel = "fsdp": jaket encodes descriptions between steps, on whole weights. Take ddp.'
+        )
 
 
 def _check_room(config: Config) -> None:

@@ -150,6 +150,8 @@ def _answer(run: Path, system: str, opened: Any, question: Question) -> Float[Te
         return _from_vectors(opened, question)
     if system == "mlm-only":
         raise DataError(f"{run} is an mlm-only run, which knows no facts: give it a --text with {MASK} in it.")
+    if system == "jaket":
+        raise DataError(f"{run} is a JAKET run, which ranks no triples: give it a --text with {MASK} in it.")
     if system == "lmke":
         raise DataError(f"{run} is an LMKE run, which tells facts from others and ranks none: ask a c-lmke run.")
     if system not in LEARNED and not (isinstance(opened, Run) and SYSTEMS[system].scorer):

@@ -24,7 +24,7 @@ from schemas.errors import DataError
 from schemas.hashing import random_u64
 from training.config import Config
 from training.data.batch import to_device
-from training.optim import build_optimizer, learning_rate
+from training.optim import build_optimizer, group_rate, learning_rate
 from training.ranks import Ranks
 from training.speed import Clock, Meter
 
@@ -137,7 +137,7 @@ def train_step(
     norm = nn.utils.clip_grad_norm_(model.parameters(), learner.config.optim.clip_norm or math.inf)
     norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
     for group in learner.optimizer.param_groups:
-        group["lr"] = rate * group.get("scale", 1.0)
+        group["lr"] = group_rate(group, learner.config.optim, step, learner.config.train.steps, rate)
     learner.optimizer.step()
     if model.memory:
         model.memory.apply(rate, step + 1)

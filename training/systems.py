@@ -17,13 +17,16 @@ from training.data.names import NamedRows, named_rows, unnamed_rows
 from training.data.special import load_tokenizer
 from training.data.stream import SOLE, Rank
 from training.entity_memory import CPU, EntityMemory
+from training.entity_memory.context import ContextMemory
 from training.feeds import Build, Feeds, trained_triples
 from training.feeds.colake import colake_feeds
+from training.feeds.jaket import categories_of, entity_texts, jaket_feeds, relation_texts
 from training.feeds.kepler import entity_descriptions, kepler_feeds, relation_descriptions
 from training.feeds.lass import lass_feeds, lass_texts
 from training.feeds.lmke import fact_texts, lmke_feeds, read_texts
 from training.feeds.texts import mlm_feeds
 from training.models.colake import Colake
+from training.models.jaket import Jaket
 from training.models.kepler import Kepler, KeplerScorer
 from training.models.lass import Lass, LassScorer
 from training.models.lmke import CLmke, CLmkeScorer, Lmke, LmkeScorer
@@ -55,7 +58,7 @@ class Model(Protocol):
 
     weights: dict[str, float]
     """Weight of each loss term."""
-    memory: EntityMemory | None
+    memory: EntityMemory | ContextMemory | None
     """The table of entities that the optimizer does not see."""
 
     def losses(self, batch: Any) -> dict[str, Tensor]:
@@ -145,6 +148,16 @@ def _lmke(config: Config, source: Source, _device: torch.device, _rank: Rank, tr
     return model
 
 
+def _jaket(config: Config, source: Source, device: torch.device, rank: Rank, training: bool) -> Jaket:
+    classes = len(categories_of(config, source.dataset).names)
+    model = Jaket(config, source.sizes, max(1, classes), device, rank).to(device)
+    if model.memory is not None:
+        model.remember(entity_texts(config, source))
+        if training:
+            model.initialise(relation_texts(config, source) if config.jaket.relations == "described" else None)
+    return model
+
+
 def _initial_rows(config: Config, source: Source) -> list[Iterator[NamedRows]]:
     """What the rows of entities and of relations begin as."""
     if config.colake.initial_rows == "random":
@@ -160,6 +173,7 @@ SYSTEMS = {
     "lmke": Kind(_lmke, lmke_feeds, _lmke_scorer),
     "c-lmke": Kind(_lmke, lmke_feeds, _lmke_scorer),
     "lass": Kind(_lass, lass_feeds, _lass_scorer),
+    "jaket": Kind(_jaket, jaket_feeds),
 }
 """All systems by config.system."""
 

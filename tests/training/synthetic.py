@@ -57,9 +57,11 @@ def make_dataset(
     examples: Sequence[dict] = (),
     sides: Mapping[int, str] = MappingProxyType({}),
     vocabulary: World | None = None,
+    categories: bool = False,
 ) -> Path:
     """DATASET with tokens/tiny, whose words are those of `vocabulary` (the world's own); one page and one graph per
-    entity, and these examples. `sides` are the entities of the inductive valid and test; all others are train's."""
+    entity, and these examples. `sides` are the entities of the inductive valid and test; all others are train's. With
+    `categories` an entity has its kind as one."""
     world = world or World()
     splits = [["train"] * 8, ["valid"], ["test"]]
     kinds = [kind for group in splits for kind in group]
@@ -69,7 +71,7 @@ def make_dataset(
     if not valid_pages:
         page_split = ["train" if split == "valid" else split for split in page_split]
     tables = {
-        "entities": _entities(world, train, sides),
+        "entities": _entities(world, train, sides, categories),
         "relations": _relations(world, train),
         "triples": _triples(world, fact_split, sides),
         "anchors": _anchors(world),
@@ -95,12 +97,13 @@ def _table(definition, rows: list[dict]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=definition.schema)
 
 
-def _entities(world: World, train: list, sides: Mapping[int, str]) -> pa.Table:
+def _entities(world: World, train: list, sides: Mapping[int, str], categories: bool) -> pa.Table:
     rows = []
     for index, name in enumerate(world.names):
         out, into = sum(f[0] == index for f in train), sum(f[2] == index for f in train)
         row = dict.fromkeys(TABLES["entities"].schema.names)
-        row |= {"entity": f"Q{index + 1}", "entity_index": index, "label": name, "aliases": [], "categories": []}
+        row |= {"entity": f"Q{index + 1}", "entity_index": index, "label": name, "aliases": []}
+        row["categories"] = [name.rstrip("0123456789")] if categories else []
         row |= {"text": " ".join(world.text(index)), "text_source": "lead", "kind": "item", "mention_count": 1}
         row |= {"in_degree": into, "out_degree": out, "frequency": 1 + into + out, "graph_count": 1 + into}
         rows.append(row | {"inductive_split": sides.get(index, "train")})

@@ -89,7 +89,7 @@ def test_a_wrong_recipe_or_setting_says_what_is_right(recipe, settings, says):
         ("system = 'colake'\n[colake]\nnegative = 3", "unknown key 'colake.negative'. Did you mean colake.negatives?"),
         ("system = 'colake'\ncolake = 3", "colake should be a section"),
         ("system = 'colake'\n[seed]\nx = 1", "seed should be a value"),
-        ("system = 'jaket'", "system = 'jaket'"),
+        ("system = 'transe'", "system = 'transe'"),
         ("system = 'colake'\n[optim]\nlr = 'fast'", "optim.lr = 'fast'"),
         ("system = ", "is not TOML"),
         ("", "system"),
