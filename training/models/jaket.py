@@ -60,8 +60,8 @@ class Jaket(nn.Module):
         self.merge = nn.LayerNorm(hidden, eps=1e-5) if knows and reads else nn.Identity()
         wanted = "entity" in self.weights
         self.query = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, hidden)) if wanted else None
-        self.category = nn.Linear(hidden, classes) if "category" in self.weights else None
-        self.relation = nn.Linear(3 * hidden, sizes.relations) if "relation" in self.weights else None
+        self.category_head = nn.Linear(hidden, classes) if "category" in self.weights else None
+        self.relation_head = nn.Linear(3 * hidden, sizes.relations) if "relation" in self.weights else None
         described = knows and own.relations == "described"
         rows = sizes.relations * (1 + own.inverse)
         self.register_buffer("relation_memory", torch.zeros(rows, hidden) if described else None)
@@ -169,10 +169,10 @@ class Jaket(nn.Module):
         losses = {}
         if counts["category"]:
             target, label = batch.classified.unbind(dim=1)
-            losses["category"] = cross_entropy_sum(self.category(entities.index_select(0, target)), label)
+            losses["category"] = cross_entropy_sum(self.category_head(entities.index_select(0, target)), label)
         if counts["relation"]:
             heads, tails = (entities.index_select(0, batch.pairs[:, side]) for side in (0, 1))
-            logits = self.relation(torch.cat([heads, tails, heads * tails], dim=-1))
+            logits = self.relation_head(torch.cat([heads, tails, heads * tails], dim=-1))
             losses["relation"] = cross_entropy_sum(logits, batch.pairs[:, 2])
         if batch.pieces:
             losses |= self._of_text(batch.pieces, entities, candidates)

@@ -214,7 +214,7 @@ def test_the_triple_of_a_pair_is_in_no_block(data):
         nodes = batch.blocks.nodes
         assert batch.counts["relation"] > 10
         pairs = {(int(nodes[h]), int(r), int(nodes[t])) for h, t, r in batch.pairs}
-        count = system.model.relation.out_features
+        count = system.model.relation_head.out_features
         for edges in batch.blocks.edges:
             for v, u, r in edges.tolist():
                 head, tail = (u, v) if r >= count else (v, u)
@@ -347,7 +347,7 @@ def test_the_knowledge_module_has_its_own_rate_without_warm_up(data):
     for group in optimizer.param_groups:
         own = group_rate(group, config.optim, 0, 600, rate)
         for p in group["params"]:
-            knows = names[id(p)].split(".")[0] in ("knowledge", "category", "relation")
+            knows = names[id(p)].split(".")[0] in ("knowledge", "category_head", "relation_head")
             assert own == pytest.approx(10 * config.optim.lr if knows else rate)
 
 
