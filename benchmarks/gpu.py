@@ -1,11 +1,11 @@
 """CoLAKE and KEPLER at base size on the GPUs of this machine: samples a second, MFU, and the wait for the loader.
 
-    python -m benchmarks.gpu [--ranks N] [--steps N] [--system colake kepler] [--set KEY=VALUE ...]
+    python -m benchmarks.gpu [--ranks N] [--steps N] [--system colake kepler] [--set KEY=VALUE ...] [--data DATASET]
     python -m benchmarks.gpu --device cpu --layers 2 --hidden 128      (no figures to keep: to see that it runs)
 
 Random weights of RoBERTa-base's shape, the base recipes with the batch cut to what a device takes at once, on a dataset
-built here (the real sample where WIKILOOM_DATA is set, else examples/). Writes results/gpu.json for a GPU; without one
-it says so and ends.
+built here (the real sample where WIKILOOM_DATA is set, else examples/), or on one with tokens that was built elsewhere:
+a machine for training alone has no pipelines. Writes results/gpu.json for a GPU; without one it says so and ends.
 """
 
 import argparse
@@ -49,6 +49,7 @@ def main() -> int:
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--hidden", type=int, default=768)
     parser.add_argument("--set", nargs="*", default=[], help="KEY=VALUE, on top of the rest")
+    parser.add_argument("--data", type=Path, help="a dataset with tokens/t")
     chosen = parser.parse_args()
     if chosen.device == "cuda" and not torch.cuda.is_available():
         print("benchmarks.gpu: this machine (or this build of torch) has no CUDA device; nothing was measured.")
@@ -57,7 +58,7 @@ def main() -> int:
     figures: dict[str, Any] = {"device": name, "ranks": chosen.ranks, "torch": torch.__version__, "systems": {}}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        tokens = build_sample(folder)
+        tokens = chosen.data / "tokens" / "t" if chosen.data else build_sample(folder)
         encoder = random_encoder(folder / "encoder", chosen.layers, chosen.hidden)
         for system in chosen.system:
             found = measured(system, tokens, encoder, folder / system, chosen)
