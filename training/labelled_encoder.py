@@ -1,5 +1,6 @@
-"""What is fine-tuned: an encoder that reads labelled examples, with new words for their markers and, of a CoLAKE run,
-the linked entities as nodes beside the words, which all see each other; their table is frozen.
+"""What is fine-tuned: an encoder that reads labelled examples, with new words for their markers and linked entities: of
+a CoLAKE run as nodes beside the words, which all see each other, of a JAKET run as vectors that are added to the words
+that name them, between the two halves. Their table is frozen.
 
 B examples of a batch, S nodes of the longest, R roles that are marked, D hidden, M entities.
 """
@@ -44,6 +45,8 @@ class Start:
     """Heads that were trained: entity, relation."""
     relations: Callable[[str], tuple[Float[Tensor, " D"], float] | None] = lambda _relation: None
     """A relation's row and its bias, None for one that the run does not know."""
+    jaket: Any = None
+    """A JAKET run's network, whose encoder `encoder` is."""
 
 
 class LabelledEncoder(nn.Module):
@@ -53,7 +56,9 @@ class LabelledEncoder(nn.Module):
         """`markers` words are new, their ids come after the encoder's own. The caller sets torch's seed."""
         super().__init__()
         # The whole of it learns, also where pre-training kept it as it was.
-        self.encoder = copy.deepcopy(start.encoder).requires_grad_(True)
+        self.jaket = None if start.jaket is None else own_network(start.jaket)
+        self.encoder = copy.deepcopy(start.encoder) if self.jaket is None else self.jaket.encoder
+        self.requires_grad_(True)
         self._offset = start.position_offset
         self.hidden, self.spread = int(self.encoder.config.hidden_size), float(self.encoder.config.initializer_range)
         self._add_words(markers)
@@ -62,6 +67,9 @@ class LabelledEncoder(nn.Module):
 
     def states(self, batch: LabelledBatch) -> Float[Tensor, "B S D"]:
         """Last hidden states of words and entities."""
+        if self.jaket is not None:
+            places, rows = batch.linked.unbind(dim=1)
+            return self.jaket.states(batch.ids, batch.real, places, self.entities.index_select(0, rows))
         if self._offset is None:
             kinds = int(getattr(self.encoder.config, "type_vocab_size", 0))
             types = {"token_type_ids": batch.segments.clamp(max=kinds - 1)} if kinds > 1 else {}
@@ -92,6 +100,13 @@ class LabelledEncoder(nn.Module):
         table.weight[: old.num_embeddings] = old.weight
         nn.init.normal_(table.weight[old.num_embeddings :], std=self.spread)
         self.encoder.set_input_embeddings(table)
+
+
+def own_network(network: Any) -> Any:
+    """A copy of a JAKET run's network without its memory, which is the run's own and large."""
+    own = copy.copy(network)
+    own.memory = None
+    return copy.deepcopy(own)
 
 
 class ClassificationHead(nn.Module):

@@ -66,6 +66,22 @@ def test_the_mention_stays_between_markers_and_its_entity_stands_at_its_first_wo
     assert batch.ids[1].tolist() == [0, 7, 2] + [1] * 15
 
 
+def test_without_nodes_every_word_of_a_linked_mention_is_linked(tokenizer):
+    read = dataclasses.replace(reader(tokenizer, {"Q7": 4, "Q9": 5, "Q1": 6}), nodes=False)
+    capital = mention(TEXT, "its capital is", "context", "Q9")
+    overlaps = mention(TEXT, "is person2", "context", "Q1")
+    found = read.read(row(TEXT, mention(TEXT, "city1", "head", "Q7"), capital, overlaps))
+    linked = [(at, [tokenizer.id_to_token(word) for word in found.words[a:b]]) for at, a, b in found.linked]
+    assert linked == [(4, ["city1"]), (5, ["its", "capital", "is"])], "of two that overlap the first"
+    assert found.entities == []
+    both, spelt = read.pair(found, found), [found.words[start:end] for _, start, end in found.linked]
+    assert [both.words[start:end] for _, start, end in both.linked] == spelt * 2
+    batch = labelled_batch([LabelledInput([0, 7, 2], [0, 0, 0], []), found], pad=1)
+    assert batch.types.max() == WORD
+    assert batch.ids.flatten()[batch.linked[:, 0]].tolist() == [word for own in spelt for word in own]
+    assert batch.linked[:, 1].tolist() == [4, 5, 5, 5]
+
+
 def test_an_entity_is_one_node_a_role_is_marked_once_and_the_unknown_is_counted(tokenizer):
     read = reader(tokenizer, {"Q7": 4})
     marked = [

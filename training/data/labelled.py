@@ -1,7 +1,8 @@
 """Examples of text tasks as a model reads them that is fine-tuned: words with markers around the mentions that the task
-is about, and after them a node for each entity that is linked (CoLAKE, section 3.3: the mention's words stay).
+is about, and of each entity that is linked a node after them (CoLAKE, section 3.3: the mention's words stay), or the
+words that name it (JAKET, where its vector is added to each of them).
 
-B examples of a batch, S nodes of the longest, R roles that are marked.
+B examples of a batch, S nodes of the longest, R roles that are marked, P words of linked mentions.
 """
 
 import dataclasses
@@ -18,6 +19,9 @@ from training.data.batch import pad_mask, ragged_rows, tensor
 from training.data.collate import ENTITY, WORD
 from training.data.special import SpecialTokens
 
+Span = tuple[int, int]
+"""[first, last) of words."""
+
 
 @dataclasses.dataclass(frozen=True)
 class LabelledInput:
@@ -30,6 +34,8 @@ class LabelledInput:
     """(row in the table of entities, soft position) of each."""
     marks: list[int] = dataclasses.field(default_factory=list)
     """Where the marker before the mention of each role is; 0, which is <s>, for a role that is not there or was cut."""
+    linked: list[tuple[int, int, int]] = dataclasses.field(default_factory=list)
+    """(row in the table of entities, first word, one past the last) of linked mentions, where there are no nodes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +51,8 @@ class LabelledBatch:
     real: Bool[Tensor, "B S"]
     marks: Int64[Tensor, "B R"]
     """Places of the markers before the mentions."""
+    linked: Int64[Tensor, "P 2"]
+    """(place in the flattened rectangle, row in the table of entities) of each word of each linked mention."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +67,8 @@ class LabelledReader:
     """Entity -> its row; None for a model that reads none."""
     max_length: int
     """Words of an input, <s> and </s> included; entities come on top."""
+    nodes: bool = True
+    """Whether linked entities are nodes, or words."""
     counts: Counter[str] = dataclasses.field(default_factory=Counter)
 
     def read(self, row: Mapping[str, Any]) -> LabelledInput:
@@ -66,7 +76,7 @@ class LabelledReader:
 
         A probe's row may say `only_mentions`, and `masked` of a mention: training.evaluation.probes.
         """
-        words, starts, marked = self._marked(row)
+        words, spans, marked = self._marked(row)
         budget = self.max_length - 2
         separator = [] if row["text_b"] is None else self._separator()
         second = [] if row["text_b"] is None else self.tokenizer.encode(row["text_b"], add_special_tokens=False).ids
@@ -74,12 +84,12 @@ class LabelledReader:
         first = _window(len(words), lengths[0], marked)
         self.counts["texts_cut"] += (len(words), len(second)) != lengths
         words, second = words[first : first + lengths[0]], second[: lengths[1]]
-        entities = self._entities(row, [start - first for start in starts], lengths[0])
+        linked = self._linked(row, [(start - first, end - first) for start, end in spans], lengths[0])
         framed = [self.special.bos, *words, self.special.eos]
         if row["text_b"] is not None:
             framed = [*framed[:-1], *separator, *second, self.special.eos]
         segments = [0] * (len(framed) - len(second) - 1) + [int(row["text_b"] is not None)] * (len(second) + 1)
-        return LabelledInput(framed, segments, entities, self._marks(framed))
+        return self._input(framed, segments, self._marks(framed), linked)
 
     def pair(self, first: LabelledInput, second: LabelledInput) -> LabelledInput:
         """Two inputs as one, framed as two texts are; an entity of both is one node, at its place in the first."""
@@ -88,10 +98,22 @@ class LabelledReader:
         entities = {row: place + shift for row, place in second.entities} | dict(first.entities)
         segments = [0] * len(framed) + [1] * (len(second.words) - 1)
         marks = [*first.marks, *(place + shift if place else 0 for place in second.marks)]
-        return LabelledInput([*framed, *second.words[1:]], segments, list(entities.items()), marks)
+        linked = [*first.linked, *((row, start + shift, end + shift) for row, start, end in second.linked)]
+        return LabelledInput([*framed, *second.words[1:]], segments, list(entities.items()), marks, linked)
 
-    def _marked(self, row: Mapping[str, Any]) -> tuple[list[int], list[int], list[int]]:
-        """(words with markers, where each mention's first word then is, where the markers are)."""
+    def _input(
+        self, words: list[int], segments: list[int], marks: list[int], linked: list[tuple[int, int, int]]
+    ) -> LabelledInput:
+        """Each linked entity as one node, at the position of its first mention's first word; or as words."""
+        if not self.nodes:
+            return LabelledInput(words, segments, [], marks, _disjoint(linked))
+        places: dict[int, int] = {}
+        for row, start, _ in linked:
+            places.setdefault(row, start)
+        return LabelledInput(words, segments, list(places.items()), marks)
+
+    def _marked(self, row: Mapping[str, Any]) -> tuple[list[int], list[Span], list[int]]:
+        """(words with markers, the [first, last) of each mention among them, where the markers are)."""
         ids, spans = self._shown(row)
         put: list[tuple[int, int, int]] = []
         seen = set()
@@ -106,8 +128,11 @@ class LabelledReader:
             words.insert(place + shift, marker)
             places.append(place + shift)
         # A mention's first word is after all markers that are put at or before it, but for those that end one there.
-        moved = [first + sum(place <= first for place, _, _ in put) for first, _ in spans]
-        return words, moved, places
+        moved = [
+            tuple(word + sum(place <= word for place, _, _ in put) for word in (first, last - 1))
+            for first, last in spans
+        ]
+        return words, [(first, max(first, last + 1)) for first, last in moved], places
 
     def _shown(self, row: Mapping[str, Any]) -> tuple[list[int], list[tuple[int, int]]]:
         """(the words that a probe leaves, the [first, last) of each mention among them)."""
@@ -134,18 +159,18 @@ class LabelledReader:
         # A marker is a word that no text has.
         return [framed.index(before) if before in framed else 0 for before, _ in self.markers.values()]
 
-    def _entities(self, row: Mapping[str, Any], starts: Sequence[int], length: int) -> list[tuple[int, int]]:
-        """Each linked entity once, at the position of its first mention's first word."""
-        found: dict[int, int] = {}
-        for mention, start in zip(row["mentions"], starts, strict=True):
+    def _linked(self, row: Mapping[str, Any], spans: Sequence[Span], length: int) -> list[tuple[int, int, int]]:
+        """(row in the table, first word, one past the last) of each linked mention, <s> counted."""
+        found: list[tuple[int, int, int]] = []
+        for mention, (start, end) in zip(row["mentions"], spans, strict=True):
             if mention["entity"] is None or self.entities is None or mention.get("masked", False):
                 continue
             place = self.entities.get(mention["entity"])
             what = "unknown" if place is None else "cut" if not 0 <= start < max(1, length) else "linked"
             self.counts[f"mentions_{what}"] += 1
             if place is not None and what == "linked":
-                found.setdefault(place, 1 + start)
-        return list(found.items())
+                found.append((place, 1 + start, 1 + min(end, length)))
+        return found
 
     def _separator(self) -> list[int]:
         """Between two texts: RoBERTa has two </s>, BERT one [SEP]."""
@@ -169,7 +194,27 @@ def labelled_batch(inputs: Sequence[LabelledInput], pad: int) -> LabelledBatch:
         positions=tensor(ragged_rows(positions).padded(0)),
         real=tensor(pad_mask(ids.lengths)),
         marks=tensor(ragged_rows([one.marks for one in inputs]).padded(0)),
+        linked=_linked_words(inputs, int(ids.lengths.max(initial=0))),
     )
+
+
+def _linked_words(inputs: Sequence[LabelledInput], width: int) -> Int64[Tensor, "P 2"]:
+    found = [
+        (number * width + word, row)
+        for number, one in enumerate(inputs)
+        for row, start, end in one.linked
+        for word in range(start, end)
+    ]
+    return tensor(np.array(found, dtype=np.int64).reshape(-1, 2))
+
+
+def _disjoint(linked: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Of mentions that share words the first one."""
+    found: list[tuple[int, int, int]] = []
+    for row, start, end in linked:
+        if all(end <= begun or ended <= start for _, begun, ended in found):
+            found.append((row, start, end))
+    return found
 
 
 def _shares(first: int, second: int, budget: int) -> tuple[int, int]:

@@ -28,7 +28,7 @@ from training.metrics import progress
 
 HELD_OUT = 0.1
 """Share of train on which the epoch is chosen where valid can't be taken."""
-READS = "text with markers, linked entities as nodes beside it at their mention's first word"
+READS = "text with markers; linked entities as nodes at their mention's first word, of JAKET added to all its words"
 Rows = list[dict[str, Any]]
 
 
@@ -168,6 +168,7 @@ def open_reader(
         {role: (words + 2 * number, words + 2 * number + 1) for number, role in enumerate(roles)},
         numbers,
         min(settings.max_length, start.max_length),
+        nodes=start.jaket is None,
     )
     return reader, table
 

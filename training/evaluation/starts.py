@@ -1,23 +1,30 @@
 """What fine-tuning begins with: a run of ours, or the folder of a plain encoder. M entities, D hidden."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64, UInt64
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from schemas.errors import DataError
+from schemas.hashing import random_u64
+from training.data.jaket import KnowledgeBlocks
 from training.data.special import special_tokens
 from training.encoders import pretrained
+from training.feeds.jaket import linked_entities, open_graph
 from training.labelled_encoder import Start
 from training.models.colake import Colake
+from training.models.jaket import Jaket
 from training.runs import Run, load_run
+
+AT_ONCE = 1_024
+"""Entities whose neighbours are read together."""
 
 
 def open_start(folder: Path) -> Start:
@@ -38,16 +45,17 @@ def start_of_run(run: Run) -> Start:
         run.config.encoder.max_positions,
         word_head=run.word_head,
     )
+    if isinstance(network, Jaket):
+        return dataclasses.replace(start, jaket=network, entities=_known_to_jaket(run) if network.knowledge else None)
     if not isinstance(network, Colake):
         return start
     relations = {name: i for i, name in enumerate(run.dataset.read("relations")["relation"].to_pylist())}
     head = network.relation_head
 
     def rows_of(entities: Sequence[str]) -> tuple[list[str], Float[Tensor, "M D"]]:
-        ids = run.dataset.read("entities", columns=["entity"])["entity"].combine_chunks()
-        places = pc.index_in(pa.array(entities, pa.string()), value_set=ids)
-        known = [entity for entity, place in zip(entities, places, strict=True) if place.is_valid]
-        return known, network.memory.pull(torch.from_numpy(places.drop_null().to_numpy().astype(np.int64)))
+        places = _places(run, entities)
+        known = [entity for entity, place in zip(entities, places, strict=True) if place >= 0]
+        return known, network.memory.pull(torch.from_numpy(places[places >= 0]))
 
     def row_of(relation: str) -> tuple[Float[Tensor, " D"], float] | None:
         place = relations.get(relation)
@@ -61,6 +69,42 @@ def start_of_run(run: Run) -> Start:
         heads={"entity": network.entity_head, "relation": head},
         relations=row_of,
     )
+
+
+def _known_to_jaket(run: Run) -> Callable[[Sequence[str]], tuple[list[str], Float[Tensor, "M D"]]]:
+    """What the knowledge module makes of entities in the run's own graph; as in pre-training without relations, which
+    would give away what few-shot learning asks for."""
+    kept = linked_entities(run.config, run.dataset)
+
+    @torch.no_grad()
+    def rows_of(entities: Sequence[str]) -> tuple[list[str], Float[Tensor, "M D"]]:
+        own, graph, network = run.config.jaket, open_graph(run.config, run.dataset, kept), run.network.eval()
+        places = _places(run, entities)
+        known = (places >= 0) & kept[places]
+        targets, inverse = np.unique(places[known], return_inverse=True)
+        made = [torch.empty(0, network.memory.width)]
+        for begin in range(0, len(targets), AT_ONCE):
+            some = targets[begin : begin + AT_ONCE]
+            blocks = KnowledgeBlocks.of(
+                graph.blocks(some, own.layers, own.neighbours, _draw, np.empty(0, dtype=np.int64))
+            )
+            made.append(network.knowledge(network.memory.pull(blocks.nodes), blocks.edges, blocks.sizes))
+        names = [entity for entity, own_place in zip(entities, known, strict=True) if own_place]
+        return names, torch.cat(made)[torch.from_numpy(inverse)]
+
+    return rows_of
+
+
+def _draw(entities: Int64[np.ndarray, " N"], layer: int) -> UInt64[np.ndarray, " N"]:
+    """The same neighbours each time."""
+    return random_u64(0, "start/neighbours", layer, entities)
+
+
+def _places(run: Run, entities: Sequence[str]) -> Int64[np.ndarray, " N"]:
+    """Index of each in the run's dataset, -1 for none."""
+    ids = run.dataset.read("entities", columns=["entity"])["entity"].combine_chunks()
+    found = pc.fill_null(pc.index_in(pa.array(entities, pa.string()), value_set=ids), -1)
+    return np.asarray(found.to_numpy(zero_copy_only=False)).astype(np.int64)
 
 
 def start_of_folder(folder: Path) -> Start:

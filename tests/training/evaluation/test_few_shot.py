@@ -23,7 +23,9 @@ from training.evaluation.run import evaluate
 from training.evaluation.settings import read_settings
 from training.evaluation.starts import open_start, start_of_run
 from training.export import export
+from training.feeds.jaket import linked_entities, open_graph
 from training.few_shot import FewShotSettings, Parts, Relations, learn
+from training.models.pair import Pair
 from training.runs import load_run
 from training.train import train
 
@@ -227,3 +229,42 @@ def test_wrong_uses_are_one_clear_line(made_up, one_file, all_files):
         questions(one_file, method="pairs")
     with pytest.raises(DataError, match="1 relations to report, an episode needs 3"):
         questions(one_file, divide="4,4,1")
+
+
+@pytest.fixture(scope="module")
+def jaket(made_up, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("few-shot-jaket") / "run"
+    told = {**SMALL, "jaket.heads": "2", "jaket.negatives": "8", "jaket.roots": "4", "jaket.neighbours": "100"}
+    train("jaket-tiny", made_up, folder, resume=False, dry_run=False, settings=told)
+    return load_run(folder)
+
+
+@torch.no_grad()
+def test_of_jaket_entities_are_what_its_graph_makes_of_them_and_are_added_to_their_words(jaket, one_file):
+    start, asked = start_of_run(jaket), questions(one_file, divide="3,3,3", method="pair")
+    known, table = start.entities(["Q9", "Q404", "Q3", "Q9"])
+    assert known == ["Q9", "Q3", "Q9"] and torch.equal(table[0], table[2])
+    graph = open_graph(jaket.config, jaket.dataset, linked_entities(jaket.config, jaket.dataset))
+    place = jaket.dataset.read("entities")["entity"].to_pylist().index("Q9")
+    rows = jaket.network.memory.pull(torch.arange(jaket.dataset.rows("entities")))
+    heads = np.repeat(np.arange(len(rows)), graph.degrees)
+    edges = torch.from_numpy(np.stack([heads, graph.others, 0 * heads], axis=1))
+    for layer in jaket.network.knowledge.layers:
+        rows = layer(rows, edges, len(rows))
+    torch.testing.assert_close(table[0], rows[place], rtol=1e-4, atol=1e-5)
+    reader, own = open_reader(start, [asked.parts["train"]], ROLES, asked.settings)
+    inputs = [reader.read(row) for row in asked.parts["train"][:4]]
+    assert all(len(one.linked) == 2 and not one.entities for one in inputs)
+    torch.manual_seed(0)
+    model = Pair(start, 4, own, 0.0).eval()
+    without = [dataclasses.replace(one, linked=[]) for one in inputs]
+    shown, hidden = labelled_batch(inputs, 1), labelled_batch(without, 1)
+    assert not torch.allclose(model.vectors(shown, "start"), model.vectors(hidden, "start"), atol=1e-3)
+    model.entities.zero_()
+    torch.testing.assert_close(model.vectors(shown, "start"), model.vectors(hidden, "start"))
+
+
+def test_pair_learns_with_jaket(jaket, one_file):
+    fast = {**THREE, "method": "pair", "steps": "4", "select_every": "4", "episodes": "4", "seeds": "1"}
+    result = evaluate(jaket.folder, "few-shot", one_file, settings=fast)
+    assert result["metrics"]["inputs"]["mentions_linked"] > 0 and 0 <= result["metrics"]["all"]["accuracy"] <= 1
