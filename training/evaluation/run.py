@@ -8,11 +8,13 @@ from schemas.errors import DataError, UsageError
 from training.baselines import LEARNED, LEARNED_TASKS, BaselineRun, is_baseline, load_baseline, require_answer
 from training.config_file import read_config
 from training.data.setting import Setting
+from training.evaluation.kgqa import side_of
 from training.evaluation.link_prediction import TRAINED_ON, LinkPredictionSettings
 from training.evaluation.masked_words import Words
 from training.evaluation.shortlist import Shortlist
 from training.evaluation.starts import open_start
 from training.evaluation.tasks import TASKS, Examination, Task, find_task, open_examination
+from training.kgqa import KgqaSettings
 from training.labelled_encoder import Start
 from training.linking.disambiguation import GraphContext
 from training.runs import Run, load_run
@@ -64,9 +66,10 @@ def evaluate(
 
 
 def _in_form(start: Start, kind: Task, settings: dict[str, str]) -> dict[str, str]:
-    """The settings with the form that auto stands for, so that the protocol tells systems in different forms apart."""
-    auto = getattr(kind.settings, "form", None) == "auto" and settings.get("form", "auto") == "auto"
-    return {**settings, "form": start.form} if auto else settings
+    """The settings with what auto stands for, so that the protocol tells systems in different forms apart."""
+    own = {"form": start.form, "answers": side_of(start, KgqaSettings())}
+    usual = {name: value for name, value in own.items() if getattr(kind.settings, name, None) == "auto"}
+    return {**settings, **{name: value for name, value in usual.items() if settings.get(name, "auto") == "auto"}}
 
 
 def _asked(run: Run, examination: Examination) -> Any:

@@ -18,6 +18,7 @@ from training.evaluation import (
     finetuned,
     glue,
     graph_completion,
+    kgqa,
     link_prediction,
     linking,
     masked,
@@ -33,6 +34,7 @@ from training.evaluation.completion_rules import PairRule
 from training.evaluation.settings import read_settings
 from training.evaluation.state_file import weights_digest
 from training.few_shot import FewShotSettings
+from training.kgqa import KgqaSettings
 
 
 @runtime_checkable
@@ -189,6 +191,14 @@ TASKS = {
         ask=few_shot.ask,
         rules={"majority": lambda questions: few_shot.Majority()},
         rows=dict.fromkeys(("all", "known", "none", "frozen"), ("accuracy", "accuracy_sd", "interval")),
+        of_encoders=True,
+    ),
+    "kgqa": Task(
+        settings=KgqaSettings,
+        prepare=lambda dataset, split, settings, tokens: kgqa.prepare(dataset, split, settings),
+        ask=kgqa.ask,
+        rules={"random": lambda questions: kgqa.RandomCandidate(), "template": kgqa.TemplateRule},
+        rows=dict.fromkeys(kgqa.ROWS, ("questions", "hits@1", "hits@1_sd")),
         of_encoders=True,
     ),
     "probing": Task(
