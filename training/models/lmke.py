@@ -82,27 +82,34 @@ class TokenModel(nn.Module):
         and at [CLS] where it is -1."""
         if not facts.pieces:
             return self.entity.weight.new_empty(0, self.width)
-        states = torch.cat([self._piece(piece, facts.parts, read, encoder or self.encoder) for piece in facts.pieces])
+        # Once for all pieces: the gradient of a table is as large as the table.
+        held = torch.stack([self._tokens(part, ids) for part, ids in enumerate(facts.parts.unbind(dim=1))], dim=1)
+        encoder = encoder or self.encoder
+        states = torch.cat([self._piece(piece, facts.parts, held, read, encoder) for piece in facts.pieces])
         places = torch.cat([piece.rows for piece in facts.pieces])
         return states.index_select(0, places.argsort()).float()
 
     def _piece(
-        self, piece: Piece, parts: Int64[Tensor, "N P"], read: int | None, encoder: nn.Module
+        self,
+        piece: Piece,
+        parts: Int64[Tensor, "N P"],
+        held: Float[Tensor, "N P W"],
+        read: int | None,
+        encoder: nn.Module,
     ) -> Float[Tensor, "B D"]:
-        own = parts[piece.rows]
         if read is None:
-            places = piece.holders.gather(1, (own == HIDDEN).long().argmax(dim=1, keepdim=True))[:, 0]
+            places = piece.holders.gather(1, (parts[piece.rows] == HIDDEN).long().argmax(dim=1, keepdim=True))[:, 0]
         else:
             places = piece.holders[:, read] if read >= 0 else torch.zeros_like(piece.rows)
+        own = held.index_select(0, piece.rows)
         if self.config.recompute and torch.is_grad_enabled():
             return checkpoint(self._states, piece, own, places, encoder, use_reentrant=False)  # type: ignore[no-any-return]
         return self._states(piece, own, places, encoder)
 
     def _states(
-        self, piece: Piece, parts: Int64[Tensor, "B P"], places: Int64[Tensor, " B"], encoder: nn.Module
+        self, piece: Piece, held: Float[Tensor, "B P W"], places: Int64[Tensor, " B"], encoder: nn.Module
     ) -> Float[Tensor, "B D"]:
         words = self.encoder.get_input_embeddings()(piece.ids)
-        held = torch.stack([self._tokens(part, ids) for part, ids in enumerate(parts.unbind(dim=1))], dim=1)
         shown = words.scatter(1, piece.holders[..., None].expand_as(held), held)
         return state_at(encoder, shown, piece.real, places)
 
