@@ -84,16 +84,22 @@ class TokenModel(nn.Module):
             return self.entity.weight.new_empty(0, self.width)
         # Once for all pieces: the gradient of a table is as large as the table.
         held = torch.stack([self._tokens(part, ids) for part, ids in enumerate(facts.parts.unbind(dim=1))], dim=1)
+        ids = torch.cat([piece.ids.flatten() for piece in facts.pieces])
+        words = self.encoder.get_input_embeddings()(ids).split([piece.ids.numel() for piece in facts.pieces])
         encoder = encoder or self.encoder
-        states = torch.cat([self._piece(piece, facts.parts, held, read, encoder) for piece in facts.pieces])
+        states = torch.cat([
+            self._piece(piece, own.unflatten(0, piece.ids.shape), held, facts.parts, read, encoder)
+            for piece, own in zip(facts.pieces, words, strict=True)
+        ])  # fmt: skip
         places = torch.cat([piece.rows for piece in facts.pieces])
         return states.index_select(0, places.argsort()).float()
 
     def _piece(
         self,
         piece: Piece,
-        parts: Int64[Tensor, "N P"],
+        words: Float[Tensor, "B S W"],
         held: Float[Tensor, "N P W"],
+        parts: Int64[Tensor, "N P"],
         read: int | None,
         encoder: nn.Module,
     ) -> Float[Tensor, "B D"]:
@@ -101,16 +107,9 @@ class TokenModel(nn.Module):
             places = piece.holders.gather(1, (parts[piece.rows] == HIDDEN).long().argmax(dim=1, keepdim=True))[:, 0]
         else:
             places = piece.holders[:, read] if read >= 0 else torch.zeros_like(piece.rows)
-        own = held.index_select(0, piece.rows)
+        shown = words.scatter(1, piece.holders[..., None].expand(-1, -1, words.shape[2]), held[piece.rows])
         if self.config.recompute and torch.is_grad_enabled():
-            return checkpoint(self._states, piece, own, places, encoder, use_reentrant=False)  # type: ignore[no-any-return]
-        return self._states(piece, own, places, encoder)
-
-    def _states(
-        self, piece: Piece, held: Float[Tensor, "B P W"], places: Int64[Tensor, " B"], encoder: nn.Module
-    ) -> Float[Tensor, "B D"]:
-        words = self.encoder.get_input_embeddings()(piece.ids)
-        shown = words.scatter(1, piece.holders[..., None].expand_as(held), held)
+            return checkpoint(state_at, encoder, shown, piece.real, places, use_reentrant=False)  # type: ignore[no-any-return]
         return state_at(encoder, shown, piece.real, places)
 
     def _tokens(self, part: int, ids: Int64[Tensor, " B"]) -> Float[Tensor, "B W"]:
