@@ -40,8 +40,13 @@ class JaketConfig:
     """Edges of a walk."""
     description_length: Annotated[int, Field(ge=4)] = 64
     """Tokens of an entity's description, specials included."""
+    names: bool = False
+    """A description that does not name its entity is read behind its name. Else such an entity is read at <s>, as in
+    the paper, whose descriptions are pages."""
     block_length: Annotated[int, Field(ge=4)] = 512
     """Tokens of a window of text, specials included."""
+    least_links: Count = 0
+    """Windows with fewer linked mentions are left out."""
     repeats: bool = True
     """Later mentions of a linked name are linked as well, beside links and a page's own title."""
     least_neighbours: Count = 0

@@ -54,6 +54,11 @@ def export(
     if is_baseline(run):
         raise DataError(f"{run} is a baseline's run, which has no text encoder. Export a run of wikiloom train.")
     opened = load_run(run, data)
+    if opened.config.system == "jaket" and opened.config.jaket.knowledge != "none":
+        raise DataError(
+            f"{run} is a JAKET run, whose language model has a LayerNorm between its halves that no plain encoder has. "
+            "Read it in place (training/entity_knowledge.py), or export an mlm-only or KEPLER run."
+        )
     if texts:
         count_lines(texts)  # a file that can't be read ends here, before hours of entities
     with whole_folder(out, ENTITIES if entities else None) as folder:

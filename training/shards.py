@@ -86,8 +86,9 @@ class Saved:
         self._reader = HuggingFaceStorageReader(str(folder))
         self._metadata = self._reader.read_metadata()
 
-    def require(self, expected: Mapping[str, tuple[torch.Size, torch.dtype]]) -> None:
-        """DataError unless it holds exactly these names, each whole, of this shape and dtype."""
+    def require(self, expected: Mapping[str, tuple[torch.Size, torch.dtype]], *, whole: bool = True) -> None:
+        """DataError unless it holds these names, each of them whole, of this shape and dtype; and, where the `whole`
+        model is asked for, no others."""
         saved = self._metadata.state_dict_metadata
         for name, (shape, dtype) in expected.items():
             if name not in saved:
@@ -101,7 +102,7 @@ class Saved:
             if not _whole(found.chunks, shape):
                 raise DataError(f"{self._file(name)} and the other files of its folder have not all of {name} once.")
         for name in saved:
-            if name not in expected:
+            if whole and name not in expected:
                 raise DataError(f"{self._file(name)} has a tensor {name} too many: it is of another model.")
 
     def fill(self, tensors: dict[str, Tensor]) -> None:

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from training.data.batch import Ragged, pad_mask, ragged, tensor
-from training.data.sequences import filled
+from training.data.batch import Ragged, offsets, pad_mask, ragged, tensor
+from training.data.sequences import filled, named
 from training.data.special import SpecialTokens
 from training.data.text import frame
 
@@ -56,13 +56,22 @@ class Described:
             first += len(rows)
 
 
-def described(rows: pa.Table, special: SpecialTokens, *, max_length: int, encode_tokens: int) -> Described:
-    """Of rows of tokens/NAME/entities; names stand in for texts that are empty. `max_length` counts <s> and </s>."""
-    texts = filled(ragged(rows["ids"]), ragged(rows["name_ids"]), max_length - 2)
+def described(
+    rows: pa.Table, special: SpecialTokens, *, max_length: int, encode_tokens: int, names: bool = False
+) -> Described:
+    """Of rows of tokens/NAME/entities; names stand in for texts that are empty, and with `names` before those that do
+    not name the entity, which is read there. `max_length` counts <s> and </s>."""
+    own, texts = ragged(rows["name_ids"]), ragged(rows["ids"])
     starts, ends = (rows[name].to_numpy().astype(np.int64) for name in ("mention_start", "mention_end"))
-    named = (starts >= 0) & (starts < texts.lengths)
+    if names:
+        unnamed = (starts < 0) | (starts >= max_length - 2)
+        kept = Ragged(own.values[unnamed[own.rows]], offsets(own.lengths * unnamed))
+        texts = named(texts, kept)
+        starts, ends = np.where(unnamed, 0, starts), np.where(unnamed, own.lengths, ends)
+    texts = filled(texts, own, max_length - 2)
+    there = (starts >= 0) & (starts < np.minimum(ends, texts.lengths))
     # One behind <s>.
-    places = np.stack([starts + 1, np.minimum(ends, texts.lengths)], axis=-1) * named[:, None]
+    places = np.stack([starts + 1, np.minimum(ends, texts.lengths)], axis=-1) * there[:, None]
     return Described(frame(texts.values, texts, special), places, special.pad, encode_tokens)
 
 

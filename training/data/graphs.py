@@ -11,7 +11,7 @@ from torch import Tensor
 from schemas.dataset import Dataset
 from schemas.hashing import below, joined, random_u64, random_words
 from training.config import ColakeConfig
-from training.data.batch import Ragged, columns, offsets, tensor
+from training.data.batch import Ragged, columns, offsets, ragged, tensor
 from training.data.collate import COLUMNS, ENTITY, RELATION, WORD, Graphs, RawGraphs, build_graphs, raw_graphs
 from training.data.masking import budget, choose, code_budget, corrupted, draw
 from training.data.negatives import AliasTable
@@ -32,6 +32,8 @@ class Graph:
     """entity_index of anchor k."""
     triples: Int32[np.ndarray, "T 3"]
     """Columns anchor, relation_index, tail_index."""
+    surfaces: Sequence[Int32[np.ndarray, " _"]] = ()
+    """Token ids of each anchor's own words, where the graph has them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +106,14 @@ def read_graphs(tokens: Dataset, split: str) -> list[Graph]:
         np.split(triples, cuts[2]),
         strict=True,
     )
-    return [Graph(units, anchors, facts) for units, anchors, facts in pieces][: len(raw.graph_ids)]
+    words = tokens.read("wk_graphs", split, ["spans", "mention_ids"])
+    spans, ids = ragged(words["spans"]), ragged(words["mention_ids"]).values
+    surfaces = np.split(ids, np.cumsum(spans.values["end"] - spans.values["start"])[:-1])
+    first = spans.cu_seqlens
+    return [
+        Graph(units, anchors, facts, surfaces[first[row] : first[row + 1]])
+        for row, (units, anchors, facts) in zip(range(len(raw.graph_ids)), pieces, strict=False)
+    ]
 
 
 def raw_from_graphs(graphs: Sequence[Graph]) -> RawGraphs:

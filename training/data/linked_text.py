@@ -32,27 +32,36 @@ class LinkedWindows:
         [("text", pa.int64()), ("place", pa.int64()), ("ids", pa.list_(pa.int32())), ("mentions", pa.list_(MENTION))]
     )
 
-    def __init__(self, pages: RowGroups, length: int, kept: Bool[np.ndarray, " E"], sources: tuple[int, ...]) -> None:
-        """`kept` says which entities are linked, `sources` by which kinds of links."""
+    def __init__(
+        self,
+        pages: RowGroups,
+        length: int,
+        kept: Bool[np.ndarray, " E"],
+        sources: tuple[int, ...],
+        least_links: int = 0,
+    ) -> None:
+        """`kept` says which entities are linked, `sources` by which kinds of links. Windows with fewer than
+        `least_links` of them are left out."""
         self._pages, self._own, self._kept, self._sources = pages, length - 2, kept, np.array(sources)
-        counts = [int(self._counts(ragged(pages.read(group)["ids"])).sum()) for group in range(len(pages.sizes))]
-        self.sizes: Int64[np.ndarray, " G"] = np.array(counts, dtype=np.int64)
+        self._least = least_links
+        self.sizes: Int64[np.ndarray, " G"] = np.array(
+            [len(self._chosen(pages.read(group))[1]) for group in range(len(pages.sizes))], dtype=np.int64
+        )
 
     def read(self, group: int) -> pa.Table:
         """The windows of one row group of pages."""
         rows = self._pages.read(group)
-        texts = ragged(rows["ids"])
-        counts = self._counts(texts)
-        text = np.repeat(np.arange(len(counts)), counts)
-        place = (np.arange(len(text)) - (np.cumsum(counts) - counts)[text]) * self._own
-        edges = np.append(texts.cu_seqlens[text] + place, len(texts.values)).astype(np.int32)
-        mentions = self._cut(ragged(rows["mentions"]), offsets(counts))
+        texts, (mentions, chosen) = ragged(rows["ids"]), self._chosen(rows)
+        text, place = self._windows(texts)
+        # Windows lie end to end, as texts do.
+        edges = np.append(texts.cu_seqlens[text] + place, len(texts.values))
+        ids = Ragged(texts.values, edges).take(chosen)
         return pa.table(
             [
-                rows["page_id"].to_numpy().astype(np.int64)[text],
-                place,
-                pa.ListArray.from_arrays(edges, texts.values),
-                _list_of_mentions(mentions),
+                rows["page_id"].to_numpy().astype(np.int64)[text[chosen]],
+                place[chosen],
+                pa.ListArray.from_arrays(ids.cu_seqlens.astype(np.int32), ids.values),
+                _list_of_mentions(mentions.take(chosen)),
             ],
             schema=self.schema,
         )
@@ -61,8 +70,17 @@ class LinkedWindows:
         """As the pages' row group's."""
         return self._pages.name(group)
 
-    def _counts(self, texts: Ragged) -> Int64[np.ndarray, " B"]:
-        return -(-texts.lengths // self._own)
+    def _windows(self, texts: Ragged) -> tuple[Int64[np.ndarray, " W"], Int64[np.ndarray, " W"]]:
+        """Of each window the text, and where in it it begins."""
+        counts = -(-texts.lengths // self._own)
+        text = np.repeat(np.arange(len(counts)), counts)
+        return text, (np.arange(len(text)) - (np.cumsum(counts) - counts)[text]) * self._own
+
+    def _chosen(self, rows: pa.Table) -> tuple[Ragged, Int64[np.ndarray, " W"]]:
+        """(the mentions of all windows of these pages, the windows that are read)."""
+        texts = ragged(rows["ids"])
+        mentions = self._cut(ragged(rows["mentions"]), offsets(-(-texts.lengths // self._own)))
+        return mentions, np.flatnonzero(mentions.lengths >= self._least)
 
     def _cut(self, mentions: Ragged, first: Int64[np.ndarray, " P1"]) -> Ragged:
         """The mentions of pages -> those of their windows, of which `first` says where each page's begin."""

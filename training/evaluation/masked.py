@@ -25,7 +25,7 @@ from training.evaluation import ranking
 from training.evaluation.masked_rules import TrainGraphs, read_train_graphs
 from training.evaluation.ranking import rank_by_counting
 from training.evaluation.ranks import Ranks, expected_accuracy, join, rank_metrics
-from training.evaluation.settings import require_split
+from training.evaluation.settings import require_split, variant
 
 KINDS = ("entity", "relation", "tail")
 PARTS = (*KINDS, "between_anchors")
@@ -34,18 +34,15 @@ PARTS = (*KINDS, "between_anchors")
 
 @runtime_checkable
 class MaskedPredictor(Protocol):
-    """Anything that can restore a masked node: a trained CoLAKE or a plain rule."""
+    """Anything that can restore a masked node: a trained CoLAKE or JAKET, or a plain rule.
+
+    JAKET restores entities alone. What restores the other KINDS has, for triples of graphs as `entity_logits` for
+    anchors, `relation_logits` (B, R), the scores of every relation at the relation node of one triple of each graph,
+    and `tail_logits` (B, E), those of every entity at its tail.
+    """
 
     def entity_logits(self, graphs: Sequence[Graph], anchor: Int64[np.ndarray, " B"]) -> Float[Tensor, "B E"]:
         """Scores of every entity at one anchor of each graph."""
-        ...
-
-    def relation_logits(self, graphs: Sequence[Graph], triple: Int64[np.ndarray, " B"]) -> Float[Tensor, "B R"]:
-        """Scores of every relation at the relation node of one triple of each graph."""
-        ...
-
-    def tail_logits(self, graphs: Sequence[Graph], triple: Int64[np.ndarray, " B"]) -> Float[Tensor, "B E"]:
-        """Scores of every entity at the tail of one triple of each graph."""
         ...
 
 
@@ -59,6 +56,9 @@ class MaskedSettings:
     """Chooses the queries, where there are more."""
     unseen: Literal["keep", "skip"] = "keep"
     """What happens to entity queries whose answer is an anchor of no train graph."""
+    surface: Literal["shown", "masked"] = "shown"
+    """JAKET reads the words of the anchor that is asked for, as it is trained (shown), or masks in their place. CoLAKE
+    never reads them, nor do the rules."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,13 +130,14 @@ def prepare(dataset: Dataset, split: str, settings: MaskedSettings, tokens: Data
 
 
 def masked(predictor: MaskedPredictor, questions: MaskedQuestions) -> dict[str, Any]:
-    """The metrics of each of PARTS: queries, accuracy, mr, mrr and hits@k.
+    """The metrics of each of PARTS that the predictor has an answer for: queries, accuracy, mr, mrr and hits@k.
 
     "entity" has accuracy_seen beside: over the answers that are anchors of some train graph.
     """
-    found = {kind: ranks(predictor, questions, kind) for kind in KINDS}
-    found["between_anchors"] = found["relation"].where(questions.between_anchors)
-    metrics = {part: _metrics(found[part]) for part in PARTS}
+    found = {kind: ranks(predictor, questions, kind) for kind in KINDS if hasattr(predictor, f"{kind}_logits")}
+    if "relation" in found:
+        found["between_anchors"] = found["relation"].where(questions.between_anchors)
+    metrics = {part: _metrics(own) for part, own in found.items()}
     seen = ~questions.unseen
     if seen.any():
         metrics["entity"]["accuracy_seen"] = expected_accuracy(found["entity"].where(seen))
@@ -164,6 +165,8 @@ def _protocol(
         "masking": "entity: one anchor, all facts of the entity removed; relation: one relation node, the rest shown; "
         "tail: the tail of a fact, no anchor, the rest shown",
         "seed": settings.seed,
+        "surface": settings.surface,
+        "variant": variant(settings, "surface"),
     }
 
 

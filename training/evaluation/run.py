@@ -10,13 +10,14 @@ from training.config_file import read_config
 from training.data.setting import Setting
 from training.evaluation.kgqa import side_of
 from training.evaluation.link_prediction import TRAINED_ON, LinkPredictionSettings
-from training.evaluation.masked_words import Words
+from training.evaluation.masked_words import WordPredictor, Words
 from training.evaluation.shortlist import Shortlist
 from training.evaluation.starts import open_start
 from training.evaluation.tasks import TASKS, Examination, Task, find_task, open_examination
 from training.kgqa import KgqaSettings
 from training.labelled_encoder import Start
 from training.linking.disambiguation import GraphContext
+from training.models.jaket_predictor import JaketPredictor
 from training.runs import Run, load_run
 from training.scoring import Scorer
 
@@ -24,6 +25,7 @@ TASKS_OF = {
     "kepler": ["link-prediction", "relation-prediction", "triple-classification", "masked-words"],
     "colake": ["masked", "linking", "graph-completion", "masked-words"],
     "mlm-only": ["masked-words"],
+    "jaket": ["masked", "masked-words", "entity-classification"],
     "lmke": ["triple-classification"],
     "c-lmke": ["link-prediction", "relation-prediction", "triple-classification"],
     "lass": ["link-prediction", "relation-prediction", "triple-classification"],
@@ -60,6 +62,9 @@ def evaluate(
     system = config.system
     _require_task(run, system, [*TASKS_OF[system], *OF_ENCODERS], task)
     settings = _in_setting(run, config.data.split, task, settings)
+    if task == "entity-classification":
+        own = {"least_members": str(config.jaket.least_members), "held_out": str(config.jaket.held_out)}
+        settings = {**settings, **own}
     opened = load_run(run, data)
     examination = open_examination(task, opened.dataset, split, settings, opened.tokens)
     return examination.examine(run, opened.config.recipe, _asked(opened, examination))
@@ -76,6 +81,9 @@ def _asked(run: Run, examination: Examination) -> Any:
     """What of a run answers a task."""
     if examination.name == "linking":
         return examination.questions.linker(GraphContext(run))
+    if run.config.system == "jaket" and examination.name != "masked-words":
+        surface = examination.questions.protocol.get("surface", "shown")
+        return JaketPredictor(run.model, run.config, run.source, surface)
     if examination.name == "masked-words":
         return _words(run, max(piece.ids.shape[1] for piece in examination.questions.pieces))
     if examination.name == "link-prediction" and examination.questions.settings.shortlist:
@@ -102,10 +110,12 @@ def _first_scorer(settings: LinkPredictionSettings, data: Path) -> Scorer:
     return scorer
 
 
-def _words(run: Run, longest: int) -> Words:
+def _words(run: Run, longest: int) -> WordPredictor:
     reads = run.config.encoder.max_positions
     if longest > reads:
         raise UsageError(f"block_length={longest}: {run.folder} reads {reads} tokens. Set it to {reads} or less.")
+    if run.config.system == "jaket":
+        return JaketPredictor(run.model, run.config, run.source)
     return Words(run.network.encoder, run.network.word_head)
 
 

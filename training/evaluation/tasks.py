@@ -13,6 +13,7 @@ from schemas.dataset import Dataset
 from schemas.errors import UsageError, nearest
 from training.evaluation import (
     classification,
+    entity_classification,
     entity_typing,
     few_shot,
     finetuned,
@@ -180,6 +181,13 @@ TASKS = {
         },
         rows=dict.fromkeys(graph_completion.PARTS, ("samples", "macro_mrr", "mrr", "hits@10")),
         on_examples=True,
+    ),
+    "entity-classification": Task(
+        settings=entity_classification.EntityClassificationSettings,
+        prepare=lambda dataset, split, settings, tokens: entity_classification.prepare(dataset, split, settings),
+        ask=entity_classification.entity_classification,
+        rules={"majority": entity_classification.Majority},
+        rows=dict.fromkeys(("all", "few_triples"), ("entities", "accuracy", "macro_accuracy", "hits@3")),
     ),
     "typing": _learned(entity_typing, entity_typing.TypingSettings, ("micro",), F1),
     "relation-classification": _learned(

@@ -87,7 +87,7 @@ def open_graph(config: Config, dataset: Dataset, kept: Bool[np.ndarray, " E"]) -
 def entity_texts(config: Config, source: Source) -> Described:
     """Every entity's description, with its first mention of itself."""
     rows = source.tokens.read("entities", None, DESCRIBED)
-    return described(rows, source.special, **_lengths(config))
+    return described(rows, source.special, **_lengths(config), names=config.jaket.names)
 
 
 def relation_texts(config: Config, source: Source) -> Described:
@@ -102,8 +102,8 @@ def _lengths(config: Config) -> dict[str, int]:
 
 
 def _windows(config: Config, source: Source, kept: Bool[np.ndarray, " E"]) -> Sides:
-    sources = (0, SELF, REPEAT) if config.jaket.repeats else (0, SELF)
-    length, note = min(config.jaket.block_length, config.encoder.max_positions), None
+    own, sources = config.jaket, (0, SELF, REPEAT) if config.jaket.repeats else (0, SELF)
+    length, note = min(own.block_length, config.encoder.max_positions), None
     pages: Mapping[str, RowGroups] = {
         split: ParquetGroups(source.tokens, "pages", split, COLUMNS) for split in ("train", "valid")
     }
@@ -112,7 +112,7 @@ def _windows(config: Config, source: Source, kept: Bool[np.ndarray, " E"]) -> Si
         columns = ["entity_index", "ids", "mention_start", "mention_end"]
         texts = DescribedWindows(ParquetGroups(source.tokens, "entities", None, columns))
         pages = {"train": texts, "valid": MemoryGroups(texts.schema.empty_table(), "no valid texts")}
-    windows = {split: LinkedWindows(groups, length, kept, sources) for split, groups in pages.items()}
+    windows = {split: LinkedWindows(groups, length, kept, sources, own.least_links) for split, groups in pages.items()}
     sides = sides_of(config, source, "text", windows)
     return Sides(sides.train, sides.valid, " ".join(filter(None, (note, sides.note))) or None)
 

@@ -59,7 +59,7 @@ class Jaket(nn.Module):
         self.knowledge = KnowledgeModule(hidden, own.heads, own.layers, config.encoder.dropout) if knows else None
         self.merge = nn.LayerNorm(hidden, eps=1e-5) if knows and reads else nn.Identity()
         wanted = "entity" in self.weights
-        self.query = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, hidden)) if wanted else None
+        self.query = _query(hidden) if wanted else None
         self.category_head = nn.Linear(hidden, classes) if "category" in self.weights else None
         self.relation_head = nn.Linear(3 * hidden, sizes.relations) if "relation" in self.weights else None
         described = knows and own.relations == "described"
@@ -220,6 +220,15 @@ class Jaket(nn.Module):
             for edges, nodes in zip(batch.blocks.edges, (len(batch.blocks.nodes), *batch.blocks.sizes), strict=False):
                 total += self.knowledge.flops(nodes, len(edges))
         return total + 6 * counts["entity"] * len(batch.candidates) * self.encoder.config.hidden_size
+
+
+def _query(hidden: int) -> nn.Sequential:
+    """W1, ReLU, W2. They begin as identities: a mention's state is in the space of context embeddings already."""
+    query = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, hidden))
+    for layer in query[::2]:
+        nn.init.eye_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return query
 
 
 def _layers_of(encoder: nn.Module, config: Config) -> tuple[nn.ModuleList, int]:
