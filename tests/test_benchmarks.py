@@ -53,6 +53,18 @@ def test_evaluation_md_says_of_dkrl_what_was_measured():
     assert f"comes to {epoch} CPU hours an epoch, {rank} for ranking its test triples, and {peak} GiB" in text
 
 
+def test_jaket_md_says_of_a_step_what_was_measured():
+    [kept] = [
+        run
+        for run in json.loads((RESULTS / "jaket_step.json").read_text(encoding="utf-8"))["runs"]
+        if (run["size"], run["device"]) == ("tiny", "cpu")
+    ]
+    text = " ".join((ROOT / "docs" / "jaket.md").read_text(encoding="utf-8").split())
+    assert f"blocks have {kept['entities of the blocks']:,} entities" in text
+    assert f"the memory is {kept['ratio']:.1f} times as fast" in text
+    assert f"takes {kept['refresh, s for 1,000 entities']:.2f} CPU seconds for 1,000 entities" in text
+
+
 def test_dkrl_is_measured_on_a_small_graph():
     figures = measure(entities=2_000, steps=1, queries=2)
     assert all(value >= 0 for value in figures.values()) and figures["Wikidata5M, an epoch, CPU h"] > 0
@@ -210,7 +222,16 @@ def test_linking_md_quotes_the_kept_results_and_they_are_fast_enough():
 
 @pytest.mark.parametrize(
     "name",
-    ["build.py", "colake_step.py", "finetune_memory.py", "kepler_step.py", "linking.py", "scale.py", "tokenize.py"],
+    [
+        "build.py",
+        "colake_step.py",
+        "finetune_memory.py",
+        "jaket_step.py",
+        "kepler_step.py",
+        "linking.py",
+        "scale.py",
+        "tokenize.py",
+    ],
 )
 def test_a_benchmark_also_starts_as_a_file(name):
     words = [sys.executable, ROOT / "benchmarks" / name, "--help"]

@@ -123,6 +123,35 @@ def test_texts_are_whole_and_descriptions_are_cut_and_counted(dataset, tokenizer
     assert [row["ids"] for row in rows] == [ids[:8] for ids in encode(described)]
 
 
+def test_links_and_own_mentions_are_spans_of_their_tokens(whole, tokenizer):
+    data, made = Dataset(whole), Dataset(whole).tokens("bytes")
+    library = tokenizers.Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
+    index = {entity: place for place, entity in enumerate(data.read("entities")["entity"].to_pylist())}
+    known = 0
+    for page, row in zip(data.read("pages").to_pylist(), made.read("pages").to_pylist(), strict=True):
+        links = [link for link in page["links"] if link["entity"] in index]
+        known += len(links)
+        said = [library.decode(row["ids"][m["start"] : m["end"]]) for m in row["mentions"]]
+        left = [(index[link["entity"]], page["text"][link["start"] : link["end"]]) for link in links]
+        for mention, words in zip(row["mentions"], said, strict=True):
+            place = next(i for i, (entity, text) in enumerate(left) if entity == mention["entity_index"])
+            assert left[place][1] in words
+            assert mention["source"] == ["link", "self", "repeat"].index(links[place]["source"])
+            del left[: place + 1], links[: place + 1]
+    assert known - document(whole)["tokens"]["pages"].get("links_without_tokens", 0) == sum(
+        len(row["mentions"]) for row in made.read("pages").to_pylist()
+    )
+    named = 0
+    for entity, row in zip(data.read("entities").to_pylist(), made.read("entities").to_pylist(), strict=True):
+        mention = entity["text_mention"]
+        assert (mention is None) == (row["mention_start"] == -1)
+        if mention is not None:
+            words = library.decode(row["ids"][row["mention_start"] : row["mention_end"]])
+            assert entity["text"][mention["start"] : mention["end"]] in words
+            named += 1
+    assert named > 10 and known > 100
+
+
 @pytest.mark.parametrize("range_bytes", [1, 200_000])
 def test_ranges_of_any_size_have_the_same_digest(whole, dataset, tokenizer, monkeypatch, range_bytes):
     plan = tokens.plan_row_groups

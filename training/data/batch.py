@@ -178,6 +178,20 @@ def pad_mask(lengths: Int64[np.ndarray, " B"]) -> Bool[np.ndarray, "B S"]:
     return np.arange(int(lengths.max(initial=0)))[None, :] < lengths[:, None]
 
 
+def by_length(lengths: Integer[np.ndarray, " B"], tokens: int) -> list[Int64[np.ndarray, " _"]]:
+    """Rows of these lengths in pieces of at most `tokens` values, short rows filled up (or of one row); the shortest
+    first."""
+    order, pieces, first = np.argsort(lengths, kind="stable"), [], 0
+    ascending = lengths[order]
+    while first < len(order):
+        # As many as fit if all were as long as the longest of them.
+        fits = ascending[first:] * np.arange(1, len(order) - first + 1) <= tokens
+        count = len(fits) if fits.all() else max(1, int(fits.argmin()))
+        pieces.append(order[first : first + count])
+        first += count
+    return pieces
+
+
 def tensor(array: np.ndarray) -> torch.Tensor:
     """The array as a tensor of its own type."""
     return torch.from_numpy(np.ascontiguousarray(array))

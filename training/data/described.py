@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from training.data.batch import Ragged, offsets, pad_mask, ragged, tensor
+from training.data.batch import Ragged, by_length, offsets, pad_mask, ragged, tensor
 from training.data.sequences import filled, named
 from training.data.special import SpecialTokens
 from training.data.text import frame
@@ -40,12 +40,7 @@ class Described:
 
     def pieces(self, entities: Int64[np.ndarray, " N"]) -> Iterator[DescribedPiece]:
         """The descriptions of these, the shortest ones first."""
-        lengths = self.tokens.lengths[entities]
-        order, first = np.argsort(lengths, kind="stable"), 0
-        while first < len(order):
-            # As many as fit if all were as long as the longest of them: the lengths ascend.
-            fits = lengths[order[first:]] * np.arange(1, len(order) - first + 1) <= self.encode_tokens
-            rows = order[first : first + max(1, int(fits.argmin()) if not fits.all() else len(fits))]
+        for rows in by_length(self.tokens.lengths[entities], self.encode_tokens):
             texts = self.tokens.take(entities[rows])
             yield DescribedPiece(
                 tensor(texts.padded(self.pad)),
@@ -53,7 +48,6 @@ class Described:
                 tensor(self.ends[entities[rows]]),
                 tensor(rows),
             )
-            first += len(rows)
 
 
 def described(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from schemas.hashing import random_u64
 from training.config import JaketConfig
-from training.data.batch import tensor
+from training.data.batch import by_length, tensor
 from training.data.categories import NONE
 from training.data.described import Described, DescribedPiece
 from training.data.graphs import IGNORE
@@ -131,7 +131,7 @@ class JaketFeed:
 
     def batch(self, windows: Part | None, roots: Part | None, step: int) -> JaketBatch:
         """One micro-batch of a step."""
-        texts = [] if windows is None else [self.text.batch(windows.take(rows)) for rows in self._cut(windows)]
+        texts = [] if windows is None else self._texts(windows)
         walked = self._walked(roots, step)
         shown = [text.entities[~text.asked] for text in texts] if self._knows else []
         targets = np.unique(np.concatenate([walked.nodes, walked.pairs[:, :2].ravel(), *shown]))
@@ -160,16 +160,9 @@ class JaketFeed:
 
         return words
 
-    def _cut(self, windows: Part) -> list[Int64[np.ndarray, " _"]]:
-        """The windows by length, in pieces of at most encode_tokens padded tokens."""
-        lengths = windows.columns.lists["ids"].lengths + 2
-        order, pieces, first = np.argsort(lengths, kind="stable"), [], 0
-        while first < len(order):
-            fits = lengths[order[first:]] * np.arange(1, len(order) - first + 1) <= self.config.encode_tokens
-            count = len(fits) if fits.all() else max(1, int(fits.argmin()))
-            pieces.append(order[first : first + count])
-            first += count
-        return pieces
+    def _texts(self, windows: Part) -> list[LinkedText]:
+        pieces = by_length(windows.columns.lists["ids"].lengths + 2, self.config.encode_tokens)
+        return [self.text.batch(windows.take(rows)) for rows in pieces]
 
     def _walked(self, roots: Part | None, step: int) -> _Walked:
         nothing = np.empty(0, dtype=np.int64)
