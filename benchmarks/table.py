@@ -3,7 +3,7 @@
     python -m benchmarks.table [--check] [--results FILE] [--out FILE]
 
 A table for each graph and task: what we measured, mean and standard deviation over the seeds, with the rules that were
-asked the same; what the paper prints (published.toml); CPU minutes; the line that runs it again. How values were chosen
+asked the same; what the paper prints (published.toml); minutes; the line that runs it again. How values were chosen
 is in benchmarks/kgc.py. --check writes nothing, and fails on a run that a table lacks, on a seed, a rule or a
 part of the protocol that is missing, on rows of one table that were not asked the same, and where the file is not what
 the results say.
@@ -45,9 +45,9 @@ entities no train triple joins."""
 HEAD = """# Results
 
 Rebuilt by `python -m benchmarks.table` from benchmarks/results/kgc.json; `--check` says what is missing. Mean, and
-after ± the standard deviation over the seeds. Minutes are CPU minutes of training and evaluation, one thread. Published
-figures are of other encoders and, where the source says so, of other negatives. Each line is run again by
-`python -m benchmarks.kgc --runs NAME`, the name being its last cell.
+after ± the standard deviation over the seeds. Minutes are CPU minutes of training and evaluation on one thread, or,
+where a GPU is named, by the clock. Published figures are of other encoders and, where the source says so, of other
+negatives. Each line is run again by `python -m benchmarks.kgc --runs NAME`, the name being its last cell.
 """
 Place = tuple[str, str]
 """A table: (graph, task)."""
@@ -136,17 +136,19 @@ def section(place: Place, rows: Mapping[str, list[Result]], published: Mapping[s
     yield f"Dataset {first['digest'][:8]}. Asked: {told(first['protocol'])}."
     yield ""
     printed = [f"published {column}" for column in columns]
-    titles = ["system", *columns, *more, "seeds", "CPU min", *printed, "source", "again: --runs"]
+    titles = ["system", *columns, *more, "seeds", "minutes", *printed, "source", "again: --runs"]
     yield line(*titles)
     yield line(*["---"] * len(titles))
     for name, own in rows.items():
-        minutes = statistics.fmean(sum(run["cpu_minutes"].values()) for run in own)
+        minutes = f"{statistics.fmean(sum(run['minutes'].values()) for run in own):.1f}"
+        if own[0]["device"] != "cpu":
+            minutes += f" on one {own[0]['device']}"
         measured = [spread([run["metrics"][part][column] for run in own]) for column in columns]
         measured += [spread([read(run["metrics"]) for run in own]) for read in more.values()]
         paper = published.get(own[0]["recipe"].removesuffix("-minilm"), {})
         theirs = [f"{paper[column]:.3f}" if column in paper else "" for column in columns]
         source = paper["source"] if any(theirs) else ""
-        yield line(own[0]["recipe"], *measured, len(own), f"{minutes:.1f}", *theirs, source, f'`"{name}"`')
+        yield line(own[0]["recipe"], *measured, len(own), minutes, *theirs, source, f'`"{name}"`')
     for rule in RULES[task]:
         found = first["baselines"].get(rule, {}).get(part, {})
         cells = [f"{found[column]:.3f}" if column in found else "" for column in columns]

@@ -18,7 +18,7 @@ def made_up(name, seed, **changes):
     metrics = {part: dict.fromkeys(columns, 0.5 + seed / 10), "no_shared_pair": {"mrr": 0.3}}
     kept = {
         "name": name, "graph": run.graph, "recipe": run.recipe, "task": task, "seed": seed, "values": dict(run.values),
-        "cpu_minutes": {"train": 2.0, "evaluate": 1.0}, "metrics": metrics, "digest": f"{run.graph}0000",
+        "device": "cpu", "minutes": {"train": 2.0, "evaluate": 1.0}, "metrics": metrics, "digest": f"{run.graph}0000",
         "baselines": {rule: {part: dict.fromkeys(columns, 0.25)} for rule in table.RULES[task]},
         "protocol": dict.fromkeys(table.PROTOCOL[task], "as ever"),
     }  # fmt: skip
