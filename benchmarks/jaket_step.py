@@ -147,7 +147,7 @@ class Bench:
         """The memory's rows of this batch, as the model would make them: all of a large one would take long."""
         ids = torch.cat([batch.blocks.nodes, batch.candidates]).unique()
         memory = self.model.memory
-        memory.table.weight[ids.to(self.device)] = self.model.context(self.described, ids.numpy())
+        memory.weight[ids.to(self.device)] = self.model.context(self.described, ids.numpy())
 
     def encoding(self, nodes: int) -> Callable[[Tensor], Tensor]:
         """What stands in for `pull`: descriptions of the first `nodes` ids encoded, rows of the others."""

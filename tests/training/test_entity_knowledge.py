@@ -39,7 +39,7 @@ def test_on_its_own_graph_it_is_the_run_with_a_memory_made_now(run, data):
     for name, value in encoder.network.state_dict().items():
         assert torch.equal(value, loaded.model.state_dict()[name]), name
     every = np.arange(encoder.network.memory.rows)
-    assert torch.allclose(encoder.network.memory.table.weight, loaded.model.memory.encode(every), atol=1e-6)
+    assert torch.allclose(encoder.network.memory.weight, loaded.model.memory.encode(every), atol=1e-6)
 
 
 def test_another_graph_has_a_memory_of_its_own_and_gradients_reach_all_halves(run, tmp_path):
@@ -48,13 +48,13 @@ def test_another_graph_has_a_memory_of_its_own_and_gradients_reach_all_halves(ru
     assert encoder.network.memory.rows == other.rows("entities") < 110
     ids = torch.randint(5, 50, (2, 9), generator=torch.Generator().manual_seed(0))
     texts = LinkedTexts(ids, torch.ones_like(ids, dtype=torch.bool), torch.tensor([2, 3, 12]), torch.tensor([7, 7, 40]))
-    before = encoder.network.memory.table.weight.clone()
+    before = encoder.network.memory.weight.clone()
     encoder(texts).square().sum().backward()
     learns = ("encoder.embeddings.word", "encoder.encoder.layer.0.", "encoder.encoder.layer.1.", "knowledge.", "merge.")
     for part in learns:
         found = [p for name, p in encoder.network.named_parameters() if name.startswith(part)]
         assert found and all(p.grad is not None and p.grad.abs().sum() > 0 for p in found if p.ndim > 1), part
-    assert torch.equal(encoder.network.memory.table.weight, before)
+    assert torch.equal(encoder.network.memory.weight, before)
     vectors = encoder.entities(np.array([1, 4]))
     assert vectors.shape == (2, 16) and vectors.requires_grad
     assert encoder.network.relation_memory.abs().sum() > 0

@@ -4,7 +4,7 @@ All rows are filled once by the first LM1, and made anew every T(i) steps, T(i) 
 longest): E <- momentum * E + (1 - momentum) * E_new (section 3.3). Which rows a step makes anew is a pure function of
 the step, so that a resumed run goes on as one that was not killed.
 
-E entities, D hidden, N ids asked for.
+E entities, D hidden, N ids asked for, H rows held.
 """
 
 import dataclasses
@@ -92,10 +92,15 @@ class ContextMemory:
         """Set by the model, which has the encoder."""
         self._schedule, self._momentum, self._rank, self._backend = schedule, momentum, rank, config.backend
 
+    @property
+    def weight(self) -> Float[Tensor, "H D"]:
+        """The rows that this rank holds."""
+        return self.table.weight
+
     @torch.no_grad()
     def pull(self, ids: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
         """A copy of the rows of these ids, on the ids' device. Of a sharded memory every rank calls it alike."""
-        return self.table.pull(ids.to(self.table.weight.device)).to(ids.device)
+        return self.table.pull(ids.to(self.weight.device)).to(ids.device)
 
     def fill(self, start: int, values: Float[Tensor, "N D"]) -> None:
         """Set the rows from `start` on; every rank calls it alike."""
@@ -114,7 +119,7 @@ class ContextMemory:
     def _refresh(self, rows: range, momentum: float) -> None:
         """Each rank encodes its share of the rows, the sharded memory's its own ones."""
         assert self.encode is not None
-        world, weight = self._rank.world, self.table.weight
+        world, weight = self._rank.world, self.weight
         for start in range(rows.start, rows.stop, AT_ONCE * world):
             ids = np.arange(start, min(start + AT_ONCE * world, rows.stop))
             mine = torch.from_numpy(ids[ids % world == self._rank.rank])

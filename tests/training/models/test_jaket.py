@@ -257,22 +257,22 @@ def test_classes_are_the_most_frequent_category_of_each_entity(data):
 
 def test_no_gradient_reaches_the_memory_and_all_weights_get_one(data):
     config, _, system = make(data)
-    before = system.model.memory.table.weight.clone()
+    before = system.model.memory.weight.clone()
     step_of(config, system.model, batches_of(system))
     without = {name for name, p in system.model.named_parameters() if p.requires_grad and p.grad is None}
     assert not without
-    assert not system.model.memory.table.weight.requires_grad
-    assert torch.equal(system.model.memory.table.weight, before)
+    assert not system.model.memory.weight.requires_grad
+    assert torch.equal(system.model.memory.weight, before)
 
 
 def test_a_refresh_makes_the_memory_anew_with_the_encoder_as_it_is(data):
     config, source, system = make(data, jaket_refresh__first=1, jaket_momentum=0.5)
-    before = system.model.memory.table.weight.clone()
+    before = system.model.memory.weight.clone()
     step_of(config, system.model, batches_of(system))
     every = np.arange(source.sizes.entities)
     made = system.model.memory.encode(every)
     assert not torch.allclose(made, before)
-    assert torch.allclose(system.model.memory.table.weight, (before + made) / 2, atol=1e-5)
+    assert torch.allclose(system.model.memory.weight, (before + made) / 2, atol=1e-5)
 
 
 def test_a_context_embedding_is_lm1_at_the_name_in_the_description(data):
@@ -380,7 +380,7 @@ def test_a_run_killed_and_resumed_has_the_same_bits_its_memory_too(data, refresh
     assert run(tmp_path / "run", resume=True) == 0
     assert bits(tmp_path / "run") == bits(tmp_path / "whole")
     loaded = load_run(tmp_path / "run").model
-    assert loaded.memory.table.weight.numpy().tobytes() == bits(tmp_path / "run")["weight"]
+    assert loaded.memory.weight.numpy().tobytes() == bits(tmp_path / "run")["weight"]
 
 
 @pytest.mark.parametrize(
