@@ -81,9 +81,18 @@ TOLERANCE = 1e-6
 AGREEING = {"data_on_corrupt": "quarantine", "data_window": 4}
 """The thread that reads ahead agrees with the other rank's at each of many windows, while the loops exchange theirs."""
 
+CONTEXT = {"jaket_refresh_first": 2, "jaket_heads": 4, "jaket_roots": 16, "jaket_negatives": 20}
+"""The ranks make the context memory anew together."""
+
 
 @pytest.mark.parametrize(
-    ("recipe", "settings"), [("colake-tiny", {}), pytest.param("kepler-tiny", AGREEING, marks=pytest.mark.slow)]
+    ("recipe", "settings"),
+    [
+        ("colake-tiny", {}),
+        pytest.param("kepler-tiny", AGREEING, marks=pytest.mark.slow),
+        pytest.param("jaket-tiny", CONTEXT, marks=pytest.mark.slow),
+        pytest.param("jaket-tiny", CONTEXT | {"memory_backend": "sharded"}, marks=pytest.mark.slow),
+    ],
 )
 def test_two_ranks_of_one_micro_batch_learn_what_one_rank_of_two_learns(recipe, settings, made_up, tmp_path):
     code, out, errors = ended(torchrun(recipe, made_up, tmp_path / "two", **settings))
