@@ -51,8 +51,9 @@ class Evaluate:
     """The run's folder; for a task on examples also a plain encoder's, such as an export."""
     task: str
     """link-prediction, relation-prediction (KEPLER, C-LMKE, LASS and baselines), triple-classification (LMKE too),
-    masked, linking or graph-completion (CoLAKE; the last: baselines too), masked-words (CoLAKE, KEPLER, mlm-only); on
-    examples: typing, relation-classification, few-shot, kgqa, glue, for which it is fine-tuned, and probing."""
+    masked (CoLAKE, JAKET), linking or graph-completion (CoLAKE; the last: baselines too), entity-classification
+    (JAKET), masked-words (CoLAKE, KEPLER, JAKET, mlm-only); on examples: typing, relation-classification, few-shot,
+    kgqa, unseen-entities, glue, for which it is fine-tuned, and probing."""
     data: Path | None = None
     """The dataset's folder; by default the one that the run was trained on. For linking, graph-completion and what is
     fine-tuned that of the examples."""

@@ -1,8 +1,8 @@
 """Questions of a knowledge graph: an encoder learns to give a question the vector of its answers among the candidates.
 
-The score of a candidate is the product of its vector with the question's, which is the state at <s>, over sqrt(D). The
-loss is the cross-entropy over candidates of which any may be right: -log of the share that the right ones have. Of many
-candidates a step reads some: one answer, and others by a hash.
+The score of a candidate is the product of its vector with the question's, which is the state at <s>, times D ** -0.25.
+The loss is the cross-entropy over candidates of which any may be right: -log of the share that the right ones have. Of
+many candidates a step reads some: one answer, and others by a hash.
 
 B questions, U distinct candidates of them, D hidden, S nodes, M entities.
 """
@@ -153,7 +153,8 @@ def _loss(model: Any, part: Part, settings: KgqaSettings, seed: int, step: int) 
 
 
 def _scores(asked: Float[Tensor, "B D"], answers: Float[Tensor, "U D"]) -> Float[Tensor, "B U"]:
-    return asked @ answers.T / math.sqrt(asked.shape[1])
+    # Both have lengths of about the root of D: with attention's factor, D ** -0.5, no score could be far from another.
+    return asked @ answers.T * asked.shape[1] ** -0.25
 
 
 @torch.no_grad()

@@ -30,6 +30,7 @@ from training.evaluation import (
     rules,
     semi_inductive,
     triple_classification,
+    unseen_entities,
 )
 from training.evaluation.completion_rules import PairRule
 from training.evaluation.settings import read_settings
@@ -215,6 +216,14 @@ TASKS = {
         ask=probing.ask,
         rules={"frequency": lambda questions: probing.Frequency()},
         rows=dict.fromkeys((*probing.SUBSETS, "all"), ("questions", "p@1", "macro_p@1", "p@10", "mrr")),
+        of_encoders=True,
+    ),
+    "unseen-entities": Task(
+        settings=unseen_entities.UnseenEntitiesSettings,
+        prepare=lambda dataset, split, settings, tokens: unseen_entities.prepare(dataset, split, settings),
+        ask=unseen_entities.ask,
+        rules={"majority": lambda questions: finetuned.Majority()},
+        rows={"all": ("accuracy", "accuracy_sd", "macro_f1", "macro_f1_sd")},
         of_encoders=True,
     ),
     "glue": _learned(
