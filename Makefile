@@ -17,7 +17,7 @@ test-slow: setup
 	$(PYTEST) -m slow
 
 test-extras: setup
-	$(PYTEST) -m extras
+	$(PYTEST) -m "extras and not slow"
 
 lint: setup
 	$(PYTHON) -m ruff check .

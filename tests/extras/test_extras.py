@@ -121,7 +121,7 @@ def wait_for(condition):
     raise AssertionError("nothing answers")
 
 
-@pytest.mark.parametrize("which", ["demo_dataset", "sample_dataset"])
+@pytest.mark.parametrize("which", ["demo_dataset", pytest.param("sample_dataset", marks=pytest.mark.slow)])
 def test_workers_with_the_wheel_only_build_the_same_over_grpc(alone, cluster, which, request, tmp_path):
     _, wikiloom, _ = alone
     expected = digest(request.getfixturevalue(which))
@@ -151,6 +151,7 @@ def test_training_alone_says_how_to_get_what_it_lacks(alone, demo_dataset, tmp_p
     assert "[baselines]" in missing.stderr
 
 
+@pytest.mark.slow
 def test_spacy_splits_the_sentences_of_a_build(wheel, demo_dataset, tmp_path):
     python = make_environment(tmp_path, [f"wikiloom[pipelines,spacy] @ file://{wheel}"])
     words = ["build", *DEMO_INPUTS, *DEMO_SHARES, "--set", "sentences=spacy", "--out", tmp_path / "d"]
@@ -187,6 +188,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_spacy_finds_the_linker_without_an_import_and_the_linker_takes_spacys_entities(wheel, tmp_path):
     # Without torch, which only a run needs.
     python = make_environment(tmp_path, [f"wikiloom[spacy] @ file://{wheel}", "jaxtyping", "marisa-trie", "numba"])
