@@ -35,6 +35,7 @@ def scale_row(name, share=1.0):
     return {**row["figures"], "peak MB": row["peak_mb"]}
 
 
+@pytest.mark.slow
 def test_a_thousandth_of_every_scale_measurement_runs():
     environment = {name: value for name, value in os.environ.items() if name != "WIKILOOM_DATA"}
     words = [sys.executable, "-m", "benchmarks.scale", "--scale", "0.001"]

@@ -234,6 +234,7 @@ def test_rows_of_page_props_that_name_no_item_are_passed_over(tmp_path):
     assert list(validate(tmp_path / "d")) == []
 
 
+@pytest.mark.slow
 def test_a_page_with_100_000_links_builds(tmp_path):
     links = " ".join(f"[[Page {i % 30000}|Surface {i}]] and so on." for i in range(100_000))
     wikipedia = dump(tmp_path / "w.xml", (1, 1, "Index", links), (2, 1, "Page 7", "Page 7 is one of many."))
@@ -316,6 +317,7 @@ def test_sample_with_the_heads_of_the_real_sql_dumps(real_data, tmp_path, capsys
     assert list(validate(tmp_path / "d")) == []
 
 
+@pytest.mark.slow
 def test_sample_read_in_many_ranges_has_the_same_digest(sample_dataset, real_data, tmp_path, capsys):
     words = list(sample_inputs(real_data))
     wikidata = read(words[words.index("--wikidata") + 1])

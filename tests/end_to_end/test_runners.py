@@ -38,6 +38,7 @@ def test_examples_joined_by_cogroupbykey_have_the_same_digest(demo_dataset, tmp_
     assert digest(tmp_path / "d") == digest(demo_dataset)
 
 
+@pytest.mark.slow
 def test_sample_in_five_files_joined_by_cogroupbykey_has_the_same_digest(sample_dataset, real_data, tmp_path):
     words = list(sample_inputs(real_data))
     place = words.index("--wikidata") + 1

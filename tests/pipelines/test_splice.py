@@ -1,5 +1,7 @@
 """Tokens of texts with mentions, beside a slow obvious way."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from pipelines.transforms.splice import Mentions, splice
-from pipelines.transforms.tokenize import Tally, graph_rows
+from pipelines.transforms.tokenize import Tally, TokenRules, graph_rows
 from schemas.dataset import Dataset
 from tests.pipelines import tokenizers
 from tests.pipelines.tokenizers import KINDS
@@ -187,7 +189,8 @@ def test_token_rows_of_every_graph_of_the_sample_are_those_of_the_slow_builder(s
     assert rows.num_rows > 2_000
     rows = rows.take(np.arange(0, rows.num_rows, step))
     encoder = tokenizers.encoder(KINDS[kind](rows["text"].to_pylist()[:200], 4_000))
-    made = graph_rows(rows, encoder, 512, Tally())
+    rules = TokenRules(tokenizer=Path(), digest="", max_length=512, threads=False, entities=Path())
+    made = graph_rows(rows, encoder, rules, Tally())
     assert made.num_rows == rows.num_rows
     for row, one in zip(rows.to_pylist(), made.to_pylist(), strict=True):
         mentions = [(mention["start"], mention["end"]) for mention in row["mentions"]]
