@@ -1,7 +1,7 @@
 """The files that --types, --text and --exclude-triples name, and those of the same form that a benchmark brings."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ _JSON = b"{"
 def add_options(source: Source, config: Import) -> Source:
     """The source with what --types and --text say before what its own files say."""
     ledger = source.ledger
-    types = [read_types(_given(config.types), ledger, "--types")] if config.types else []
+    types = []
+    if config.types:
+        types = [_by_own_ids(read_types(_given(config.types), ledger, "--types"), source.entities)]
     texts = [read_texts(_given(config.text), ledger, "--text")] if config.text else []
     return dataclasses.replace(source, entities=[*types, *source.entities], texts=[*texts, *source.texts])
 
@@ -51,6 +53,24 @@ def read_types(file: File, ledger: Ledger, role: str) -> Told:
     types = read_json(file, dict[str, list[str]], '{"id": ["type", ...]}')
     count.lines = len(types)
     return told("categories", list(types), list(types.values()), count)
+
+
+def _by_own_ids(types: Told, entities: Sequence[Told]) -> Told:
+    """With the graph's own ids in place of the Wikidata items that its files say these are."""
+    own: dict[str, list[str]] = {}
+    for each in entities:
+        if each.name == "item":
+            for id_, item in zip(each.ids.to_pylist(), each.values.to_pylist(), strict=True):
+                own.setdefault(item or id_, []).append(id_)
+    if not own:
+        return types
+    ids = [own.get(id_, [id_]) for id_ in types.ids.to_pylist()]
+    rows = np.repeat(np.arange(len(ids)), [len(each) for each in ids])
+    lines = np.ones(len(ids), np.int64) if types.lines is None else types.lines
+    # A line of the file is one line, of however many ids it speaks.
+    lines = np.where(np.diff(rows, prepend=-1) > 0, lines[rows], 0)
+    named = pa.chunked_array([[id_ for each in ids for id_ in each]], pa.string())
+    return types._replace(ids=named, values=types.values.take(pa.array(rows)), lines=lines)
 
 
 def read_json(file: File, kind: Any, expected: str) -> Any:

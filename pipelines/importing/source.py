@@ -24,8 +24,9 @@ VALUES = {
     "aliases": list_of(pa.string()),
     "categories": list_of(pa.string()),
     "kind": pa.string(),
+    "item": pa.string(),
 }
-"""What may be said of an entity or relation."""
+"""What may be said of an entity or relation; item: the one of Wikidata that an id of another source stands for."""
 PAGE_TEXTS = pa.schema({"title": pa.string(), "text": pa.string()})
 
 

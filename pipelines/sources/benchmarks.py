@@ -196,4 +196,5 @@ def _read_wikidata(file: File, others: Sequence[Told], ledger: Ledger) -> list[T
         told("label", ids, [entry.label for entry in entries.values()], count),
         told("description", ids, [entry.description for entry in entries.values()], unknown),
         told("aliases", ids, aliases, unknown),
+        told("item", ids, [entry.wikidata_id for entry in entries.values()], unknown),
     ]

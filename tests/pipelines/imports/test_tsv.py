@@ -215,6 +215,22 @@ def test_types_as_json(tmp_path):
     assert {row["entity"]: row["categories"] for row in made.read("entities").to_pylist()} == {"a": ["x", "w"], "b": []}
 
 
+def test_types_of_wikidata_items_are_those_of_the_freebase_ids_that_stand_for_them(tmp_path):
+    files = {
+        "train.txt": lines("/m/1 r /m/2", "/m/3 r /m/1"),
+        "valid.txt": lines("/m/2 r /m/1"),
+        "test.txt": lines("/m/2 r /m/4"),
+    }
+    known = {"/m/1": {"wikidata_id": "Q1"}, "/m/2": {"wikidata_id": "Q2"}, "/m/3": {"wikidata_id": "Q1"}, "/m/4": {}}
+    types = {"Q1": ["Q5"], "Q2": ["Q7", "Q5"], "/m/4": ["Q9"], "Q8": ["Q5"]}
+    source = write(tmp_path / "in", {**files, "entity2wikidata.json": json.dumps(known)})
+    (tmp_path / "types.json").write_text(json.dumps(types))
+    made = imported("fb15k-237", source, tmp_path / "out", types=tmp_path / "types.json")
+    found = {row["entity"]: row["categories"] for row in made.read("entities").to_pylist()}
+    assert found == {"/m/1": ["Q5"], "/m/3": ["Q5"], "/m/2": ["Q7", "Q5"], "/m/4": ["Q9"]}
+    assert made.manifest.rest["drops"]["--types types.json"] == {"not_in_graph": 1}
+
+
 def test_names_that_look_like_items_come_by_number(tmp_path):
     source = write(
         tmp_path / "in", {"triples.tsv": lines(*(f"Q{n} P{n} Q{n}" for n in (10, 9, 100)), "z P2 z", "P9 P1 P9")}
