@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from benchmarks.completion import SYSTEMS, done_folds, read_kept, table, write_kept
+from benchmarks.completion import SYSTEMS, ranked_folds, read_kept, table, write_kept
 from benchmarks.completion_data import FOLDS, fold_of, split_of
 from benchmarks.dkrl_scale import measure
 from benchmarks.loader import SHUFFLES
@@ -262,9 +262,9 @@ def test_completion_pools_the_folds_that_are_done_and_pairs_the_samples(tmp_path
         path = tmp_path / f"fold-{fold}" / "test" / f"{system}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(document), encoding="utf-8")
-    write_kept(done_folds(tmp_path, "test"), tmp_path / "kept.parquet")
+    write_kept(ranked_folds(tmp_path, "test"), tmp_path / "kept.parquet")
     found = read_kept(tmp_path / "kept.parquet")
-    assert found == done_folds(tmp_path, "test")
+    assert found == ranked_folds(tmp_path, "test") and found.pop(2).keys() == {"colake"}
     figures = table(found)
     assert figures["folds"] == [0, 1]
     colake, transe = (figures["transductive"][name] for name in ("colake", "transe"))

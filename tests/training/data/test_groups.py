@@ -25,7 +25,8 @@ from training.data.groups import ParquetGroups
 def pages(tmp_path):
     small = dataclasses.replace(TOKEN_TABLES["pages"], row_group_rows=7)
     rows = pa.Table.from_pylist(
-        [{"page_id": i, "split": "train", "ids": list(range(i % 5))} for i in range(100)], schema=small.schema
+        [{"page_id": i, "split": "train", "ids": list(range(i % 5)), "mentions": []} for i in range(100)],
+        schema=small.schema,
     )
     shards = write_table(small, rows, tmp_path, rows_per_shard=30)
     Manifest(digest="d", tables={"pages": table_entry(small, tmp_path, shards)}, rest={}).save(tmp_path)
