@@ -20,6 +20,7 @@ def test_the_build_prints_what_the_readme_shows(tmp_path, demo_dataset, capsys):
     assert digest(tmp_path / "d") == digest(demo_dataset)
 
 
+@pytest.mark.slow
 def test_a_graph_of_ones_own_goes_from_three_files_to_an_answer(tmp_path):
     section = README.split("## A knowledge graph of your own")[1].split("\n## ")[0]
     commands, shown = re.findall(r"```(?:bash)?\n(.*?)```", section, re.S)

@@ -284,6 +284,7 @@ def test_sample_has_its_pages_links_and_entities(sample_dataset):
     assert list(validate(sample_dataset)) == []
 
 
+@pytest.mark.slow
 def test_sample_with_the_heads_of_the_real_sql_dumps(real_data, tmp_path, capsys):
     names = {
         name: real_data / f"wikipedia/enwiki-20150112-{name}.sql.head.gz" for name in ("page", "redirect", "page_props")

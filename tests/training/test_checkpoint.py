@@ -80,6 +80,7 @@ def test_without_room_for_a_copy_a_save_is_written_at_once(tmp_path, monkeypatch
     assert equal(everything(*saved(tmp_path)), everything(*load(checkpoint(tmp_path))))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 def test_distributed_checkpoint_itself_reads_the_weights(ranks):
     for run in (ranks / "of-one", ranks / "of-two"):

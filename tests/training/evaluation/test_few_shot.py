@@ -89,7 +89,7 @@ def learnable(plain, data, method, **more):
     return start, Parts(known, known, known, reader, table), settings
 
 
-@pytest.mark.parametrize("method", ["proto", "pair"])
+@pytest.mark.parametrize("method", ["pair", pytest.param("proto", marks=pytest.mark.slow)])
 def test_both_methods_learn(plain, one_file, method):
     """The relations differ in one word of the sentence. A pair's classifier first learns that one of them is right."""
     start, parts, settings = learnable(plain, one_file, method, steps=60, select_every=60, lr=2e-2)

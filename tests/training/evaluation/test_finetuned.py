@@ -219,6 +219,7 @@ def glue(tmp_path_factory):
     return imported("glue", folder, folder / "data").folder
 
 
+@pytest.mark.slow
 def test_glue_learns_each_task_on_its_own_by_its_own_metric(run, glue):
     metrics = evaluate(run, "glue", glue, "valid", FAST)["metrics"]
     assert metrics["CoLA"].keys() == {"score", "matthews", "score_sd", "matthews_sd"}

@@ -203,7 +203,7 @@ def jaket(made_up, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("answers", ["memory", "graph"])
+@pytest.mark.parametrize("answers", ["graph", pytest.param("memory", marks=pytest.mark.slow)])
 def test_jaket_learns_with_either_side(jaket, metaqa, answers):
     told = {**FAST, "seeds": "1", "hops": "1-hop", "answers": answers}
     result = evaluate(jaket, "kgqa", metaqa.folder, settings=told)

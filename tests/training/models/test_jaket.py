@@ -351,7 +351,7 @@ def test_the_knowledge_module_has_its_own_rate_without_warm_up(data):
             assert own == pytest.approx(10 * config.optim.lr if knows else rate)
 
 
-@pytest.mark.parametrize("refresh", ["full", "rolling"])
+@pytest.mark.parametrize("refresh", ["rolling", pytest.param("full", marks=pytest.mark.slow)])
 def test_a_run_killed_and_resumed_has_the_same_bits_its_memory_too(data, refresh, tmp_path, monkeypatch):
     settings = SMALL | {"train.threads": "1", "train.steps": "5", "train.save_every": "2", "train.log_every": "1"}
     settings |= {"jaket.refresh": refresh, "jaket.refresh_first": "3", "encoder.dropout": "0.1"}
