@@ -28,7 +28,10 @@ def require_counts(folder, real_data, name):
     assert rest["stages"]["wikidata"]["in"] == sum(line.strip() not in (b"[", b"]", b",", b"") for line in lines)
 
 
-@pytest.mark.parametrize("name", ["enwiki-24", "bgwiki-sample", "enwiki-table-markup"])
+@pytest.mark.parametrize(
+    "name",
+    ["bgwiki-sample", *(pytest.param(name, marks=pytest.mark.slow) for name in ("enwiki-24", "enwiki-table-markup"))],
+)
 def test_in_is_out_and_drops_on_real_dumps(name, real_data, tmp_path_factory):
     dump, facts = real_data / f"wikipedia/{name}.xml.bz2", real_data / "wikidata/enwiki-sample-wikidata.json.gz"
     words = ["--wikipedia", dump, "--wikidata", facts, "--language", name[:2], "--keep", "linked"]

@@ -66,7 +66,13 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+QUICK = ("exclude", "redirects")
+"""Between them every stage but the dumps' own is done again."""
+
+
+@pytest.mark.parametrize(
+    "change", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CHANGES]
+)
 def test_a_change_does_again_what_depends_on_it_and_nothing_else(dataset, tmp_path, change):
     words, stages, of_tables = CHANGES[change]
     (tmp_path / "x.tsv").write_text("Q90\tP17\tQ142\n")
@@ -79,6 +85,7 @@ def test_a_change_does_again_what_depends_on_it_and_nothing_else(dataset, tmp_pa
     assert list(validate(dataset)) == []
 
 
+@pytest.mark.slow
 def test_of_two_files_only_the_changed_one_is_read_again(tmp_path):
     lines = gzip.decompress(DEMO_INPUTS[3].read_bytes()).splitlines(keepends=True)
     words = [*DEMO_INPUTS[:2], "--wikidata", tmp_path / "a.json", tmp_path / "b.json", *DEMO_SHARES]

@@ -223,6 +223,7 @@ def test_the_command_weaves_once_and_says_so(sentences, tmp_path):
     assert Parameters().passage_chars == Dataset(tmp_path / "d").manifest.rest["parameters"]["passage_chars"]
 
 
+@pytest.mark.slow
 def test_metaqas_questions_are_woven_with_its_graph(real_data, tmp_path):
     shutil.copytree(real_data / "kg/metaqa", tmp_path / "files", ignore=shutil.ignore_patterns("*-hop"))
     (tmp_path / "files/1-hop").mkdir()
