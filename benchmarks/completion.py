@@ -104,13 +104,12 @@ def main() -> int:
         return 0
     torch.set_num_threads(1)
     kept = read_kept(KEPT) if chosen.split == "test" else {}
-    shared = shared_datasets(chosen.work)
     for number in map(int, folds):
-        folder = chosen.work / f"fold-{number}"
-        fold = Fold(folder, Dataset(fold_dataset(number, folder, shared)), chosen.split)
-        for system in systems:
-            if chosen.again or system not in kept.get(number, {}):
-                ask_once(fold, system)
+        if missing := [name for name in systems if chosen.again or name not in kept.get(number, {})]:
+            folder = chosen.work / f"fold-{number}"
+            dataset = Dataset(fold_dataset(number, folder, shared_datasets(chosen.work)))
+            for system in missing:
+                ask_once(Fold(folder, dataset, chosen.split), system)
     own = ranked_folds(chosen.work, chosen.split)
     found = {number: kept.get(number, {}) | own.get(number, {}) for number in kept.keys() | own.keys()}
     if chosen.split == "test":
