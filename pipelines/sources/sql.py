@@ -21,12 +21,12 @@ COLUMNS = {
 }
 """First columns of MediaWiki's tables today, for dumps that hold no CREATE TABLE."""
 
-_STRING = rb"(?:_binary )?'[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*+'"
+_STRING = rb"(?:_binary )?'[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*'(?!')"
 _VALUE = rb"(?:[^,()']++|" + _STRING + rb")"
-_REST = rb"(?:[^'()]++|" + _STRING + rb")*+\)\s*+[,;]"
+_REST = rb"(?:[^'()]++|" + _STRING + rb")*\)\s*+[,;]"
 _TABLE = re.compile(rb"\n(?:CREATE TABLE|INSERT INTO) (?:IF NOT EXISTS )?`?(\w+)`?")
 _STATEMENT = re.compile(
-    rb"\n(?:CREATE TABLE (?:IF NOT EXISTS )?`?(?P<created>\w+)`?\s*+(?P<columns>\((?:[^;']++|" + _STRING + rb")*+;)"
+    rb"\n(?:CREATE TABLE (?:IF NOT EXISTS )?`?(?P<created>\w+)`?\s*+(?P<columns>\((?:[^;']++|" + _STRING + rb")*;)"
     rb"|INSERT INTO `?(?P<filled>\w+)`?\s*+(?P<named>\([^()']*+\))?\s*+VALUES)",
     re.DOTALL,
 )

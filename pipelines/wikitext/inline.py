@@ -12,7 +12,7 @@ from pipelines.wikitext.quotes import find_apostrophes, is_behind_word, without_
 from pipelines.wikitext.site import CATEGORY, FILE, MAX_TITLE, PROTOCOL, Site, is_external
 from pipelines.wikitext.tags import ATTRIBUTES, BLOCK, INLINE, TAGS, is_magic_word
 
-_PLAIN = r"[A-Za-z0-9][A-Za-z0-9,.'()!?-]*+(?: [A-Za-z0-9(][A-Za-z0-9,.'()!?-]*+)*+"
+_PLAIN = r"[A-Za-z0-9][A-Za-z0-9,.'()!?-]*+(?: [A-Za-z0-9(][A-Za-z0-9,.'()!?-]*+)*"
 """A target that needs no second look but for its first letter."""
 _TARGET = r"[^\[\]|{}<>\n\x01-\x03]"
 _INVISIBLE = ("category", "file", "language")
@@ -54,7 +54,7 @@ def _tokens(trail: str, dotted_i: bool) -> re.Pattern[str]:
         r"|\]()"  # 10
         r"|\{\|()"  # 11
         r"|\|\}()"  # 12
-        r"|__[^\W\d_]++(?:_[^\W\d_]++)*+__()"  # 13
+        r"|__[^\W\d_]++(?:_[^\W\d_]++)*__()"  # 13
     )
 
 

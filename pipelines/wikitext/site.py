@@ -25,7 +25,7 @@ _NAMESPACE = re.compile(r'<namespace\b[^<>]*?\bkey="(-?\d{1,6})"[^<>]*>([^<]{1,2
 _DATABASE = r"<dbname>\s*(\w{1,60}?)wik(?:i|ibooks|inews|iquote|isource|iversity|ivoyage|tionary)\s*</dbname>"
 _BASE = r"<base>\s*(?:https?:)?//([\w-]{1,60})\.wik[a-z]{1,20}\.org/"
 _OVERLONG = re.compile(r"&#(?:[0-9]{9,}|[xX][0-9a-fA-F]{8,});")
-_PLAIN_TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9,.'()!?-]*+(?: [A-Za-z0-9(][A-Za-z0-9,.'()!?-]*+)*+")
+_PLAIN_TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9,.'()!?-]*+(?: [A-Za-z0-9(][A-Za-z0-9,.'()!?-]*+)*")
 _SPACE = re.compile("[ _\t\n\xa0\u1680\u180e\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 _INVISIBLE = re.compile("[\u200e\u200f\u202a-\u202e]")
 _ILLEGAL = re.compile(

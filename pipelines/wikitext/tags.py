@@ -7,7 +7,7 @@ _INLINE = """
     chem ce gallery imagemap timeline score hiero graph mapframe maplink templatedata templatestyles syntaxhighlight
     source code pre includeonly inputbox categorytree indicator style script col colgroup phonos langconvert translate
     tvar languages"""
-ATTRIBUTES = r"[^<>\n]*+(?:\n(?!\n|==)[^<>\n]*+)*+"
+ATTRIBUTES = r"[^<>\n]*+(?:\n(?!\n|==)[^<>\n]*+)*"
 """What may stand in a tag behind its name, as a regex; a blank line or a heading says that it was never finished."""
 BLOCK, INLINE, TABLE = 1, 2, 3
 TAGS = {
