@@ -74,7 +74,13 @@ def _dispatch(arguments: list[str]) -> int:
     command, rest = arguments[0], arguments[1:]
     if command not in COMMANDS:
         raise UsageError(f"Unknown command {command!r}.{nearest(command, list(COMMANDS))} See wikiloom --help.")
-    return _runner(command)(command, rest)
+    run = _runner(command)
+    if not any("://" in word for word in rest):
+        return run(command, rest)
+    from schemas.store import mirrored
+
+    with mirrored(rest) as words:
+        return run(command, words)
 
 
 def _runner(command: str) -> Callable[[str, list[str]], int]:
