@@ -36,7 +36,7 @@ class Train:
     out: Path | None = None
     """The run's folder; by default runs/RECIPE-n."""
     resume: bool = False
-    """Go on with the run from its last checkpoint."""
+    """Go on with the run from its last checkpoint; begin it where --out holds none yet."""
     dry_run: bool = False
     """Take some steps, save nothing, say what memory and time the run takes; token ids that are missing are made."""
     set: Settings = ()

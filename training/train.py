@@ -45,7 +45,8 @@ def train(
     code."""
     config, datasets = open_config(recipe, [*([data] if data else []), *more], settings)
     with joined(config.train.device, config.train.rank_timeout) as ranks:
-        again = resume or (ranks.restarted and out is not None and (out / "config.toml").is_file())
+        # A cluster starts a run with the command that goes on with it.
+        again = (resume or ranks.restarted) and (out / "config.toml").is_file() if out else resume
         resume = ranks.told("resume", lambda: str(again)) == str(True)
         run = Path(ranks.told("folder", lambda: str(choose_folder(recipe, config, out, resume=resume))))
         config = resumed(run, config, say=ranks.say) if resume else resolved(config, ranks.on_host)
