@@ -1,11 +1,14 @@
 """Each extra alone, from a wheel: its own commands work, another's say the pip line."""
 
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,30 @@ def run(wikiloom, folder, *words):
     environment = {**os.environ, "PYTHONPATH": ""}
     command = [str(wikiloom), *map(str, words)]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_wheel_holds_the_code_the_recipes_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    code = [path for folder in ("schemas", "pipelines", "training") for path in (ROOT / folder).rglob("*.*")]
+    files = {path.relative_to(ROOT).as_posix() for path in code if path.is_file() and "__pycache__" not in path.parts}
+    assert held == {"wikiloom.py", *files}
+    assert "training/recipes/colake-base.toml" in held
+    assert {Path(name).suffix for name in held} == {".py", ".toml", ".json", ".jsonl", ".tsv"}
+
+
+def test_all_extras_resolve_together(tmp_path):
+    uv = shutil.which("uv") or Path(sys.executable).with_name("uv")
+    if not Path(uv).exists():
+        pytest.skip("uv is not installed: pip would download every package")
+    links = {"UV_FIND_LINKS": os.environ["PIP_FIND_LINKS"]} if os.environ.get("PIP_FIND_LINKS") else {}
+    words = [uv, "pip", "compile", "--quiet", "--all-extras", "--constraint", ROOT / "constraints.txt"]
+    words += ["--output-file", tmp_path / "all.txt", ROOT / "pyproject.toml"]
+    done = subprocess.run(words, env={**os.environ, **links}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pinned = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    resolved = re.findall(r"^([\w.-]+)==", (tmp_path / "all.txt").read_text(), re.M)
+    assert {"google-cloud-dataflow-client", "moto", "pykeen", "torch"} <= set(resolved) <= pinned
 
 
 def test_one_extra_gives_its_help_and_names_the_pip_line_of_the_other(alone):

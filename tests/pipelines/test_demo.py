@@ -4,6 +4,7 @@ import json
 
 from pipelines import demo, report
 from tests.conftest import EXAMPLES
+from wikiloom import main
 
 
 def test_a_second_demo_does_not_stumble_over_the_first(tmp_path, monkeypatch):
@@ -31,3 +32,10 @@ def test_a_folder_that_no_demo_made_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "write_html", lambda folder, out, runs: None)
     assert demo.run("demo", ["--examples", str(EXAMPLES), "--out", str(tmp_path)]) == 0
     assert (tmp_path / "runs/mine").is_dir()
+
+
+def test_outside_a_checkout_the_demo_says_in_one_line_what_it_needs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("Run the demo from a checkout, or name its examples with --examples.")
