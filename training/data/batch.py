@@ -93,8 +93,9 @@ def single(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 def number_type(kind: pa.DataType) -> np.dtype:
     """The numpy type of a number, or of a struct of numbers."""
     if pa.types.is_struct(kind):
-        return np.dtype([(field.name, field.type.to_pandas_dtype()) for field in kind])
-    return np.dtype(kind.to_pandas_dtype())
+        return np.dtype([(field.name, number_type(field.type)) for field in kind])
+    # Not to_pandas_dtype, which asks for pandas: the extra `training` does not bring it.
+    return np.dtype(f"f{kind.bit_width // 8}" if pa.types.is_floating(kind) else str(kind))
 
 
 def write_values(array: pa.ListArray, start: int, out: Shaped[np.ndarray, " N"]) -> None:
