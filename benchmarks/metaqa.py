@@ -18,16 +18,14 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks.commands import commands_seconds, wikiloom
 from benchmarks.kepler_data import ENCODER, TOKENS
-from benchmarks.timing import kept_runs, save
+from benchmarks.kept import Run as Result
+from benchmarks.kept import do_missing, kept_runs, read_choice
 from schemas.packaged import packaged_model
 from training.metrics import table as aligned
 
-Result = dict[str, Any]
-"""name, system, seed, values, cpu_minutes, metrics, baselines, protocol, digest."""
 PARTS = ("all", "with_distractors", "new_topics")
 QUESTIONS = "1000"
 COMMON = {"seeds": "1", "select_every": "50", "select_questions": "150", "questions": QUESTIONS}
@@ -91,55 +89,31 @@ RUNS = {
 def main() -> int:
     """Run what is missing, and print all; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", nargs="+", default=list(RUNS), choices=RUNS, metavar="NAME")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--work", type=Path, default=Path("runs/benchmark-metaqa"))
-    parser.add_argument("--again", action="store_true", help="also what is kept already")
-    chosen = parser.parse_args()
-    if "WIKILOOM_DATA" not in os.environ:
-        print("WIKILOOM_DATA is not set: no questions.")
-        return 0
-    for seed in chosen.seeds:
-        for name in chosen.runs:
-            if chosen.again or not any(same(one, name, seed) for one in kept_runs("metaqa")):
-                done = finished(name, seed, chosen.work)
-                # Another process may have kept its own meanwhile.
-                others = [one for one in kept_runs("metaqa") if (one["name"], one["seed"]) != (name, seed)]
-                save("metaqa", {"runs": [*others, done]})
+    chosen = read_choice(parser, "runs/benchmark-metaqa", RUNS)
+    wanted = [a_run(name, seed) for seed in chosen.seeds for name in chosen.runs]
+    do_missing("metaqa", wanted, lambda run: finished(run, chosen.work), again=chosen.again)
     print(shown(kept_runs("metaqa")))
     return 0
 
 
-def same(kept: Result, name: str, seed: int) -> bool:
-    """Whether it is this run, as it would be done now."""
-    now = {"name": name, "seed": seed, **told(name)}
-    return {key: kept[key] for key in now} == now
-
-
-def told(name: str) -> dict[str, dict[str, str]]:
-    """What the commands of a run are told."""
+def a_run(name: str, seed: int) -> Result:
+    """A run that is not done yet."""
     run = RUNS[name]
-    return {"values": dict(run.values), "pretraining": dict(PRETRAINED.get(run.system, {}))}
+    told = {"values": dict(run.values), "pretraining": dict(PRETRAINED.get(run.system, {}))}
+    return {"name": name, "system": run.system, "seed": seed, **told}
 
 
-def finished(name: str, seed: int, work: Path) -> Result:
-    """Fine-tune, and ask test."""
-    run, data = RUNS[name], dataset_of("metaqa", work)
-    folder = folder_of(run.system, work)
+def finished(run: Result, work: Path) -> Result:
+    """Fine-tune, and ask test: cpu_minutes, metrics, baselines, protocol, digest."""
+    data, folder = dataset_of("metaqa", work), folder_of(run["system"], work)
     began = commands_seconds()
-    values = [f"--set={key}={value}" for key, value in {**run.values, "seed": str(seed)}.items()]
+    values = [f"--set={key}={value}" for key, value in {**run["values"], "seed": str(run["seed"])}.items()]
     shutil.rmtree(folder / "results", ignore_errors=True)
     wikiloom("evaluate", folder, "--task", "kgqa", "--data", data, *values)
     (path,) = folder.glob("results/kgqa-test-*.json")
-    result = json.loads(path.read_text(encoding="utf-8"))
-    return {
-        "name": name,
-        "system": run.system,
-        "seed": seed,
-        **told(name),
-        "cpu_minutes": round((commands_seconds() - began) / 60, 2),
-        **{key: result[key] for key in ("metrics", "baselines", "protocol", "digest")},
-    }
+    minutes, result = (commands_seconds() - began) / 60, json.loads(path.read_text(encoding="utf-8"))
+    kept = {key: result[key] for key in ("metrics", "baselines", "protocol", "digest")}
+    return {"cpu_minutes": round(minutes, 2), **kept}
 
 
 def folder_of(system: str, work: Path) -> Path:

@@ -34,12 +34,6 @@ def best_cpu_seconds(runs: Mapping[str, Callable[[], object]], rounds: int) -> d
     return {name: seconds.cpu for name, seconds in best_seconds(runs, rounds).items()}
 
 
-def kept_runs(name: str) -> list[dict[str, Any]]:
-    """The runs that earlier calls have left in results/NAME.json."""
-    path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else []
-
-
 def save(name: str, figures: Mapping[str, Any]) -> Path:
     """Write results/NAME.json: the figures and the machine and Python they were measured on."""
     RESULTS.mkdir(exist_ok=True)

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.completion import SYSTEMS, ranked_folds, read_kept, table, write_kept
 from benchmarks.completion_data import FOLDS, fold_of, split_of
 from benchmarks.dkrl_scale import measure
+from benchmarks.kept import do_missing, find, kept_runs
 from benchmarks.loader import SHUFFLES
 from benchmarks.scale import RISKS
 from pipelines.config import Build
@@ -330,3 +331,24 @@ def test_finetuning_md_shows_the_kept_figures():
         frozen = f"{found['frozen']['accuracy']:.3f}" if "frozen" in found else "-"
         cells = [f"{own['accuracy']:.3f}", spread, interval, frozen, f"{found['majority']['accuracy']:.3f}"]
         assert f"| {name} | {' | '.join(cells)} | {settings['seeds']} | {found['cpu_seconds']:.0f} |" in page
+
+
+def test_a_kept_run_is_not_done_again_unless_it_would_be_told_other_things(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.timing.RESULTS", tmp_path)
+    monkeypatch.setattr("benchmarks.kept.RESULTS", tmp_path)
+    done = []
+
+    def finished(run):
+        done.append(run["seed"])
+        return {"mrr": run["seed"] / 10}
+
+    first = [{"system": "a", "seed": seed, "values": {"lr": "1"}} for seed in (1, 2)]
+    do_missing("trial", first, finished)
+    do_missing("trial", first, finished)
+    assert done == [1, 2] and [run["mrr"] for run in kept_runs("trial")] == [0.1, 0.2]
+    other = [{**first[0], "values": {"lr": "2"}}]
+    do_missing("trial", other, finished)
+    assert done == [1, 2, 1] and find(first[0], kept_runs("trial")) is None
+    assert [run["values"]["lr"] for run in kept_runs("trial")] == ["1", "2"]
+    do_missing("trial", other, finished, again=True)
+    assert done == [1, 2, 1, 1] and len(kept_runs("trial")) == 2

@@ -13,7 +13,7 @@ from training.config import Config
 from training.config_file import to_toml
 from training.models.kepler import Kepler
 from training.runs import Run
-from training.vectors import Precision, pooling
+from training.vectors import Precision, text_vector
 from wikiloom import __version__
 
 PAPERS = {
@@ -106,7 +106,9 @@ def _head(run: Run, config: Config, name: str) -> Iterator[str]:
 
 def _use(run: Run) -> Iterator[str]:
     mask = run.tokenizer.id_to_token(run.source.special.mask)
-    what = "the state at the first token" if pooling(run) == "cls" else "the mean of its states"
+    vector = text_vector(run)
+    what = "the state at the first token" if vector.pooling == "cls" else "the mean of its states"
+    what += ", scaled to unit length" if vector.normalized else ""
     yield from ("## Use", "", "```python", "from transformers import AutoModel, AutoTokenizer, pipeline", "")
     yield 'tokenizer = AutoTokenizer.from_pretrained("FOLDER")'
     yield 'model = AutoModel.from_pretrained("FOLDER")'

@@ -235,6 +235,9 @@ class KeplerConfig:
     pooling: Pooling = "cls"
     """A description's vector: the state at <s>, as the paper, or the mean over all tokens, which sentence encoders such
     as MiniLM were trained by."""
+    normalized: bool = False
+    """Descriptions' vectors have unit length, as sentence encoders give them: one that is long hides what a relation
+    adds to it."""
     max_length: Annotated[int, Field(ge=4)] = 512
     """Tokens of a description, specials included."""
     relation_length: Annotated[int, Field(ge=4)] = 64

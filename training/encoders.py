@@ -106,11 +106,16 @@ def encode_text(
     return built_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
 
 
-def pooled(states: Float[Tensor, "B S D"], real: Bool[Tensor, "B S"], pooling: Pooling) -> Float[Tensor, "B D"]:
-    """A text's vector: the state at its first token, or the mean over all of its tokens."""
+def pooled(
+    states: Float[Tensor, "B S D"], real: Bool[Tensor, "B S"], pooling: Pooling, *, normalized: bool = False
+) -> Float[Tensor, "B D"]:
+    """A text's vector: the state at its first token, or the mean over all of its tokens; normalized: of unit length."""
     if pooling == "cls":
-        return states[:, 0]
-    return (states * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
+        vectors = states[:, 0]
+    else:
+        vectors = (states * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
+    # In 32 bits: of near vectors the cosines differ by less than 16 hold.
+    return nn.functional.normalize(vectors.float(), dim=-1) if normalized else vectors
 
 
 def state_at(

@@ -22,7 +22,7 @@ from training.folders import require_empty, whole_folder
 from training.runs import Run, load_run
 from training.text_file import count_lines
 from training.tokenizer_files import write_json, write_tokenizer
-from training.vectors import Precision, chosen_precision, longest_text, pooling, write_texts
+from training.vectors import Precision, chosen_precision, longest_text, text_vector, write_texts
 
 SENTENCE_TYPES = 2
 """Rows for the kinds of tokens. Tokenizers of BERT's family number the two texts of a pair: both are words here."""
@@ -132,7 +132,8 @@ def _require_same_logits(whole: Any, encoder: nn.Module, head: TiedHead, kind: s
 
 def _write_pooling(run: Run, folder: Path) -> None:
     """What SentenceTransformer reads."""
-    parts = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    vector = text_vector(run)
+    parts = [("", "Transformer"), ("1_Pooling", "Pooling"), *([("2_Normalize", "Normalize")] * vector.normalized)]
     modules = [
         {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for number, (path, kind) in enumerate(parts)
@@ -140,7 +141,7 @@ def _write_pooling(run: Run, folder: Path) -> None:
     write_json(folder / "modules.json", modules)
     settings = {"max_seq_length": longest_text(run), "do_lower_case": False}
     write_json(folder / "sentence_bert_config.json", settings)
-    width, mode = int(run.network.encoder.config.hidden_size), pooling(run)
-    modes = {f"pooling_mode_{name}": name.startswith(mode) for name in ("cls_token", "mean_tokens")}
+    width = int(run.network.encoder.config.hidden_size)
+    modes = {f"pooling_mode_{name}": name.startswith(vector.pooling) for name in ("cls_token", "mean_tokens")}
     (folder / "1_Pooling").mkdir()
     write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": width, **modes})

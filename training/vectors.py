@@ -7,7 +7,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -39,13 +39,21 @@ PADDED_TOKENS = 16_384
 """Encoded at once."""
 
 
+class TextVector(NamedTuple):
+    """What of a text's states is its vector."""
+
+    pooling: Pooling
+    normalized: bool
+    """To unit length."""
+
+
 class TextEncoder:
     """Texts -> their vectors, as SentenceTransformer reads them from an export."""
 
     def __init__(self, run: Run, precision: Precision) -> None:
         self._device, self._bf16 = torch.device(_device(run)), precision == "bf16"
         self._encoder, self._tokenizer = run.network.encoder.to(self._device), run.tokenizer
-        self._special, self._pooling = run.source.special, pooling(run)
+        self._special, self._kind = run.source.special, text_vector(run)
         self.longest = longest_text(run)
         """Tokens that are read of a text, <s> and </s> included."""
         self.width = int(run.network.encoder.config.hidden_size)
@@ -67,7 +75,9 @@ class TextEncoder:
             real = tensor(pad_mask(piece.lengths)).to(self._device)
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
                 states = encode_text(self._encoder, tensor(piece.padded(self._special.pad)).to(self._device), real)
-            vectors[torch.from_numpy(rows)] = pooled(states.float(), real, self._pooling).cpu()
+            vectors[torch.from_numpy(rows)] = pooled(
+                states.float(), real, self._kind.pooling, normalized=self._kind.normalized
+            ).cpu()
         return vectors
 
 
@@ -153,9 +163,10 @@ def _reads_links(run: Run) -> bool:
     return isinstance(run.model, ColakePredictor) and run.dataset.rows("anchors") > 0
 
 
-def pooling(run: Run) -> Pooling:
-    """What of a text's states is its vector: what KEPLER trains as one; the others train none more than another."""
-    return run.config.kepler.pooling if isinstance(run.model, Kepler) else "mean"
+def text_vector(run: Run) -> TextVector:
+    """What KEPLER trains as one; the others train none more than another."""
+    own = run.config.kepler
+    return TextVector(own.pooling, own.normalized) if isinstance(run.model, Kepler) else TextVector("mean", False)
 
 
 def chosen_precision(run: Run, wanted: Precision | None) -> Precision:

@@ -103,6 +103,8 @@ def test_a_texts_vector_is_its_first_state_or_the_mean_of_its_own():
     means = torch.stack([states[row, :length].mean(dim=0) for row, length in enumerate((3, 5, 1))])
     assert torch.allclose(pooled(states, real, "mean"), means, atol=1e-6)
     assert torch.equal(pooled(states, real, "cls"), states[:, 0])
+    lengths = means.norm(dim=1, keepdim=True)
+    assert torch.allclose(pooled(states, real, "mean", normalized=True), means / lengths, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["tiny", "bert", "other"])

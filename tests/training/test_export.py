@@ -60,7 +60,7 @@ def exported(request, made_up, bert, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     settings = {**SMALL, **({"encoder.name": str(bert)} if other else {})}
     if system == "kepler":
-        settings |= {"kepler.blocks": "4", "kepler.max_length": "128"}
+        settings |= {"kepler.blocks": "4", "kepler.max_length": "128", "kepler.normalized": "true"}
     train(f"{system}-tiny", made_up, folder / "run", resume=False, dry_run=False, settings=settings)
     (folder / "texts.txt").write_text("\n".join(TEXTS) + "\n")
     entities = system != "mlm-only"

@@ -79,8 +79,9 @@ class Kepler(nn.Module):
                 yield graph, Comparison(dataclasses.replace(own, gamma=gamma), hidden, -(-size // pieces))
 
     def embed(self, texts: TextBatch) -> Float[Tensor, "B D"]:
-        """Vectors of texts: the encoder's output at <s>, or kepler.pooling."""
-        return pooled(encode_text(self.encoder, texts.ids, texts.real), texts.real, self.config.pooling)
+        """Vectors of texts: the encoder's output at <s>, or as kepler.pooling and kepler.normalized say."""
+        states, own = encode_text(self.encoder, texts.ids, texts.real), self.config
+        return pooled(states, texts.real, own.pooling, normalized=own.normalized)
 
     def losses(self, batch: KeplerBatch) -> dict[str, Float[Tensor, ""]]:
         """Sums of the terms that have labels."""
