@@ -47,6 +47,8 @@ def train(
     with joined(config.train.device, config.train.rank_timeout) as ranks:
         # A cluster starts a run with the command that goes on with it.
         again = (resume or ranks.restarted) and (out / "config.toml").is_file() if out else resume
+        if resume and not again:
+            ranks.say(f"{out} holds no run yet: beginning one")
         resume = ranks.told("resume", lambda: str(again)) == str(True)
         run = Path(ranks.told("folder", lambda: str(choose_folder(recipe, config, out, resume=resume))))
         config = resumed(run, config, say=ranks.say) if resume else resolved(config, ranks.on_host)

@@ -215,7 +215,7 @@ CASES = {
     "unknown-setting": (lambda t, d: ["train", "kepler-tiny", "--data", d, "--set", "kepler.gama=1"], 2, "gamma"),
     "train-without-data": (lambda t, d: ["train", "kepler-tiny"], 2, "--data"),
     "train-no-dataset": (lambda t, d: ["train", "kepler-tiny", "--data", t], 1, "manifest.json"),
-    "resume-nothing": (lambda t, d: ["train", "kepler-tiny", "--data", d, "--out", t / "r", "--resume"], 1, "r"),
+    "resume-nothing": (lambda t, d: ["train", "kepler-tiny", "--data", d, "--resume"], 2, "no run of kepler-tiny"),
     "evaluate-no-run": (lambda t, d: ["evaluate", t, "--task", "link-prediction"], 1, "config.toml"),
     "predict-no-run": (lambda t, d: ["predict", t, "--head", "France", "--relation", "capital"], 1, "config.toml"),
     "unknown-entity": (

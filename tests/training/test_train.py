@@ -440,6 +440,13 @@ def test_runs_are_numbered_and_resume_takes_the_last(made_up, tmp_path, monkeypa
     assert capsys.readouterr().out.strip() == "runs/colake-tiny-2"
 
 
+def test_resume_begins_a_run_where_out_holds_none_and_says_so(made_up, tmp_path, capsys):
+    assert run("colake-tiny", made_up, tmp_path / "run", resume=True, train_steps=1) == 0
+    assert f"{tmp_path / 'run'} holds no run yet: beginning one" in capsys.readouterr().err
+    assert run("colake-tiny", made_up, tmp_path / "run", resume=True, train_steps=1) == 0
+    assert "no run yet" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("recipe", ["colake-tiny", "kepler-tiny"])
 def test_a_dry_run_saves_nothing_and_says_what_would_happen(recipe, made_up, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
