@@ -239,5 +239,6 @@ def test_readme_names_the_extras_that_exist():
     import tomllib
 
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    known = {"pipelines", "training", "baselines", "ann", "bench", "gcp", "minilm", "onnx", "spacy", "dev"}
-    assert known == set(extras)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(\w+)`", re.search(r"Further extras: .*?\.\n", readme, re.S)[0])
+    assert {"pipelines", "training", "baselines", *named} == set(extras)
