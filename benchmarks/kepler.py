@@ -146,6 +146,7 @@ def finished(run: Run, work: Path) -> Run:
     """Train and ask, on test, or in a trial on valid: cpu_minutes, metrics."""
     data, split = dataset_of(run["graph"], work), "test" if run["trial"] is None else "valid"
     out = work / run["graph"] / f"run-{hash_string(json.dumps(run)):x}"
+    shutil.rmtree(out, ignore_errors=True)  # of a run that was broken off
     system = SYSTEMS.get(run["system"], System(run["system"], {}, ()))
     began = commands_seconds()
     if system.is_recipe:
