@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. Both set up .venv first.
-.PHONY: setup demo test test-slow test-extras test-cluster docker-test lint bench examples
+.PHONY: setup demo test test-slow fuzz test-extras test-cluster docker-test lint bench examples
 PYTHON := .venv/bin/python
 # Two workers: the suite is made for two cores, and each worker's torch gets one thread.
 PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadscope -q
