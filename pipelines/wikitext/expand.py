@@ -22,10 +22,10 @@ _TOKEN = re.compile(
     r"|\{\{\{*+()"  # 2
     r"|\}\}\}*+()"  # 3
     rf"|<ref(?:\s{ATTRIBUTES})?(?:(?<=/)>|>[^<]*+</ref\s*+>)()"  # 4: a whole reference with no tag inside
-    rf"|<(?i:({'|'.join(_DROPPED_TAGS)}))(?=[\s/>]){ATTRIBUTES}>"  # 5: name
+    rf"|<(?ai:({'|'.join(_DROPPED_TAGS)}))(?=[\s/>]){ATTRIBUTES}>"  # 5: name
     r"|<!--"
 )
-_SAME_TAG = {name: re.compile(rf"<(?i:{name})(?=[\s/>]){ATTRIBUTES}>|<(/)(?i:{name})\s*+>") for name in _DROPPED_TAGS}
+_SAME_TAG = {name: re.compile(rf"<(?ai:{name})(?=[\s/>]){ATTRIBUTES}>|<(/)(?ai:{name})\s*+>") for name in _DROPPED_TAGS}
 # <ref name="a>b" />: what is left of the tag behind the first ">".
 _QUOTED_REST = re.compile(r'[^"<>\n]*+"(?:[^"<>\n/]++|/(?!>)|"[^"\n]*+")*/>')
 _VERBATIM = frozenset(["nowiki", "pre", "source", "syntaxhighlight", "code", "includeonly", "templatedata"])

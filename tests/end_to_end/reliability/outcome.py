@@ -3,6 +3,9 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+MAX_FAILURES = 100
+"""A harness of millions of tries stops behind so many: more would say the same."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:

@@ -330,6 +330,7 @@ NOWIKI = [
     ("breaks a heading", "==<nowiki/> a ==\nb", "b"),
     ("several lines", "<nowiki>* a\n== b ==\n{|\n| c\n|}</nowiki>", "* a\n== b ==\n{|\n| c\n|}"),
     ("in capitals", "<NOWIKI>'''a'''</NOWIKI>", "'''a'''"),
+    ("letters that are no i and no s", "a <nowıki>''b''</nowıki> <ſource>c", "a <nowıki>b</nowıki> <ſource>c"),
     ("inside a link and a table", "[[heron|<nowiki>|</nowiki>]]\n{|\n| <nowiki>|}</nowiki>\n|}", "<Heron||>"),
     ("inside a reference", "a<ref><nowiki><b></nowiki></ref> b", "a b"),
     ("hides a comment's begin", "<nowiki><!--</nowiki> a", "<!-- a"),
