@@ -89,7 +89,8 @@ def run_transform(
     if lost:
         raise DataError(
             f"{label}: {len(lost)} of {len(waiting)} pieces of work left nothing in {lost[0].marker.parent.parent}. "
-            "The runner's workers must see this folder and the inputs under the same paths, as on a shared disk."
+            "Is the disk full, or gone? Workers must see this folder and the inputs under the same paths, as on a "
+            "shared disk."
         )
 
 
@@ -128,14 +129,20 @@ def run_one(job: Any, function: Callable[[Any], None]) -> None:
     try:
         function(job)
     except DataError as error:
-        write_json(_failure(job), {"message": str(error)})
+        _tell(job, str(error))
     except OSError as error:
         message = f"{error.filename or job.marker.parent}: {error.strerror or error}. Is the disk full, or gone?"
-        write_json(_failure(job), {"message": message})
+        _tell(job, message)
     except Exception as error:
         # Beam wraps exceptions differently on every runner; the place is what a bug report needs.
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise RuntimeError(f"{job}: {type(error).__name__}: {error} ({place.filename}:{place.lineno})") from error
+
+
+def _tell(job: Job, message: str) -> None:
+    # A disk that has failed may not take the message either: then the job is one that left nothing.
+    with contextlib.suppress(OSError):
+        write_json(_failure(job), {"message": message})
 
 
 def _in_process(options: PipelineOptions) -> PipelineOptions:

@@ -3,4 +3,6 @@
 FOUND: tuple[str, ...] = (
     "A page with `<nowıki>`, with a Turkish dotless i, ended the build with a KeyError: the scanner's regex took the "
     "letter for an i, and its table of tags did not. It is text now, as in MediaWiki.",
+    "A build whose disk takes nothing any more, not even the message of the job that it failed, ended with some sixty "
+    "lines of Apache Beam's; it ends with one that asks whether the disk is full.",
 )
