@@ -9,7 +9,7 @@ from typing import Literal
 
 import tyro
 
-from schemas.errors import UsageError, printable
+from schemas.errors import DataError, UsageError, printable
 from wikiloom import parse
 
 Settings = tyro.conf.UseAppendAction[tuple[str, ...]]
@@ -178,7 +178,14 @@ def run(command: str, arguments: list[str]) -> int:
     """Run one command of this half; returns its exit code."""
     # Waiting threads sleep instead of spinning: on a machine with other work, spinning made training 3 times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    return COMMANDS[command](arguments)
+    try:
+        return COMMANDS[command](arguments)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # A folder that can't be written, a full disk: the system's words say it, a traceback would not.
+        where = f"{error.filename or 'a file'}: " if error.errno else ""
+        raise DataError(f"wikiloom {command}: {where}{error.strerror or error}.") from error
 
 
 def _recipes(arguments: list[str]) -> int:

@@ -25,6 +25,9 @@ from training.models.colake import ColakePredictor
 from training.sources import Source, graph_count, open_sources
 from training.systems import SYSTEMS, build_model
 
+UNFINISHED = ".config.toml.tmp"
+"""config.toml until it is whole."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -190,7 +193,8 @@ def require_free(folder: Path) -> None:
     """UsageError where a new run's folder is taken."""
     if (folder / "config.toml").exists():
         raise UsageError(f"{folder} already holds a run: add --resume to go on with it, or choose another --out.")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    # A kill in `begin` leaves the config under another name, and no run.
+    if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - {UNFINISHED}):
         raise UsageError(f"{folder} is not empty, and not a run. Choose another --out.")
 
 
@@ -199,7 +203,7 @@ def begin(folder: Path, config: Config) -> None:
     if (folder / "config.toml").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / ".config.toml.tmp"
+    temporary = folder / UNFINISHED
     temporary.write_text(to_toml(config), encoding="utf-8")
     os.replace(temporary, folder / "config.toml")
 

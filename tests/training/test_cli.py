@@ -1,11 +1,12 @@
 """The commands: help is light, wrong uses end in one line."""
 
+import errno
 import subprocess
 import sys
 
 import pytest
 
-from schemas.errors import UsageError
+from schemas.errors import DataError, UsageError
 from tests.conftest import ROOT
 from training.cli import COMMANDS, run, settings
 
@@ -29,6 +30,28 @@ def test_a_wrong_command_line_is_a_usage_error_of_one_line(command, words, says)
     with pytest.raises(UsageError) as error:
         run(command, words)
     assert says in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "r/metrics.jsonl"),
+            "r/metrics.jsonl: No space left on device.",
+        ),
+        (OSError(errno.EIO, "Input/output error"), "a file: Input/output error."),
+        (OSError("x is no model of the hub"), "x is no model of the hub."),
+    ],
+    ids=["named", "of-an-open-file", "of-a-library"],
+)
+def test_a_disk_that_fails_is_told_of_in_one_line(error, says, monkeypatch):
+    def failing(arguments):
+        raise error
+
+    monkeypatch.setitem(COMMANDS, "train", failing)
+    with pytest.raises(DataError) as told:
+        run("train", [])
+    assert str(told.value) == f"wikiloom train: {says}"
 
 
 def test_set_may_be_repeated_and_keeps_equals_signs():

@@ -24,7 +24,7 @@ from training import train as loop
 from training.checkpoint import Checkpoints, checkpoints
 from training.config_file import read_config
 from training.metrics import read_metrics
-from training.runs import load_run
+from training.runs import load_run, require_free
 from training.train import train
 
 SMALL = {
@@ -418,6 +418,11 @@ def test_a_folder_with_a_run_or_other_files_is_not_written_over(made_up, unkille
     (tmp_path / "letter.txt").write_text("mine")
     with pytest.raises(UsageError, match="is not empty"):
         run("colake-tiny", made_up, tmp_path)
+
+
+def test_a_kill_before_a_run_has_its_config_leaves_a_free_folder(tmp_path):
+    (tmp_path / ".config.toml.tmp").write_text("system = ")
+    require_free(tmp_path)
 
 
 def test_a_run_that_can_not_begin_leaves_no_folder(made_up, tmp_path):

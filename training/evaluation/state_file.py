@@ -60,14 +60,19 @@ class StateFile:
         if time.monotonic() - self._written < EVERY:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f"{self._path.name}.tmp")
+        temporary = self._unfinished
         save_file({"counts": self._counts, "scores": self._scores}, temporary, {"of": self._of, "done": str(done)})
         os.replace(temporary, self._path)
         self._written = time.monotonic()
 
     def remove(self) -> None:
-        """What was counted is used."""
-        self._path.unlink(missing_ok=True)
+        """What was counted is used; what a kill left half-written goes with it."""
+        for path in (self._path, self._unfinished):
+            path.unlink(missing_ok=True)
+
+    @property
+    def _unfinished(self) -> Path:
+        return self._path.with_name(f"{self._path.name}.tmp")
 
 
 def weights_digest(run: Path) -> str:

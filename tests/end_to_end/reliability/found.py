@@ -5,4 +5,8 @@ FOUND: tuple[str, ...] = (
     "letter for an i, and its table of tags did not. It is text now, as in MediaWiki.",
     "A build whose disk takes nothing any more, not even the message of the job that it failed, ended with some sixty "
     "lines of Apache Beam's; it ends with one that asks whether the disk is full.",
+    "`train` on a full disk ended with a traceback where it was not a checkpoint that it wrote, but its log, its "
+    "config or its curves; every command of the training half ends with one line.",
+    "`train --resume` refused its own folder where a kill or a full disk had left no more than `.config.toml.tmp` in "
+    "it; it begins the run.",
 )

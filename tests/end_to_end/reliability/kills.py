@@ -48,6 +48,8 @@ def killed(run: Callable[[Kill | None], Ended], planned: Sequence[Kill]) -> Iter
 def half_built(folder: Path, *whole: Contents) -> str:
     """Why the dataset is neither one of the whole ones nor refused; empty where it is."""
     found = contents(folder)
+    if MANIFEST not in found:
+        return ""
     if any(found.get(MANIFEST) == one[MANIFEST] for one in whole):
         lost = not any(one.items() <= found.items() for one in whole)
         return "its manifest is that of a whole dataset, its files are not" if lost else ""
