@@ -2,16 +2,18 @@
 
 import dataclasses
 import json
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import schemas
 from schemas import export
 from schemas.check import SchemaMismatch, require_schema
 from schemas.errors import DataError
 from schemas.manifest import read_manifest
-from schemas.table import column
+from schemas.table import Table, column
 from schemas.tables import TABLES, TOKEN_TABLES
 
 ALL = [*TABLES.values(), *TOKEN_TABLES.values()]
@@ -61,9 +63,54 @@ def test_require_schema_names_file_column_and_both_types(tmp_path):
     pq.write_table(dataclasses.replace(table, version=2).schema.empty_table(), path)
     with pytest.raises(SchemaMismatch, match="expected schema rejects version 1, found rejects version 2"):
         require_schema(path, table)
+    pq.write_table(pa.table({"x": [1]}), path)
+    with pytest.raises(SchemaMismatch, match="expected schema rejects version 1, found none version none"):
+        require_schema(path, table)
+    pq.write_table(dataclasses.replace(table, columns=table.columns[:-1]).schema.empty_table(), path)
+    with pytest.raises(SchemaMismatch, match=r"x\.parquet: column 'detail' is missing\. Rebuild"):
+        require_schema(path, table)
+    more = [*table.columns, column("more", pa.int32(), "x")]
+    pq.write_table(dataclasses.replace(table, columns=more).schema.empty_table(), path)
+    with pytest.raises(SchemaMismatch, match=r"x\.parquet: unknown column 'more'\. Rebuild"):
+        require_schema(path, table)
+    pq.write_table(table.schema.empty_table(), path)
+    assert require_schema(path, table).num_rows == 0
     path.write_bytes(b"PAR1 nothing PAR1")
     with pytest.raises(DataError, match=r"x\.parquet can't be read as Parquet"):
         require_schema(path, table)
+    path.unlink()
+    with pytest.raises(DataError, match=r"x\.parquet is missing\. Copy it back"):
+        require_schema(path, table)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(OSError("a" * 300 + "\nb"), f"({'a' * 200})"), (OSError(), "(OSError)"), (pa.ArrowInvalid("x\ny"), "(x)")],
+)
+def test_an_error_of_reading_is_told_by_the_beginning_of_its_first_line(monkeypatch, error, told):
+    monkeypatch.setattr(pq, "ParquetFile", lambda path: raised(error))
+    with pytest.raises(DataError, match=re.escape(f"x can't be read as Parquet {told}. Build")):
+        require_schema("x", TABLES["pages"])
+
+
+def raised(error):
+    raise error
+
+
+def test_rows_of_a_group_are_few_where_rows_are_drawn_from_many_groups():
+    few = {"wk_graphs", "tokens_wk_graphs", "tokens_pages"}
+    assert {table.name: table.row_group_rows for table in ALL} == {
+        table.name: 1_024 if table.name in few else 20_000 for table in ALL
+    }
+
+
+def test_tables_are_found_by_name_and_tokens_by_folder():
+    assert all(name == table.name == table.folder for name, table in TABLES.items())
+    assert all(name == table.folder and table.name == f"tokens_{name}" for name, table in TOKEN_TABLES.items())
+    assert [TABLES["pages"].parts, TABLES["anchors"].parts] == [("train", "valid", "test"), ("anchors",)]
+    assert (schemas.TABLES, schemas.TOKEN_TABLES, schemas.Table) == (TABLES, TOKEN_TABLES, Table)
+    with pytest.raises(AttributeError, match="module 'schemas' has no attribute 'tabels'"):
+        schemas.tabels  # noqa: B018
 
 
 @pytest.mark.parametrize(
