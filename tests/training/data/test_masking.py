@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.dataset import Dataset
-from schemas.hashing import hash_string, random_u64
+from schemas.hashing import hash_string, joined, random_u64, random_words
 from training.config import ColakeConfig
 from training.data.batch import columns
 from training.data.collate import COLUMNS, ENTITY, RELATION, WORD
 from training.data.graphs import IGNORE, GraphFeed, TableSizes
-from training.data.masking import budget, choose, code_budget, corrupted, draw
+from training.data.masking import Draws, budget, choose, code_budget, corrupted, draw
 from training.data.negatives import alias_table
 from training.data.special import load_tokenizer, special_tokens
 from training.data.stream import Part
@@ -44,6 +44,37 @@ def test_the_smallest_scores_of_each_segments_candidates_are_chosen(nodes, allow
         taken, left = scores[mine[found[mine]]], scores[mine[~found[mine]]]
         assert not len(taken) or not len(left) or taken.max() <= left.min()
     assert not (found & ~candidates).any()
+
+
+def test_the_draws_of_a_place_are_the_four_words_of_one_hash():
+    keys, places = np.array([5, 2**63 + 1, 5], np.uint64), np.array([0, 7, 1])
+    low, high, action, random = random_words(keys, places)
+    found = draw(keys, places)
+    assert found.select.tolist() == joined(low, high).tolist()
+    assert (found.action.tolist(), found.random.tolist()) == (action.tolist(), random.tolist())
+    assert len({*found.select.tolist(), *found.action.tolist(), *found.random.tolist()}) == 9
+
+
+@pytest.mark.parametrize("share", [0.0, 0.15, 0.5, 1.0])
+def test_the_last_part_of_a_budget_is_there_as_often_as_it_is_large(share):
+    sizes = np.arange(12)
+    for chance in (0, 2**62, 2**63, 3 * 2**62, 2**64 - 1):
+        found = budget(sizes, share, np.full(12, chance, np.uint64))
+        assert found.tolist() == [int(share * size + (chance >> 11) / 2**53) for size in range(12)]
+
+
+@pytest.mark.parametrize(("masked", "random"), [(0.8, 0.1), (0.5, 0.25), (0.0, 1.0), (1.0, 0.0)])
+def test_what_a_node_shows_changes_exactly_where_the_shares_end(masked, random):
+    first, second = int(masked * 2**32), int((masked + random) * 2**32)
+    bounds = {0, first - 1, first, second - 1, second, 2**32 - 1}
+    actions = [action for action in sorted(bounds) if 0 <= action < 2**32 - 1]
+    for word, other in ((0, 0), (2**31, 5), (2**32 - 1, 9), (2**32 // 10, 0), (2**32 // 10 + 1, 1)):
+        count = len(actions)
+        draws = Draws(np.zeros(count, np.uint64), np.array(actions, np.uint64), np.full(count, word, np.uint64))
+        ids, masks, tables = np.full(count, 77), np.arange(100, 100 + count), np.full(count, 10)
+        found = corrupted(ids, masks, tables, draws, masked=masked, random=random).tolist()
+        expected = [masks[n] if a < first else other if a < second else 77 for n, a in enumerate(actions)]
+        assert found == expected
 
 
 def chi_square(observed, expected):
