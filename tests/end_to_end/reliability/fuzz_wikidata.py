@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from pipelines.sources.lines import Line, read_lines
 from pipelines.sources.ranges import plan_ranges
 from pipelines.sources.wikidata import MAX_LINE, EntityReader, Item, Property, read_entities
 from tests.conftest import ROOT
-from tests.end_to_end.reliability.mutations import draws, mutated
+from tests.end_to_end.reliability.mutations import draws, mutated, tolerant
 from tests.end_to_end.reliability.outcome import MAX_FAILURES, Outcome
 from tests.pipelines.sources.slow_wikidata import count_qualifiers, count_statements, read_slowly
 from tests.pipelines.sources.test_wikidata_oracle import WHOLE
@@ -84,14 +84,6 @@ def run(count: int, seed: int) -> Outcome:
             if len(failures) >= MAX_FAILURES:
                 break
     return Outcome(tried, failures, {"records a CPU second": round(tried / max(time.process_time() - begun, 1e-9))})
-
-
-def tolerant(check: Callable[..., str | None], *arguments: Any) -> str | None:
-    """What a check finds, be it an exception."""
-    try:
-        return check(*arguments)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
 
 
 def check(line: bytes, document: Any, language: str) -> str | None:

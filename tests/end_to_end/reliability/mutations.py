@@ -1,6 +1,7 @@
-"""Changes of text, drawn by counter-based hashes for many tries at a time: as cheap as what is tried."""
+"""What fuzzing harnesses share: changes of text, drawn by counter-based hashes for many tries at a time, and a net."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -55,3 +56,11 @@ def character(bits: int) -> str:
     if bits & 1:
         return _ODD_CHARACTERS[(bits >> 1) % len(_ODD_CHARACTERS)]
     return chr((bits >> 1) % (0x110000 if bits & 2 else 0x3000))
+
+
+def tolerant(check: Callable[..., str | None], *arguments: Any) -> str | None:
+    """What a check finds, be it an exception."""
+    try:
+        return check(*arguments)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
