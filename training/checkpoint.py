@@ -116,6 +116,9 @@ class Checkpoints:
             writing.result()
 
     def __enter__(self) -> "Checkpoints":
+        if self._rank.rank == 0:
+            # A kill amid the last save of a run: no other will come to remove what it left.
+            _clear(self._run / "checkpoints")
         return self
 
     def __exit__(

@@ -6,6 +6,7 @@ import math
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -179,6 +180,14 @@ def test_a_kill_amid_a_checkpoint_leaves_the_one_before(made_up, unkilled, tmp_p
     assert run("colake-tiny", made_up, tmp_path / "run", resume=True) == 0
     assert weights(tmp_path / "run") == weights(unkilled["colake-tiny"])
     assert not list((tmp_path / "run/checkpoints").glob(".*"))
+
+
+def test_what_a_kill_amid_the_last_save_left_goes_with_a_resume(made_up, unkilled, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(unkilled["colake-tiny"], folder)
+    shutil.copytree(checkpoints(folder)[0], folder / "checkpoints/.step-00000002.old.tmp")
+    assert run("colake-tiny", made_up, folder, resume=True) == 0
+    assert not list((folder / "checkpoints").glob(".*"))
 
 
 def started(recipe, data, out, *more, **changes):

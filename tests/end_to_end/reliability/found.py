@@ -9,4 +9,8 @@ FOUND: tuple[str, ...] = (
     "config or its curves; every command of the training half ends with one line.",
     "`train --resume` refused its own folder where a kill or a full disk had left no more than `.config.toml.tmp` in "
     "it; it begins the run.",
+    "A run that was killed while its last save removed the oldest checkpoint kept half of that, under another name, "
+    "for good; --resume removes it.",
+    "An evaluation that was killed while it wrote what it had counted left that file beside its results, where the one "
+    "that went on wrote none; it is removed with the counts.",
 )

@@ -196,6 +196,13 @@ def test_a_ranking_goes_on_with_its_own_measure_candidates_and_steps_alone(tmp_p
     assert torch.equal(again.optimistic, rank_by_vectors("dot", entities, queries, gold).optimistic)
 
 
+def test_what_a_kill_left_half_written_goes_with_the_state(tmp_path):
+    for name in ("state", "state.tmp"):
+        (tmp_path / name).write_bytes(b"")
+    StateFile(tmp_path / "state").remove()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_state_of_something_else_or_damaged_is_not_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(state_file, "EVERY", 0.0)
     path, scores, counts = tmp_path / "state", np.array([-3.0, 4.0]), np.ones((2, 3), np.int64)
