@@ -16,6 +16,12 @@ test: setup
 test-slow: setup
 	$(PYTEST) -m slow
 
+# Hours: every harness that draws its inputs, with its own count. SEEDS="1 2" draws others.
+SEEDS := 0
+fuzz: setup
+	OMP_NUM_THREADS=1 $(PYTHON) -m tests.end_to_end.reliability linear \
+	  $(subst _,-,$(basename $(notdir $(wildcard tests/end_to_end/reliability/fuzz_*.py)))) --seeds $(SEEDS)
+
 test-extras: setup
 	$(PYTEST) -m "extras and not slow"
 

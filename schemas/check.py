@@ -31,8 +31,8 @@ def require_schema(path: Path | str, table: Table) -> pq.FileMetaData:
 
 
 def _require_version(path: Path | str, table: Table, footer: dict[bytes, bytes]) -> None:
-    found = (footer.get(b"schema", b"none").decode(), footer.get(b"schema_version", b"none").decode())
-    if found != (table.name, str(table.version)):
+    found = [footer.get(key, b"none").decode(errors="backslashreplace")[:80] for key in (b"schema", b"schema_version")]
+    if found != [table.name, str(table.version)]:
         raise SchemaMismatch(
             f"{path}: expected schema {table.name} version {table.version}, found {found[0]} version {found[1]}. "
             "Rebuild the dataset, or read it with the version named in its manifest.json."

@@ -46,6 +46,9 @@ def _check_graph(dataset: Dataset, drops: dict) -> Iterator[str]:
         removed = said["excluded_triples"]["removed"] if "graph" in dataset.manifest.rest.get("stages", {}) else None
     except (KeyError, TypeError):
         return  # nothing is said
+    if not isinstance(splits, dict):
+        yield f"{dataset.folder}/manifest.json: graph.split.triples should be counts by name, found {splits!r:.80}"
+        return
     for name, count in splits.items():
         if count != dataset.rows("triples", name):
             yield (

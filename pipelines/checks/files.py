@@ -115,7 +115,7 @@ def _check_group(path: Path, group: int, metadata: pq.RowGroupMetaData, table: T
 def _json(value: bytes) -> object:
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 

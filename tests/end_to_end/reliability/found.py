@@ -13,4 +13,6 @@ FOUND: tuple[str, ...] = (
     "for good; --resume removes it.",
     "An evaluation that was killed while it wrote what it had counted left that file beside its results, where the one "
     "that went on wrote none; it is removed with the counts.",
+    "A shard whose footer names its schema in bytes that are no UTF-8, one whose column docs are nested 3,000 deep, "
+    "and a manifest whose graph.split.triples is no map ended `validate` with a traceback; each is a line now.",
 )

@@ -207,7 +207,7 @@ def read_records() -> Sequence[Record]:
         lines = itertools.islice(read_lines(plan_ranges(str(path))[0], MAX_LINE), _LINES)
         own = [line.data.rstrip(b",") for line in lines if isinstance(line, Line) and b"{" in line.data]
         found += [_shortened(json.loads(line)) for line in own[:: max(1, len(own) * len(dumps()) // _RECORDS)]]
-    return [Record(document, [path for path in _paths(document) if path]) for document in found]
+    return [Record(document, [path for path in paths_of(document) if path]) for document in found]
 
 
 def dumps() -> list[Path]:
@@ -232,8 +232,8 @@ def _bare(statement: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in statement.items() if name != "references"}
 
 
-def _paths(node: Any, path: Path_ = ()) -> Iterator[Path_]:
+def paths_of(node: Any, path: Path_ = ()) -> Iterator[Path_]:
     """Of every node of a document."""
     yield path
     for key in node if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ():
-        yield from _paths(node[key], (*path, key))
+        yield from paths_of(node[key], (*path, key))
