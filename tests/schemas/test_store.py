@@ -2,6 +2,7 @@
 
 import bz2
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -178,3 +179,113 @@ def test_commands_take_a_place_in_a_store(demo_dataset, tmp_path, capsys):
 def test_a_place_where_nothing_is_is_told_in_one_line(tmp_path, capsys):
     assert main(["validate", uri(tmp_path / "none")]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_file_of_which_less_comes_than_there_is_is_tried_again_and_then_told(place, monkeypatch):
+    listed = Mirror._listed
+
+    def longer(mirror):
+        return {
+            name: SimpleNamespace(path=info.path, size=info.size + 1, mtime_ns=info.mtime_ns)
+            for name, info in listed(mirror).items()
+        }
+
+    monkeypatch.setattr(Mirror, "_listed", longer)
+    fetched, _ = copying(monkeypatch)
+    mirror = Mirror(uri(place))
+    with pytest.raises(DataError, match=r"(1 of 2 bytes came of pages/one|2 of 3 bytes came of manifest)\S*\. Check"):
+        mirror.fetch()
+    assert max(map(fetched.count, fetched)) == store.TRIES == 3
+    assert not (mirror.path / "pages/one").exists()
+
+
+def test_files_of_several_chunks_and_a_file_as_the_place_are_copied_whole(place, monkeypatch):
+    monkeypatch.setattr(store, "CHUNK", 3)
+    (place / "pages/one").write_text("0123456789")
+    with mirrored(["describe", uri(place / "pages/one")]) as (_, word):
+        path = store.Path(word)
+        assert path.name == "one" and path.read_text() == "0123456789"
+        path.write_text("abcdefgh")
+    assert (place / "pages/one").read_text() == "abcdefgh"
+    assert names(place) == {"pages/one", "manifest.json"}
+
+
+def test_what_was_copied_back_is_known_by_the_next_command(place, monkeypatch, capsys):
+    with mirrored(["x", uri(place)]) as (_, word):
+        (store.Path(word) / "pages/two").write_text("2")
+    assert capsys.readouterr().err == f"copied to {uri(place)}\n"
+    fetched, pushed = copying(monkeypatch)
+    with mirrored(["x", uri(place) + "/"]) as (_, again):
+        assert again == word
+    assert fetched == pushed == [] and capsys.readouterr().err == ""
+    (place / "pages/one").write_text("3")
+    with mirrored(["x", uri(place)]):
+        pass
+    assert fetched == ["pages/one"]
+
+
+def opening(monkeypatch, kind):
+    """The options with which such a store is opened from now on; it is this disk."""
+    opened, local = [], store.fs.LocalFileSystem()
+    monkeypatch.setattr(store.fs, kind, lambda **options: (opened.append(options), local)[1])
+    return opened
+
+
+VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (("", "", "", ""), {"region": "of bucket"}),
+        (("", "", "eu", "us"), {"region": "eu"}),
+        (("", "", "", "us"), {"region": "us"}),
+        (("", "http://h:1", "", ""), {"scheme": "http", "endpoint_override": "h:1"}),
+        (("h:2", "http://h:1", "eu", ""), {"scheme": "https", "endpoint_override": "h:2", "region": "eu"}),
+    ],
+)
+def test_s3_is_opened_by_its_own_environment(monkeypatch, values, expected):
+    for name, value in zip(VARIABLES, values, strict=True):
+        monkeypatch.setenv(name, value)
+    opened = opening(monkeypatch, "S3FileSystem")
+    monkeypatch.setattr(store.fs, "AwsStandardS3RetryStrategy", lambda max_attempts: max_attempts)
+    monkeypatch.setattr(store.fs, "resolve_s3_region", lambda bucket: f"of {bucket}")
+    store._open_store("s3", "bucket/a/b")
+    assert opened == [{"retry_strategy": 10, **expected}]
+
+
+def test_a_bucket_without_region_is_told_and_gs_is_googles(monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+    def refuses(bucket):
+        raise OSError("no bucket\nmore")
+
+    monkeypatch.setattr(store.fs, "resolve_s3_region", refuses)
+    with pytest.raises(DataError, match=r"^s3://bucket/a: no bucket\. Check the place"):
+        store._open_store("s3", "bucket/a")
+    opened = opening(monkeypatch, "GcsFileSystem")
+    store._open_store("gs", "bucket/a")
+    assert opened == [{}]
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["train", "--out", "s3://b/x"], "s3://b/x"),
+        (["train", "--out=gs://b/x", "--data", "s3://b/y"], "gs://b/x"),
+        (["train", "--data", "s3://b/y", "--out", "here"], None),
+        (["s3://b/y"], None),
+        (["--out"], None),
+    ],
+)
+def test_the_place_that_is_written_to_is_outs(words, place):
+    assert store._written_to(words) == place
+
+
+def test_copies_lie_in_the_users_cache_where_no_other_is_named(place, tmp_path, monkeypatch):
+    monkeypatch.delenv("WIKILOOM_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    path, other = Mirror(uri(place)).path, Mirror(uri(place.parent / "other/dataset")).path
+    assert path.parents[1] == tmp_path / "home/.cache/wikiloom" and path.name == other.name == "dataset"
+    assert path.parent != other.parent and len(path.parent.name) == 16

@@ -154,7 +154,7 @@ def _slices(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _statements(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    if isinstance(node, ast.Return) and not (isinstance(node.value, ast.Constant | None) and _is_none(node.value)):
+    if isinstance(node, ast.Return) and not _is_nothing(node.value):
         yield "returns None", ast.Return(ast.Constant(None))
     sets = isinstance(node, ast.Assign) and any(isinstance(to, ast.Attribute | ast.Subscript) for to in node.targets)
     called = isinstance(node, ast.Expr) and not isinstance(node.value, ast.Yield | ast.YieldFrom)
@@ -162,8 +162,9 @@ def _statements(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
         yield "statement removed", ast.Pass()
 
 
-def _is_none(value: ast.Constant | None) -> bool:
-    return value is None or value.value is None
+def _is_nothing(value: ast.expr | None) -> bool:
+    """None, or False, which is as little to whoever asks."""
+    return value is None or (isinstance(value, ast.Constant) and (value.value is None or value.value is False))
 
 
 def _arguments(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
