@@ -82,6 +82,4 @@ def _string_bytes(values: pa.Array) -> memoryview | bytes:
         return b""
     _, offsets_buffer, data = values.buffers()
     offsets = np.frombuffer(offsets_buffer, dtype=np.int32, count=values.offset + len(values) + 1)
-    if data is None:
-        return b""
     return memoryview(data)[offsets[values.offset] : offsets[-1]]

@@ -64,6 +64,15 @@ def test_what_is_missing_damaged_or_of_another_table_is_named(folder):
         dataset.read("entities")
 
 
+def test_damage_is_told_by_the_beginning_of_its_first_line(folder, monkeypatch):
+    def fails(*_words, **_settings):
+        raise OSError("a" * 201 + "\nb")
+
+    monkeypatch.setattr("pyarrow.parquet.read_table", fails)
+    with pytest.raises(DataError, match=rf"is damaged \({'a' * 200}\)\. Run"):
+        Dataset(folder).read("pages")
+
+
 def test_tokens_belong_to_one_dataset(folder, tmp_path):
     dataset = Dataset(folder)
     place = folder / "tokens" / "t"

@@ -118,3 +118,9 @@ def test_any_value_any_null_and_any_place_counts():
 def test_the_digest_of_a_dataset_is_of_the_sorted_pairs():
     expected = hashlib.sha256(b"a\0001\nb\0002\n").hexdigest()
     assert dataset_digest([("b", "2"), ("a", "1")]) == dataset_digest([("a", "1"), ("b", "2")]) == expected
+
+
+def test_empty_texts_have_lengths_and_no_bytes():
+    table = Table(name="t", version=1, doc="x", sort_by=[], columns=[column("text", pa.string(), "x")])
+    found = {n: digest(table, pa.table([[""] * n], schema=table.schema)) for n in range(3)}
+    assert found == {n: obvious(table, [{"text": ""}] * n) for n in range(3)} and len(set(found.values())) == 3

@@ -13,7 +13,7 @@ from schemas import export
 from schemas.check import SchemaMismatch, require_schema
 from schemas.errors import DataError
 from schemas.manifest import read_manifest
-from schemas.table import Table, column
+from schemas.table import Table, column, column_docs, list_of
 from schemas.tables import TABLES, TOKEN_TABLES
 
 ALL = [*TABLES.values(), *TOKEN_TABLES.values()]
@@ -102,6 +102,12 @@ def test_rows_of_a_group_are_few_where_rows_are_drawn_from_many_groups():
     assert {table.name: table.row_group_rows for table in ALL} == {
         table.name: 1_024 if table.name in few else 20_000 for table in ALL
     }
+
+
+def test_docs_are_those_of_columns_that_have_one_and_of_what_is_in_them():
+    inner = pa.struct([column("a", pa.int32(), "of a"), pa.field("b", pa.int32(), metadata={"unit": "m"})])
+    fields = [pa.field("bare", list_of(list_of(inner))), column("top", inner, "of top")]
+    assert list(column_docs(fields)) == [("bare.a", "of a"), ("top", "of top"), ("top.a", "of a")]
 
 
 def test_tables_are_found_by_name_and_tokens_by_folder():

@@ -2,6 +2,7 @@
 
 import bz2
 import shutil
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -259,10 +260,10 @@ def test_a_bucket_without_region_is_told_and_gs_is_googles(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
     def refuses(bucket):
-        raise OSError("no bucket\nmore")
+        raise OSError("n" * 301 + "\nmore")
 
     monkeypatch.setattr(store.fs, "resolve_s3_region", refuses)
-    with pytest.raises(DataError, match=r"^s3://bucket/a: no bucket\. Check the place"):
+    with pytest.raises(DataError, match=f"^s3://bucket/a: {'n' * 300}\\. Check the place"):
         store._open_store("s3", "bucket/a")
     opened = opening(monkeypatch, "GcsFileSystem")
     store._open_store("gs", "bucket/a")
@@ -289,3 +290,39 @@ def test_copies_lie_in_the_users_cache_where_no_other_is_named(place, tmp_path, 
     path, other = Mirror(uri(place)).path, Mirror(uri(place.parent / "other/dataset")).path
     assert path.parents[1] == tmp_path / "home/.cache/wikiloom" and path.name == other.name == "dataset"
     assert path.parent != other.parent and len(path.parent.name) == 16
+
+
+def test_a_copy_that_fails_while_the_command_runs_is_a_warning_and_comes_at_the_end(place, monkeypatch, capsys):
+    monkeypatch.setattr(store, "PUSH_SECONDS", 0.01)
+    failed, push = threading.Event(), Mirror.push
+
+    def fails_once(mirror):
+        if not failed.is_set():
+            failed.set()
+            raise DataError("the store is away")
+        return push(mirror)
+
+    monkeypatch.setattr(Mirror, "push", fails_once)
+    with mirrored(["x", uri(place)]) as (_, word):
+        (store.Path(word) / "two").write_text("2")
+        assert failed.wait(30)
+    assert (place / "two").read_text() == "2"
+    assert "warning: the store is away\n" in capsys.readouterr().err
+
+
+def test_a_store_that_is_not_this_disk_is_asked_for_no_folder(place):
+    mirror = Mirror(uri(place))
+    mirror.fetch()
+    mirror._store = store.fs.SubTreeFileSystem("/", store.fs.LocalFileSystem())
+    (mirror.path / "pages/two").write_text("2")
+    assert mirror.push() == 1
+    assert (place / "pages/two").read_text() == "2"
+
+
+def test_what_another_has_changed_since_is_fetched_by_the_next_command(place, monkeypatch):
+    mirror, (fetched, _) = Mirror(uri(place)), copying(monkeypatch)
+    mirror.fetch()
+    (place / "pages/one").write_text("another's")
+    mirror._take_times()
+    Mirror(uri(place)).fetch()
+    assert fetched.count("pages/one") == 2 and (mirror.path / "pages/one").read_text() == "another's"

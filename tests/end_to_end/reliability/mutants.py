@@ -179,6 +179,7 @@ class _Reached:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
         self._coverage = coverage.Coverage(data_file=str(self._data), branch=True, include=self._files)
+        self._coverage.exclude("if (TYPE_CHECKING|__name__ == .__main__.):")
         self._coverage.load()
         data = self._coverage.get_data()
         self._contexts = {file: data.contexts_by_lineno(file) for file in self._files}
