@@ -30,12 +30,14 @@ from pipelines.progress import Progress
 from schemas.dataset import Dataset
 from schemas.digest import TableDigest, dataset_digest
 from schemas.errors import DataError
+from schemas.manifest import check_seal
 from schemas.tables import TABLES, TOKEN_TABLES
 
 
 def validate(folder: Path) -> Iterator[str]:
     """Yield a line for each problem; nothing for a dataset that is whole. DataError where there is no dataset."""
     dataset = Dataset(folder)
+    yield from check_seal(folder)
     whole = True
     for line in check_files(dataset):
         whole = False
@@ -79,6 +81,7 @@ def _check_rows(dataset: Dataset) -> Iterator[str]:
 def _check_tokens(dataset: Dataset, name: str) -> Iterator[str]:
     """tokens/NAME: a dataset of its own, made from this one."""
     tokens = dataset.tokens(name)
+    yield from check_seal(tokens.folder)
     whole = True
     for line in check_files(tokens):
         whole = False

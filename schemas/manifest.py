@@ -1,12 +1,20 @@
 """manifest.json: which files make up a dataset, their digests, and how they came to be."""
 
 import dataclasses
+import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, get_origin
 
 from schemas.errors import DataError
+from schemas.seal import is_sealed, sealed
+
+BESIDE = ("README.md", "tokenizer.json", "tokenizer_config.json")
+"""Files beside a manifest that it gives the sha256 of, where they are."""
+_OF_THE_FILE = ("files", "seal")
+"""What a manifest says of its own folder's bytes: made anew each time that it is written."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,11 +59,12 @@ class Manifest:
         """Write FOLDER/manifest.json at once: a reader sees the old one or the new one, never a part."""
         document = {
             **self.rest,
+            "files": {name: _sha256(folder / name) for name in BESIDE if (folder / name).is_file()},
             "tables": {name: dataclasses.asdict(entry) for name, entry in self.tables.items()},
             "digest": self.digest,
         }
         temporary = folder / ".manifest.json.tmp"
-        temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(sealed(document), encoding="utf-8")
         os.replace(temporary, folder / "manifest.json")
 
 
@@ -80,7 +89,33 @@ def read_manifest(folder: Path | str) -> Manifest:
     for entry in tables.values():
         for shard in entry.shards:
             _require_inside(path, shard.path)
-    return Manifest(digest=digest, tables=tables, rest=document)
+    rest = {name: value for name, value in document.items() if name not in _OF_THE_FILE}
+    return Manifest(digest=digest, tables=tables, rest=rest)
+
+
+def check_seal(folder: Path) -> Iterator[str]:
+    """A line for the manifest, and for each file beside it, whose bytes are not those that were written.
+
+    An older Wikiloom wrote no seal and no list of files: then there is nothing to check.
+    """
+    path = folder / "manifest.json"
+    data = path.read_bytes()
+    document = json.loads(data)
+    if not document.keys() & set(_OF_THE_FILE):
+        return
+    if not is_sealed(data):
+        yield f"{path}: its bytes are not those that were sealed. Copy it again, or build again."
+    files = document.get("files")
+    for name in BESIDE if isinstance(files, dict) else ():
+        found = _sha256(folder / name) if (folder / name).is_file() else None
+        if found != files.get(name):
+            what = "is missing" if found is None else "is not of the bytes that the manifest names"
+            yield f"{folder / name} {what}. Copy it again, or build again."
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _entry(entry: dict[str, Any]) -> TableEntry:

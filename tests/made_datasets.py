@@ -148,9 +148,9 @@ def write_dataset(folder, rows, rest, card=True):
         tables[name] = sinks.table_entry(TABLES[name], folder, shards)
     digest = dataset_digest((name, entry.digest) for name, entry in tables.items())
     manifest = Manifest(digest=digest, tables=tables, rest=rest)
-    manifest.save(folder)
     if card:
         write_card(folder, manifest)
+    manifest.save(folder)
     return folder
 
 

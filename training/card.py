@@ -8,7 +8,8 @@ from pathlib import Path
 from schemas.errors import printable
 from schemas.origin import IN_WORDS, licences
 from training.ann import INDEX, index_metric, metric
-from training.checkpoint import checkpoints, read_state
+from training.checkpoint import checkpoints
+from training.checkpoint_state import read_state
 from training.config import Config
 from training.config_file import to_toml
 from training.models.kepler import Kepler

@@ -5,11 +5,10 @@ RUN/checkpoints/step-00000100/ holds model/ and optimizer/, each with a file of 
 memory-00000-of-00004.safetensors: of n such parts, part k has the rows k, k + n, ... and their state. What some ranks
 saved, any number can load. A checkpoint is written under another name and renamed when whole, so a kill at any moment
 leaves the last one as it was. state.json has the steps done, of which the learning rate is a pure function, the
-optimizer's groups, the loader's state, and the bytes of each file.
+optimizer's groups, the loader's state, and the bytes and hash of each file, which are checked when it is read.
 """
 
 import dataclasses
-import json
 import os
 import re
 import shutil
@@ -28,15 +27,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from schemas.errors import DataError
+from training.checkpoint_state import STATE, VERSION, require_whole, sizes, write_hashes, write_state
 from training.data.stream import SOLE, Rank
 from training.entity_memory import CPU, EntityMemory
 from training.entity_memory.context import ContextMemory
 from training.entity_memory.room import SPARE, free_bytes
 from training.shards import Piece, Saved, local, offsets, owned, read_file, write
 
-VERSION = 3
-"""1 had the table of entities in model.safetensors, and no state of the loader; 2 no shards and no groups."""
-MODEL, OPTIMIZER, STATE = "model", "optimizer", "state.json"
+MODEL, OPTIMIZER, MEMORY = "model", "optimizer", "memory-"
 PICKLES = {".bin", ".ckpt", ".dill", ".distcp", ".joblib", ".npy", ".npz", ".pickle", ".pk", ".pkl", ".pt", ".pth"}
 PICKLES |= {".tar"}
 """Suffixes of files that may hold pickled objects."""
@@ -66,6 +64,7 @@ class _Content:
             # safetensors makes files for their owner alone; they are for whoever may read the folder.
             path.chmod(path.parent.stat().st_mode & 0o666)
             _sync(path)
+        write_hashes(folder, files, rank.rank)
         return sum(path.stat().st_size for path in files)
 
 
@@ -198,13 +197,13 @@ class Checkpoints:
 
     def _publish(self, temporary: Path, folder: Path, document: dict[str, Any], size: int) -> int:
         """Make what all ranks wrote the newest checkpoint, and remove those that are not kept."""
-        sizes = _sizes(temporary)
-        if sum(sizes.values()) != size:
+        found = sum(sizes(temporary).values())
+        if found != size:
             raise DataError(
-                f"{temporary} has {sum(sizes.values()):,} bytes of the {size:,} that all ranks wrote. "
+                f"{temporary} has {found:,} bytes of the {size:,} that all ranks wrote. "
                 "Let --out be a folder that is the same on all hosts."
             )
-        (temporary / STATE).write_text(json.dumps({**document, "bytes": sizes}, indent=1) + "\n", encoding="utf-8")
+        write_state(temporary, document, self._rank.world)
         for path in (temporary / STATE, temporary / MODEL, temporary / OPTIMIZER, temporary):
             _sync(path)
         if folder.exists():
@@ -223,34 +222,9 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted(folder for folder in folders if re.fullmatch(r"step-\d{8,}", folder.name))
 
 
-def read_state(folder: Path) -> dict[str, Any]:
-    """state.json of a checkpoint, checked against its files' sizes.
-
-    Raises DataError for a checkpoint that is damaged or that another version wrote.
-    """
-    try:
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        version, expected, found = state.get("version"), dict(state["bytes"]), _sizes(folder)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(
-            f"{folder / STATE} is damaged ({type(error).__name__}). Remove {folder} to go back to the one before."
-        ) from error
-    if version != VERSION:
-        raise DataError(
-            f"{folder} has version {version}; this Wikiloom reads version {VERSION}. "
-            "Go on with the Wikiloom that wrote it, or train a new run."
-        )
-    for name in sorted({*expected, *found}):
-        if expected.get(name) != found.get(name):
-            raise DataError(
-                f"{folder / name} is damaged: {found.get(name, 'no')} bytes, expected {expected.get(name, 'no file')}. "
-                f"Remove {folder} to go back to the one before."
-            )
-    return state
-
-
 def load_model(folder: Path, model: nn.Module) -> None:
     """Fill the model; DataError where a file is damaged or of another model."""
+    require_whole(folder, MODEL)
     tensors = model.state_dict()
     saved = Saved(folder / MODEL)
     saved.require({name: (value.shape, value.dtype) for name, value in tensors.items()})
@@ -260,7 +234,7 @@ def load_model(folder: Path, model: nn.Module) -> None:
 def load_optimizer(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Fill the optimizer's state; DataError where a file is damaged or of another optimizer."""
     names = {parameter: name for name, parameter in model.named_parameters()}
-    groups = read_state(folder).get("optimizer")
+    groups = require_whole(folder, OPTIMIZER).get("optimizer")
     _require_groups(folder, groups, _groups(names, optimizer))
     kinds = {name: kinds for group in groups for name, kinds in group["params"].items()}
     expected = {
@@ -283,7 +257,7 @@ def load_optimizer(folder: Path, model: nn.Module, optimizer: torch.optim.Optimi
 
 def memory_part(memory: EntityMemory | ContextMemory) -> str:
     """The file of this rank's rows."""
-    return f"memory-{memory.share.rank:05d}-of-{memory.share.world:05d}.safetensors"
+    return f"{MEMORY}{memory.share.rank:05d}-of-{memory.share.world:05d}.safetensors"
 
 
 def load_memory(folder: Path, memory: EntityMemory | ContextMemory | None) -> None:
@@ -293,6 +267,7 @@ def load_memory(folder: Path, memory: EntityMemory | ContextMemory | None) -> No
     """
     if memory is None:
         return
+    require_whole(folder, MEMORY)
     found = sorted(folder.glob("memory-*-of-*.safetensors"))
     names = [f"memory-{part:05d}-of-{len(found):05d}.safetensors" for part in range(len(found))]
     if not found or [path.name for path in found] != names:
@@ -382,11 +357,6 @@ def _retire(folder: Path) -> None:
 def _clear(folder: Path) -> None:
     for left in folder.glob(".step-*.tmp"):
         shutil.rmtree(left)
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    """The bytes of each safetensors file, by its path in the folder."""
-    return {str(path.relative_to(folder)): path.stat().st_size for path in sorted(folder.rglob("*.safetensors"))}
 
 
 def _sync(path: Path) -> None:

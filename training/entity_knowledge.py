@@ -19,6 +19,7 @@ from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
 from schemas.hashing import random_u64
 from training.checkpoint import MODEL, checkpoints, refuse_pickles
+from training.checkpoint_state import require_whole
 from training.config import Config
 from training.config_file import read_config
 from training.data.batch import tensor, to_device
@@ -107,6 +108,7 @@ def open_knowledge(
     source = open_source(dataset, dataset.tokens(config.data.tokens))
     network = Jaket(config, source.sizes, 1, device).to(device)
     tensors = {name: value for name, value in network.state_dict().items() if name != "relation_memory"}
+    require_whole(saved[-1], MODEL)
     files = Saved(saved[-1] / MODEL)
     files.require({name: (value.shape, value.dtype) for name, value in tensors.items()}, whole=False)
     files.fill(tensors)

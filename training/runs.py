@@ -15,7 +15,7 @@ from torch import nn
 
 from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
-from training.checkpoint import checkpoints, load_memory, load_model, read_state, refuse_pickles
+from training.checkpoint import checkpoints, load_memory, load_model, refuse_pickles
 from training.config import Config
 from training.config_file import differences, load_config, read_config, to_toml, with_data
 from training.data.special import load_tokenizer
@@ -84,7 +84,6 @@ def load_run(folder: Path, data: Path | None = None) -> Run:
     first = open_sources(config, datasets, [graph.tokens(config.data.tokens) for graph in datasets])
     torch.manual_seed(config.seed)
     model = build_model(config, first, training=False)
-    read_state(saved[-1])
     load_model(saved[-1], model)
     load_memory(saved[-1], model.memory)
     source = [first, *first.more][asked]

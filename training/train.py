@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from schemas.dataset import Dataset
-from training.checkpoint import Checkpoints, checkpoints, load_memory, load_model, load_optimizer, read_state
+from training.checkpoint import Checkpoints, checkpoints, load_memory, load_model, load_optimizer
+from training.checkpoint_state import read_state
 from training.config import Config
 from training.heap import keep_flat
 from training.metrics import MetricsLog, draw_curves, progress

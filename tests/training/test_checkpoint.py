@@ -15,8 +15,10 @@ from torch.distributed.checkpoint import HuggingFaceStorageReader
 from schemas.errors import DataError
 from tests.training import checkpoint_ranks
 from tests.training.checkpoint_ranks import checkpoint, everything, load, made, step
+from tests.training.seals import reseal
 from training import checkpoint as module
-from training.checkpoint import Checkpoints, checkpoints, load_model, load_optimizer, read_state
+from training.checkpoint import Checkpoints, checkpoints, load_model, load_optimizer
+from training.checkpoint_state import read_state, require_whole
 from training.data.stream import SOLE, Rank
 from training.shards import PLACES, Saved, owned
 
@@ -136,16 +138,14 @@ def test_what_is_no_tensor_is_refused(tmp_path):
 
 
 def rewrite(folder, change):
-    """Change the tensors (by name) and their places in the only file of a folder, and its size in state.json."""
+    """Change the tensors (by name) and their places in the only file of a folder, and what state.json says of it."""
     (path,) = folder.glob("*.safetensors")
     with safe_open(path, "pt") as file:
         places = json.loads(file.metadata()[PLACES])
     tensors = load_file(path)
     change(tensors, places)
     save_file(tensors, path, {PLACES: json.dumps(places)})
-    state = json.loads((folder.parent / "state.json").read_text())
-    state["bytes"][f"{folder.name}/{path.name}"] = path.stat().st_size
-    (folder.parent / "state.json").write_text(json.dumps(state))
+    reseal(folder.parent)
 
 
 def without(name):
@@ -239,11 +239,9 @@ def test_the_pieces_of_a_tensor_have_to_be_all_of_it_once(offsets, sound, tmp_pa
 )
 def test_groups_of_another_optimizer_are_refused(spoil, says, tmp_path):
     saved(tmp_path)
-    path = checkpoint(tmp_path) / "state.json"
-    state = json.loads(path.read_text())
-    assert state["optimizer"][0]["betas"] == [0.9, 0.999] and state["optimizer"][0]["params"]["unused"] == []
-    spoil(state["optimizer"])
-    path.write_text(json.dumps(state))
+    groups = read_state(checkpoint(tmp_path))["optimizer"]
+    assert groups[0]["betas"] == [0.9, 0.999] and groups[0]["params"]["unused"] == []
+    reseal(checkpoint(tmp_path), lambda state: spoil(state["optimizer"]))
     model, optimizer = made(seed=1)
     with pytest.raises(DataError, match=says):
         load_optimizer(checkpoint(tmp_path), model, optimizer)
@@ -261,6 +259,30 @@ def test_a_file_that_is_missing_or_too_many_is_named(tmp_path):
     path.unlink()
     with pytest.raises(DataError, match=rf"{path.name} is damaged: no bytes, expected \d+"):
         read_state(checkpoint(tmp_path))
+
+
+@pytest.mark.parametrize("part", ["model", "optimizer"])
+def test_a_bit_of_a_weight_is_missed(part, tmp_path):
+    saved(tmp_path)
+    (path,) = checkpoint(tmp_path).glob(f"{part}/*")
+    data = bytearray(path.read_bytes())
+    data[-2] ^= 1
+    path.write_bytes(data)
+    read_state(checkpoint(tmp_path))
+    with pytest.raises(DataError, match=rf"{path.name} is damaged: its bytes"):
+        load(checkpoint(tmp_path))
+
+
+def test_what_an_older_version_saved_is_loaded_without_hashes(tmp_path):
+    before = saved(tmp_path)
+    path = checkpoint(tmp_path) / "state.json"
+    state = json.loads(path.read_text())
+    del state["xxh3_128"], state["seal"]
+    path.write_text(json.dumps(state | {"version": 3}))
+    assert equal(everything(*before), everything(*load(checkpoint(tmp_path))))
+    path.write_text(json.dumps(state))
+    with pytest.raises(DataError, match=r"state\.json is damaged: its bytes are not those that were sealed"):
+        require_whole(checkpoint(tmp_path), "model")
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from schemas.errors import DataError, UsageError
 from tests.conftest import ROOT
+from tests.training.seals import reseal
 from tests.training.synthetic import World, make_dataset
 from training import step as one_step
 from training import train as loop
@@ -157,9 +158,8 @@ def test_an_entity_memory_on_the_host_learns_the_same_killed_or_not(optimizer, m
 def test_a_checkpoint_without_its_entity_memory_is_refused(made_up, tmp_path):
     run("colake-tiny", made_up, tmp_path / "run", train_steps=2)
     (path,) = checkpoints(tmp_path / "run")[-1].glob("memory-*")
-    state = path.with_name("state.json")
     path.rename(path.with_name("memory-00000-of-00002.safetensors"))
-    state.write_text(state.read_text().replace("memory-00000-of-00001", "memory-00000-of-00002"))
+    reseal(path.parent)
     with pytest.raises(DataError, match="has not all parts of its entity memory"):
         load_run(tmp_path / "run")
 
@@ -408,9 +408,14 @@ def test_a_planted_pickle_is_refused_unread(place, made_up, tmp_path):
     [
         ("model/*", lambda data: data[:-10], "is damaged"),
         ("state.json", lambda data: b"{", "is damaged"),
-        ("state.json", lambda data: data.replace(b'"version": 3', b'"version": 9'), "has version 9"),
-        ("state.json", lambda data: data.replace(b'"version": 3', b'"version": 1'), "version 1; this .* version 3"),
-        ("model/*", lambda data: b"\xff" * len(data), "can't be read as safetensors"),
+        ("state.json", lambda data: data.replace(b'"version": 4', b'"version": 9'), "has version 9"),
+        (
+            "state.json",
+            lambda data: data.replace(b'"version": 4', b'"version": 1'),
+            "version 1; this .* versions 3 and 4",
+        ),
+        ("state.json", lambda data: data.replace(b'"step": 2', b'"step": 3'), "not those that were sealed"),
+        ("model/*", lambda data: b"\xff" * len(data), "its bytes are not those"),
     ],
 )
 def test_a_damaged_checkpoint_is_named(name, spoil, says, made_up, tmp_path):
