@@ -26,7 +26,9 @@ _END = 64
 """Bytes that the last range has at least, beside white space: it must show how the file ends."""
 _MAX_END = 1 << 20
 _BINARY = 256
-"""Bytes of a file in which a NUL says that it is no text."""
+"""Bytes of a file in which a NUL, or so many other control characters, say that it is no text."""
+_MOST_CONTROLS = 8
+_CONTROLS = bytes({*range(32)} - {*b"\t\n\r\f"})
 _BOMS = {  # utf-32's begins with utf-16's, so it comes first
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -135,7 +137,7 @@ def _look(path: str) -> tuple[str | None, bytes]:
         damage = f"nothing in it can be read: {first[0]}" if first else "compressed, with nothing inside"
         raise DataError(f"{path}: {damage}; expected a dump.")
     encoding = _encoding(head)
-    if encoding is None and b"\0" in head[:_BINARY]:
+    if encoding is None and _is_binary(head[:_BINARY]):
         raise DataError(f"{path}: unknown binary format; expected a dump, plain or compressed as .bz2, .gz or .zst.")
     head = _decoder(encoding).decode(head).encode() if encoding else head
     if head.lstrip().lower().startswith(_HTML):
@@ -163,6 +165,10 @@ def _open(path: str) -> BinaryIO:
         raise DataError(f"{path}: a folder; expected a dump file.") from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}.") from None
+
+
+def _is_binary(head: bytes) -> bool:
+    return b"\0" in head or len(head) - len(head.translate(None, _CONTROLS)) > _MOST_CONTROLS
 
 
 def _encoding(head: bytes) -> str | None:

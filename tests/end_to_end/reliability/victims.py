@@ -13,6 +13,7 @@ PAGES = 12
 RUN = {
     "train.threads": "1",
     "train.steps": "2",
+    "train.save_every": "1",
     "train.batch_size": "4",
     "train.valid_batches": "1",
     "encoder.hidden_size": "16",
@@ -20,17 +21,17 @@ RUN = {
 }
 
 
-def whole_dataset(folder: Path) -> Path:
+def whole_dataset(folder: Path, bird: str = "heron") -> Path:
     """A dataset with tokens, made by the commands from dumps of a dozen pages: every kind of file that one has."""
     folder.mkdir(parents=True, exist_ok=True)
     number = range(1, PAGES + 1)
     pages = [
-        page(n, f"'''Page {n}''' waits. The [[Page {n % PAGES + 1}|heron]] met [[Page {n * 5 % PAGES + 1}]].")
+        page(n, f"'''Page {n}''' waits. The [[Page {n % PAGES + 1}|{bird}]] met [[Page {n * 5 % PAGES + 1}]].")
         for n in number
     ]
     pages.append(page(99, "#REDIRECT [[Page 1]]", title="Heron", extra='    <redirect title="Page 1" />\n'))
     label = {"en": {"language": "en", "value": "instance of"}}
-    items = [entity(n, tails=[f"Q{n % PAGES + 1}", f"Q{n * 7 % PAGES + 1}"]) for n in number]
+    items = [entity(n, bird, tails=[f"Q{n % PAGES + 1}", f"Q{n * 7 % PAGES + 1}"]) for n in number]
     (folder / "pages.xml").write_bytes(dump([*pages, page(100, title="", extra="    <title></title>\n")]))
     (folder / "items.json").write_bytes(
         array([*items, {"type": "property", "id": "P31", "datatype": "wikibase-item", "labels": label}])
