@@ -73,6 +73,10 @@ def _check_rows(dataset: Dataset) -> Iterator[str]:
     yield from _check_table(dataset, "anchors", Anchors(known))
     yield from _check_table(dataset, "entities", Entities(known, index))
     yield from _check_table(dataset, "relations", Relations(known))
+    yield from _check_digest(dataset)
+
+
+def _check_digest(dataset: Dataset) -> Iterator[str]:
     digests = [(name, entry.digest) for name, entry in dataset.manifest.tables.items()]
     if dataset_digest(digests) != dataset.digest:
         yield f"{dataset.folder}/manifest.json: digest is not that of its tables"
@@ -91,6 +95,7 @@ def _check_tokens(dataset: Dataset, name: str) -> Iterator[str]:
         for table in tokens.manifest.tables:
             yield from _check_table(tokens, table, TokenRows(tokens, table))
         yield from check_tokens(dataset, tokens)
+        yield from _check_digest(tokens)
 
 
 def _check_table(dataset: Dataset, name: str, checker: Checker) -> Iterator[str]:

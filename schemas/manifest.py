@@ -75,6 +75,8 @@ def read_manifest(folder: Path | str) -> Manifest:
     the folder.
     """
     path = Path(folder) / "manifest.json"
+    if path.is_symlink():
+        raise DataError(f"{path} is a symbolic link: only files inside the dataset are read. Copy it there.")
     if not path.is_file():
         raise DataError(f"{folder} is not a dataset: it has no manifest.json. Make one with wikiloom build or import.")
     try:
@@ -136,6 +138,15 @@ def _require_inside(manifest: Path, name: str) -> None:
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name:
         raise DataError(f"{manifest} names {name!r}: only files inside the dataset are read. Build the dataset again.")
-    # A link is a way out as well: no shard that we write is one.
-    if any((manifest.parent / part).is_symlink() for part in [pure, *pure.parents][:-1]):
+    try:
+        # A link is a way out as well: no shard that we write is one.
+        is_link = any((manifest.parent / part).is_symlink() for part in [pure, *pure.parents][:-1])
+        path = manifest.parent / pure
+        is_odd = path.exists() and not path.is_file()
+    except OSError as error:
+        raise DataError(f"{manifest} names {name!r:.80}: {error.strerror}. Build the dataset again.") from error
+    if is_link:
         raise DataError(f"{manifest} names {name!r}, a symbolic link. Replace it by the file itself.")
+    if is_odd:
+        # A pipe would be waited for without end.
+        raise DataError(f"{manifest} names {name!r}, which is no file. Copy it again, or build the dataset again.")

@@ -21,12 +21,13 @@ class Lost(NamedTuple):
     """truncated | line_too_long"""
 
 
-def read_lines(range: Range, max_bytes: int) -> Iterator[Line | Lost]:
-    """The range's lines, in order; memory stays under `max_bytes` and a block."""
-    splitter = _Splitter(max_bytes, is_partial=range.start > 0)
+def read_lines(range: Range, max_bytes: int, *, keep_empty: bool = True) -> Iterator[Line | Lost]:
+    """The range's lines, in order; memory stays under `max_bytes` and a block. A gigabyte of empty lines is passed over
+    in seconds where they are not kept."""
+    splitter = _Splitter(max_bytes, range.start > 0, keep_empty)
     for block in read_blocks(range):
         if isinstance(block, Truncated):
-            splitter = _Splitter(max_bytes, is_partial=True)
+            splitter = _Splitter(max_bytes, True, keep_empty)
             yield Lost("truncated")
         else:
             yield from splitter.feed(block)
@@ -45,17 +46,18 @@ def read_lines(range: Range, max_bytes: int) -> Iterator[Line | Lost]:
 
 def split_lines(blocks: Iterable[bytes], max_bytes: int) -> Iterator[Line | Lost]:
     """The lines of a whole file, whose bytes are `blocks`."""
-    splitter = _Splitter(max_bytes, is_partial=False)
+    splitter = _Splitter(max_bytes, False, True)
     for block in blocks:
         yield from splitter.feed(block)
     yield from splitter.end()
 
 
 class _Splitter:
-    def __init__(self, max_bytes: int, is_partial: bool) -> None:
+    def __init__(self, max_bytes: int, is_partial: bool, keep_empty: bool) -> None:
         self.is_partial = is_partial
         """Inside a line whose beginning is not here."""
         self._max_bytes = max_bytes
+        self._keep_empty = keep_empty
         self._pieces: list[bytes] = []
         self._length = 0
 
@@ -67,11 +69,11 @@ class _Splitter:
             return
         if self.is_partial:
             self.is_partial = False
-        else:
+        elif self._pieces or self._keep_empty:
             yield Line(b"".join(self._pieces))
         self._pieces, self._length = [], 0
         *lines, last = rest.split(b"\n")
-        for line in lines:
+        for line in lines if self._keep_empty else filter(None, lines):
             yield Line(line) if len(line) <= self._max_bytes else Lost("line_too_long")
         self._add(last)
         yield from self._overflow()

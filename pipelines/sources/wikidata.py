@@ -127,7 +127,7 @@ def read_entities(
         )
     is_array = head.lstrip().startswith(b"[")
     last: Line | Lost | None = None
-    for line in read_lines(range, max_line):
+    for line in read_lines(range, max_line, keep_empty=False):
         if isinstance(line, Lost):
             last = line
             yield _reject("", line.reason, CUT if line.reason == "truncated" else f"more than {max_line} bytes")

@@ -1,5 +1,6 @@
 """Every kind of input but the largest, in a process of its own; and the harness says so where one is met wrongly."""
 
+import itertools
 import time
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def test_a_canary_that_is_read_is_reported(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        (lambda part: time.sleep(60), "not done after 1 s"),
+        (lambda part: time.sleep(60), "not done after 1 s with"),
+        (lambda part: sum(itertools.repeat(1)), "not done after 2 s of CPU"),
         (lambda part: [len(bytearray(300 << 20))], "bytes of memory"),
         (lambda part: 1 // 0, "ZeroDivisionError"),
     ],
@@ -58,7 +60,8 @@ def test_a_canary_that_is_read_is_reported(tmp_path, monkeypatch):
 def test_what_hangs_swells_or_raises_is_reported(fault, says, tmp_path, monkeypatch):
     kind = Kind(PAGES, whole_pages, kept=(0, 99))
     monkeypatch.setattr(containers, "read_pages", fault)
-    monkeypatch.setattr(containers, "SECONDS", 1 if "not done" in says else 60)
+    monkeypatch.setattr(containers, "SECONDS", 2 if "2 s" in says else 60)
+    monkeypatch.setattr(containers, "WAIT", 1 if "1 s with" in says else 300)
     monkeypatch.setattr(containers, "MEMORY", 300 << 20)
     assert says in apart(kind, write(kind, tmp_path), builds=False)[0]
 
