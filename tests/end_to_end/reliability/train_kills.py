@@ -15,7 +15,8 @@ from tests.end_to_end.reliability.outcome import Outcome
 from tests.end_to_end.reliability.processes import Ended, Kill, Server
 from tests.end_to_end.reliability.training_run import batch_digest, trained
 from tests.training.synthetic import make_dataset
-from training.checkpoint import checkpoints, read_state
+from training.checkpoint import checkpoints
+from training.checkpoint_state import read_state
 from training.metrics import read_metrics
 
 ABOUT = (
