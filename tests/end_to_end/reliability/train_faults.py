@@ -18,7 +18,7 @@ ABOUT = (
     "renames or makes something, in turn: alone, or with all that follow; and a limit of a file's size. Exit code 1, "
     "one line of error, no half checkpoint; with --resume the run ends with the bits of one on a sound disk"
 )
-COUNT = 400
+COUNT = 264
 UNCLEAR = re.compile(r"Traceback|Exception|^\w*Error\b|^error: ")
 
 
