@@ -108,7 +108,10 @@ def check_seal(folder: Path) -> Iterator[str]:
     if not is_sealed(data):
         yield f"{path}: its bytes are not those that were sealed. Copy it again, or build again."
     files = document.get("files")
-    for name in BESIDE if isinstance(files, dict) else ():
+    if not isinstance(files, dict):
+        yield f"{path}: files is not a list of sums. Copy it again, or build again."
+        return
+    for name in BESIDE:
         found = _sha256(folder / name) if (folder / name).is_file() else None
         if found != files.get(name):
             what = "is missing" if found is None else "is not of the bytes that the manifest names"
