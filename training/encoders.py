@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -99,11 +100,25 @@ def head_parts(whole: nn.Module) -> tuple[nn.Module, nn.Module, nn.Parameter] | 
     return None
 
 
+def word_vectors(encoder: Any, texts: Sequence[Int64[Tensor, "_ _"]]) -> list[Float[Tensor, "_ _ W"]]:
+    """The embeddings of the words of several batches of texts, by one look-up: the gradient of each look-up is as large
+    as the table, and filling it with zeros costs a KEPLER step of MiniLM's a tenth of its time."""
+    if not texts:
+        return []
+    words = encoder.get_input_embeddings()(torch.cat([ids.flatten() for ids in texts]))
+    parts = words.split([ids.numel() for ids in texts])
+    return [part.unflatten(0, ids.shape) for part, ids in zip(parts, texts, strict=True)]
+
+
 def encode_text(
-    built_encoder: nn.Module, ids: Int64[Tensor, "B S"], mask: Bool[Tensor, "B S"]
+    built_encoder: nn.Module,
+    ids: Int64[Tensor, "B S"],
+    mask: Bool[Tensor, "B S"],
+    words: Float[Tensor, "B S W"] | None = None,
 ) -> Float[Tensor, "B S D"]:
-    """Last hidden states of plain text."""
-    return built_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+    """Last hidden states of plain text; `words` are the embeddings of `ids`, where they are at hand."""
+    read = {"input_ids": ids} if words is None else {"inputs_embeds": words}
+    return built_encoder(**read, attention_mask=mask).last_hidden_state
 
 
 def pooled(

@@ -5,12 +5,15 @@ N triples.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+
+from training.objectives import Score
 
 
 @runtime_checkable
@@ -39,6 +42,7 @@ class NarrowScorer(Protocol):
         ...
 
 
+Asked = Callable[[Int64[Tensor, " B"], Int64[Tensor, " B"]], Float[Tensor, "B D"]]
 Measure = Literal["dot", "l1", "l2"]
 MEASURES: dict[int, Measure] = {1: "l1", 2: "l2"}
 """Of distances, by their norm."""
@@ -51,10 +55,18 @@ class VectorForm:
     measure: Measure
     entities: Float[Tensor, "C D"]
     """The candidates' vectors, in the order of the scorer's columns; may be a memory-mapped file."""
-    tails: Callable[[Int64[Tensor, " B"], Int64[Tensor, " B"]], Float[Tensor, "B D"]]
+    tails: Asked
     """(heads, relations) -> the vectors that tails are compared with."""
-    heads: Callable[[Int64[Tensor, " B"], Int64[Tensor, " B"]], Float[Tensor, "B D"]]
+    heads: Asked
     """(relations, tails) -> the vectors that heads are compared with."""
+
+    @classmethod
+    def of(cls, score: Score, entities: Float[Tensor, "C D"], tails: Asked, heads: Asked) -> "VectorForm":
+        """The form of a score that may be a cosine: the product of vectors of unit length."""
+        if score.kind != "cosine":
+            return cls(MEASURES[score.norm], entities, tails, heads)
+        unit = functools.partial(torch.nn.functional.normalize, dim=-1)
+        return cls("dot", unit(entities), lambda *of: unit(tails(*of)), lambda *of: unit(heads(*of)))
 
 
 @runtime_checkable

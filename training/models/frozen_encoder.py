@@ -26,8 +26,8 @@ from training.data.triples import Descriptions
 from training.encoders import build_encoder, encode_text, pooled
 from training.evaluation.facts import Facts
 from training.metrics import progress
-from training.objectives import distances, harder, knowledge_embedding_sum
-from training.scoring import MEASURES, ShownFacts, VectorForm
+from training.objectives import Score, harder, info_nce_sum, knowledge_embedding_sum
+from training.scoring import ShownFacts, VectorForm
 
 REDRAWS = 2
 """Draws per corrupted entity, each a hash: with 64 negatives, KEPLER's eight would cost more than the distances."""
@@ -61,7 +61,12 @@ class FrozenEncoderSettings(TextVectorSettings):
 
     normalized: bool = True
     """Vectors of unit length, as sentence encoders give them."""
+    loss: Literal["margin", "infonce"] = "margin"
+    """KEPLER's eq. 2, or cross-entropy over the negatives, with the temperature below (kepler.loss)."""
+    score: Literal["distance", "cosine"] = "distance"
     norm: Literal[1, 2] = 1
+    """Of the distance."""
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.05
     gamma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 12.0
     negatives: Annotated[int, Field(ge=0)] = 0
     in_batch: bool = True
@@ -85,7 +90,7 @@ class FrozenEncoder(nn.Module):
 
     def __init__(self, settings: FrozenEncoderSettings, entities: Float[Tensor, "E D"], relations: int) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings, self.score = settings, Score(settings.score, settings.norm)
         self.register_buffer("entities", entities)
         self.relation = nn.Embedding(relations, entities.shape[1])
         bound = (settings.gamma + 2) / entities.shape[1]
@@ -147,26 +152,39 @@ def batches(settings: FrozenEncoderSettings, known: KnownFacts, facts: Facts, ep
 
 
 def knowledge_sum(model: FrozenEncoder, batch: FactBatch, known: KnownFacts) -> Float[Tensor, ""]:
-    """KEPLER's eq. 2 summed over the triples."""
+    """KEPLER's eq. 2 summed over the triples, or the mean of both sides' cross-entropies."""
     settings, (heads, relations, tails) = model.settings, torch.from_numpy(batch.triples.T.copy())
     relation = model.relation(relations)
-    as_head, as_tail = model.entities[tails] - relation, model.entities[heads] + relation
+    queries = (model.entities[tails] - relation, model.entities[heads] + relation)
     if settings.in_batch:
         others = np.unique(np.concatenate([batch.triples[:, [0, 2]].ravel(), batch.heads.ravel(), batch.tails.ravel()]))
-        weights = [_alike(side) for side in _false_in_batch(batch.triples, others, known)]
-        far = [distances(query, model.entities[others], settings.norm) for query in (as_head, as_tail)]
+        counts = [tensor(side.astype(np.float32)) for side in _false_in_batch(batch.triples, others, known)]
+        scores = [model.score.pairs(query, model.entities[others]) for query in queries]
     else:
-        weights = [torch.full(side.shape, 0.5 / settings.negatives) for side in (batch.heads, batch.tails)]
-        sides = ((as_head, batch.heads), (as_tail, batch.tails))
-        gaps = [query[:, None] - model.entities[torch.from_numpy(drawn)] for query, drawn in sides]
-        far = [torch.linalg.vector_norm(gap, ord=settings.norm, dim=-1) for gap in gaps]
+        counts = [torch.ones(side.shape) for side in (batch.heads, batch.tails)]
+        drawn = zip(queries, (batch.heads, batch.tails), strict=True)
+        scores = [_of_drawn(model, query, torch.from_numpy(entities)) for query, entities in drawn]
+    near = [model.score.rows(query, model.entities[own]) for query, own in zip(queries, (heads, tails), strict=True)]
+    if settings.loss == "infonce":
+        sides = zip(near, scores, counts, strict=True)
+        losses = [info_nce_sum(*(each / settings.temperature for each in own), count) for *own, count in sides]
+        return (losses[0] + losses[1]) / 2
+    weights = [_alike(count) for count in counts]
     return knowledge_embedding_sum(
-        torch.linalg.vector_norm(as_tail - model.entities[tails], ord=settings.norm, dim=-1),
-        *far,
-        *(harder(weight, gap, settings.self_adversarial) for weight, gap in zip(weights, far, strict=True)),
+        -(near[0] + near[1]) / 2,
+        *(-score for score in scores),
+        *(harder(weight, -far, settings.self_adversarial) for weight, far in zip(weights, scores, strict=True)),
         gamma=settings.gamma,
         halved=False,
     )
+
+
+def _of_drawn(
+    model: FrozenEncoder, queries: Float[Tensor, "B D"], entities: Int64[Tensor, "B N"]
+) -> Float[Tensor, "B N"]:
+    """The score of each query with each entity drawn for it."""
+    found = model.score.rows(queries.repeat_interleave(entities.shape[1], dim=0), model.entities[entities.flatten()])
+    return found.unflatten(0, tuple(entities.shape))
 
 
 def train_frozen_encoder(
@@ -201,13 +219,13 @@ def train_frozen_encoder(
 
 class FrozenEncoderScorer:
     """A trained model behind training.scoring's Scorer, VectorScorer, RelationScorer and TripleScorer: -||h + r - t||_p
-    of every candidate."""
+    of every candidate, or the cosine of h + r and t, of t - r and h."""
 
     least_facts = 0
 
     def __init__(self, model: FrozenEncoder, candidates: Int64[Tensor, " C"] | None = None) -> None:
         """`candidates` are sorted; None for all entities."""
-        self._model, self._norm = model, model.settings.norm
+        self._model, self._score = model, model.score
         self._relation = model.relation.weight.detach()
         self._entities = model.entities if candidates is None else model.entities[candidates]
 
@@ -217,17 +235,17 @@ class FrozenEncoderScorer:
 
     def tails(self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """Score of every candidate as the tail."""
-        return -distances(self._model.entities[heads] + self._relation[relations], self._entities, self._norm)
+        return self._score.pairs(self._model.entities[heads] + self._relation[relations], self._entities)
 
     def heads(self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """Score of every candidate as the head."""
-        return -distances(self._model.entities[tails] - self._relation[relations], self._entities, self._norm)
+        return self._score.pairs(self._model.entities[tails] - self._relation[relations], self._entities)
 
     def vector_form(self) -> VectorForm:
         """The candidates' vectors against h + r, or t - r."""
         entities, relations = self._model.entities, self._relation
-        return VectorForm(
-            MEASURES[self._norm],
+        return VectorForm.of(
+            self._score,
             self._entities,
             lambda heads, between: entities[heads] + relations[between],
             lambda between, tails: entities[tails] - relations[between],
@@ -237,21 +255,26 @@ class FrozenEncoderScorer:
         self, heads: Int64[Tensor, " B"], relations: Int64[Tensor, " B"], shown: ShownFacts
     ) -> Float[Tensor, "B C"]:
         """As `tails`, of heads of which facts are shown."""
-        return -distances(self._introduced(heads, shown) + self._relation[relations], self._entities, self._norm)
+        return self._score.pairs(self._introduced(heads, shown) + self._relation[relations], self._entities)
 
     def heads_shown(
         self, relations: Int64[Tensor, " B"], tails: Int64[Tensor, " B"], shown: ShownFacts
     ) -> Float[Tensor, "B C"]:
         """As `heads`, of tails of which facts are shown."""
-        return -distances(self._introduced(tails, shown) - self._relation[relations], self._entities, self._norm)
+        return self._score.pairs(self._introduced(tails, shown) - self._relation[relations], self._entities)
 
     def triples(
         self, heads: Int64[Tensor, " N"], relations: Int64[Tensor, " N"], tails: Int64[Tensor, " N"]
     ) -> Float[Tensor, " N"]:
-        """Score of each triple."""
+        """Score of each triple: as in training, the mean of both questions'."""
         parts = zip(*(each.split(TRIPLES_AT_ONCE) for each in (heads, relations, tails)), strict=True)
-        gaps = (self._model.entities[h] + self._relation[r] - self._model.entities[t] for h, r, t in parts)
-        return -torch.cat([torch.linalg.vector_norm(gap, ord=self._norm, dim=-1) for gap in gaps])
+        return torch.cat([self._rows(h, r, t) for h, r, t in parts])
+
+    def _rows(
+        self, heads: Int64[Tensor, " N"], relations: Int64[Tensor, " N"], tails: Int64[Tensor, " N"]
+    ) -> Float[Tensor, " N"]:
+        h, r, t = self._model.entities[heads], self._relation[relations], self._model.entities[tails]
+        return (self._score.rows(h + r, t) + self._score.rows(t - r, h)) / 2
 
     def _introduced(self, entities: Int64[Tensor, " B"], shown: ShownFacts) -> Float[Tensor, "B D"]:
         """The mean of the text's vector and of where each fact says that the entity lies."""
@@ -260,7 +283,9 @@ class FrozenEncoderScorer:
 
     def relations(self, heads: Int64[Tensor, " B"], tails: Int64[Tensor, " B"]) -> Float[Tensor, "B R"]:
         """Score of every relation."""
-        return -distances(self._model.entities[tails] - self._model.entities[heads], self._relation, self._norm)
+        every = torch.arange(len(self._relation)).expand(len(heads), -1)
+        head, tail = (each[:, None].expand_as(every).flatten() for each in (heads, tails))
+        return self.triples(head, every.flatten(), tail).unflatten(0, tuple(every.shape))
 
 
 def _false_in_batch(
@@ -271,6 +296,6 @@ def _false_in_batch(
     return ~known.holds(entities, relation, tail), ~known.holds(head, relation, entities)
 
 
-def _alike(side: Bool[np.ndarray, "B U"]) -> Float[Tensor, "B U"]:
+def _alike(counts: Float[Tensor, "B U"]) -> Float[Tensor, "B U"]:
     """A row's negatives weigh 1/2 together: the two sides of a triple weigh 1."""
-    return tensor((side / np.maximum(2 * side.sum(axis=1, keepdims=True), 1)).astype(np.float32))
+    return counts / (2 * counts.sum(dim=1, keepdim=True)).clamp(min=1)

@@ -17,7 +17,7 @@ B triples, U distinct entities of a micro-batch, V vectors of it, E entities, R 
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -31,9 +31,9 @@ from training.data.batch import to_device
 from training.data.graphs import IGNORE
 from training.data.text import TextBatch
 from training.data.triples import GRAPHS, Descriptions, FactBatch, KeplerBatch, conditioned
-from training.encoders import build_encoder, encode_text, pooled
+from training.encoders import build_encoder, encode_text, pooled, word_vectors
 from training.objectives import Score, cross_entropy_sum
-from training.scoring import MEASURES, ShownFacts, VectorForm
+from training.scoring import ShownFacts, VectorForm
 
 
 class Kepler(nn.Module):
@@ -78,22 +78,34 @@ class Kepler(nn.Module):
             if size:
                 yield graph, Comparison(dataclasses.replace(own, gamma=gamma), hidden, -(-size // pieces))
 
-    def embed(self, texts: TextBatch) -> Float[Tensor, "B D"]:
+    def embed(self, texts: TextBatch, words: Float[Tensor, "B S W"] | None = None) -> Float[Tensor, "B D"]:
         """Vectors of texts: the encoder's output at <s>, or as kepler.pooling and kepler.normalized say."""
-        states, own = encode_text(self.encoder, texts.ids, texts.real), self.config
+        states, own = encode_text(self.encoder, texts.ids, texts.real, words), self.config
         return pooled(states, texts.real, own.pooling, normalized=own.normalized)
 
     def losses(self, batch: KeplerBatch) -> dict[str, Float[Tensor, ""]]:
         """Sums of the terms that have labels."""
-        losses = {name: self._knowledge(facts, name) for name, facts in batch.graphs.items() if len(facts.heads)}
-        if batch.blocks is None:
-            return losses
-        labelled = torch.nonzero(batch.blocks.labels.flatten() != IGNORE).squeeze(1)
-        if len(labelled):
-            states = encode_text(self.encoder, batch.blocks.ids, batch.blocks.real).flatten(0, 1)
-            logits = self.word_head(states.index_select(0, labelled), self.encoder.get_input_embeddings().weight)
-            losses["mlm"] = cross_entropy_sum(logits, batch.blocks.labels.flatten()[labelled])
+        graphs = {name: facts for name, facts in batch.graphs.items() if len(facts.heads)}
+        blocks = batch.blocks if batch.counts.get("mlm") else None
+        read = [piece for facts in graphs.values() for piece in facts.texts] + ([blocks] if blocks else [])
+        words = self._words(read)
+        losses = {name: self._knowledge(facts, words, name) for name, facts in graphs.items()}
+        if blocks:
+            losses["mlm"] = self._masked(blocks, next(words))
         return losses
+
+    def _words(self, texts: Sequence[TextBatch]) -> Iterator[Float[Tensor, "_ _ W"] | None]:
+        """The embeddings of each one's words; none where a piece is to keep nothing and reads them itself."""
+        if self.config.recompute and torch.is_grad_enabled():
+            return iter([None] * len(texts))
+        return iter(word_vectors(self.encoder, [text.ids for text in texts]))
+
+    def _masked(self, blocks: TextBatch, words: Float[Tensor, "B S W"] | None) -> Float[Tensor, ""]:
+        labels = blocks.labels.flatten()
+        places = torch.nonzero(labels != IGNORE).squeeze(1)
+        states = encode_text(self.encoder, blocks.ids, blocks.real, words).flatten(0, 1)
+        logits = self.word_head(states.index_select(0, places), self.encoder.get_input_embeddings().weight)
+        return cross_entropy_sum(logits, labels[places])
 
     def flops(self, batch: KeplerBatch) -> int:
         """Floating-point operations of `losses` and its backward, padding and distances left out."""
@@ -104,14 +116,16 @@ class Kepler(nn.Module):
         """The relations of a graph, one of GRAPHS; None where they are described."""
         return self.relation if graph == GRAPHS[0] else self.second_relation
 
-    def _piece(self, texts: TextBatch) -> Float[Tensor, "B D"]:
-        if not (self.config.recompute and torch.is_grad_enabled()):
-            return self.embed(texts)
+    def _piece(self, texts: TextBatch, words: Float[Tensor, "B S W"] | None) -> Float[Tensor, "B D"]:
+        if words is not None:
+            return self.embed(texts, words)
         return checkpoint(self.embed, texts, use_reentrant=False)
 
-    def _knowledge(self, facts: FactBatch, graph: str = GRAPHS[0]) -> Float[Tensor, ""]:
+    def _knowledge(
+        self, facts: FactBatch, words: Iterator[Float[Tensor, "_ _ W"] | None], graph: str
+    ) -> Float[Tensor, ""]:
         # In 32 bits: a distance of nearly equal vectors has few bits left in 16.
-        texts = torch.cat([self._piece(piece) for piece in facts.texts]).float()
+        texts = torch.cat([self._piece(piece, next(words)) for piece in facts.texts]).float()
         vectors, count = texts.index_select(0, facts.rows), len(facts.entities)
         entities = vectors if len(vectors) == count else vectors[:count]
         loss: Tensor = self.comparisons[graph](self._queries(facts, vectors, graph), entities, facts)
@@ -206,16 +220,11 @@ class KeplerScorer:
 
     def vector_form(self) -> VectorForm:
         """The candidates' vectors against h + r, or t - r."""
-        score, cosine = self._model.score, self._model.score.kind == "cosine"
-
-        def unit(vectors: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
-            return torch.nn.functional.normalize(vectors, dim=-1) if cosine else vectors
-
-        return VectorForm(
-            "dot" if cosine else MEASURES[score.norm],
-            unit(self.entities),
-            lambda heads, relations: unit(self.given(heads, relations) + self.relation_vectors[relations]),
-            lambda relations, tails: unit(self.given(tails, relations) - self.relation_vectors[relations]),
+        return VectorForm.of(
+            self._model.score,
+            self.entities,
+            lambda heads, relations: self.given(heads, relations) + self.relation_vectors[relations],
+            lambda relations, tails: self.given(tails, relations) - self.relation_vectors[relations],
         )
 
     def triples(

@@ -21,7 +21,7 @@ B facts of a piece, N of a batch, S tokens, D hidden, E entities, C candidates, 
 """
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
@@ -29,7 +29,7 @@ from training.config import Config
 from training.data.batch import to_device
 from training.data.links import FactBatch, FactTexts
 from training.data.sequences import Piece
-from training.encoders import build_encoder, encode_text
+from training.encoders import build_encoder, encode_text, word_vectors
 from training.metrics import progress
 
 FACTS_AT_ONCE = 2**16
@@ -61,9 +61,9 @@ class Lass(nn.Module):
         self.positive_weight = float(kinds) if own.positive_weight == "paper" else 1.0
         self.weights = {"triple": 1.0}
 
-    def scores(self, piece: Piece) -> Float[Tensor, " B"]:
+    def scores(self, piece: Piece, words: Float[Tensor, "B S W"] | None = None) -> Float[Tensor, " B"]:
         """f of each fact, the logit of its being true."""
-        states = encode_text(self.encoder, piece.ids, piece.real)
+        states = encode_text(self.encoder, piece.ids, piece.real, words)
         if self.classifier is not None:
             return self.classifier(states[:, 0]).squeeze(1).float()
         head, relation, tail = part_means(states, piece).unbind(dim=1)
@@ -71,16 +71,17 @@ class Lass(nn.Module):
 
     def losses(self, batch: FactBatch) -> dict[str, Float[Tensor, ""]]:
         """The sum over facts of -log sigma(f) of true ones and -log sigma(-f) of false ones."""
-        sums = [self._loss(piece, batch.labels[piece.rows] == 1) for piece in batch.facts.pieces]
-        return {"triple": torch.stack(sums).sum()} if sums else {}
+        pieces = batch.facts.pieces
+        if not pieces:
+            return {}
+        words = word_vectors(self.encoder, [piece.ids for piece in pieces])
+        scores = torch.cat([self.scores(piece, own) for piece, own in zip(pieces, words, strict=True)])
+        true = batch.labels[torch.cat([piece.rows for piece in pieces])] == 1
+        return {"triple": torch.where(true, -self.positive_weight * logsigmoid(scores), -logsigmoid(-scores)).sum()}
 
     def flops(self, batch: FactBatch) -> int:
         """Floating-point operations of `losses` and its backward, padding left out."""
         return self._cost.flops(batch.lengths)
-
-    def _loss(self, piece: Piece, true: Bool[Tensor, " B"]) -> Float[Tensor, ""]:
-        scores = self.scores(piece)
-        return torch.where(true, -self.positive_weight * logsigmoid(scores), -logsigmoid(-scores)).sum()
 
 
 def part_means(states: Float[Tensor, "B S D"], piece: Piece) -> Float[Tensor, "B P D"]:

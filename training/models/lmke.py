@@ -38,7 +38,7 @@ from training.data.batch import Ragged, to_device
 from training.data.graphs import TableSizes
 from training.data.links import SIDES, FactBatch, Facts, FactTexts, LinkBatch
 from training.data.sequences import HIDDEN, Piece
-from training.encoders import build_encoder, state_at
+from training.encoders import build_encoder, state_at, word_vectors
 from training.matching import Matcher, Ranking, Vectors, matching_sum
 
 AT_ONCE = 4_096
@@ -82,13 +82,12 @@ class TokenModel(nn.Module):
         and at [CLS] where it is -1."""
         if not facts.pieces:
             return self.entity.weight.new_empty(0, self.width)
-        # Once for all pieces: the gradient of a table is as large as the table.
+        # Once for all pieces, as the words: the gradient of a table is as large as the table.
         held = torch.stack([self._tokens(part, ids) for part, ids in enumerate(facts.parts.unbind(dim=1))], dim=1)
-        ids = torch.cat([piece.ids.flatten() for piece in facts.pieces])
-        words = self.encoder.get_input_embeddings()(ids).split([piece.ids.numel() for piece in facts.pieces])
+        words = word_vectors(self.encoder, [piece.ids for piece in facts.pieces])
         encoder = encoder or self.encoder
         states = torch.cat([
-            self._piece(piece, own.unflatten(0, piece.ids.shape), held, facts.parts, read, encoder)
+            self._piece(piece, own, held, facts.parts, read, encoder)
             for piece, own in zip(facts.pieces, words, strict=True)
         ])  # fmt: skip
         places = torch.cat([piece.rows for piece in facts.pieces])

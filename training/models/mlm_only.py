@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from training.config import Config
 from training.data.graphs import IGNORE
 from training.data.text import MlmBatch
-from training.encoders import build_encoder, encode_text
+from training.encoders import build_encoder, encode_text, word_vectors
 from training.objectives import cross_entropy_sum
 
 
@@ -31,9 +31,10 @@ class MlmOnly(nn.Module):
     def losses(self, batch: MlmBatch) -> dict[str, Float[Tensor, ""]]:
         """Sum of the cross-entropies of the masked words, where there are any."""
         states, labels = [], []
-        for piece in batch.pieces:
+        words = word_vectors(self.encoder, [piece.ids for piece in batch.pieces])
+        for piece, own in zip(batch.pieces, words, strict=True):
             places = torch.nonzero(piece.labels.flatten() != IGNORE).squeeze(1)
-            states.append(encode_text(self.encoder, piece.ids, piece.real).flatten(0, 1).index_select(0, places))
+            states.append(encode_text(self.encoder, piece.ids, piece.real, own).flatten(0, 1)[places])
             labels.append(piece.labels.flatten()[places])
         if not sum(map(len, labels)):
             return {}

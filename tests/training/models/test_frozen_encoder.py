@@ -113,6 +113,39 @@ def test_the_loss_equals_eq_2_by_loops(in_batch, negatives, norm):
         assert torch.isclose(knowledge_sum(model, batch, known), slow_loss(model, batch, true, settings), rtol=1e-4)
 
 
+@pytest.mark.parametrize(("in_batch", "negatives"), [(True, 0), (False, 3)])
+@pytest.mark.parametrize("score", ["distance", "cosine"])
+def test_info_nce_equals_cross_entropies_by_loops(in_batch, negatives, score):
+    rng = np.random.default_rng(0)
+    triples = np.unique(rng.integers(0, (9, 2, 9), size=(14, 3)), axis=0)
+    settings = FrozenEncoderSettings(
+        loss="infonce", score=score, temperature=0.5, in_batch=in_batch, negatives=negatives, batch=5
+    )
+    known, true = known_facts(triples, 9, 2), set(map(tuple, triples.tolist()))
+    torch.manual_seed(0)
+    model = FrozenEncoder(settings, torch.randn(9, 4), 2)
+    scorer = FrozenEncoderScorer(model)
+    for batch in batches(settings, known, Facts(9, 2, {"train": triples}), 0):
+        everything, expected = sorted({*batch.triples[:, [0, 2]].flat}), 0.0
+        for row, (h, r, t) in enumerate(batch.triples.tolist()):
+            as_heads, as_tails = batch.heads[row].tolist(), batch.tails[row].tolist()
+            if in_batch:
+                as_heads = [e for e in everything if (e, r, t) not in true]
+                as_tails = [e for e in everything if (h, r, e) not in true]
+            head, relation, tail = (torch.tensor([one]) for one in (h, r, t))
+            for scores, own, others in (
+                (scorer.heads(relation, tail)[0], h, as_heads),
+                (scorer.tails(head, relation)[0], t, as_tails),
+            ):
+                logits = scores[[own, *others]] / 0.5
+                expected += (torch.logsumexp(logits, dim=0) - logits[0]).item() / 2
+        assert knowledge_sum(model, batch, known).item() == pytest.approx(expected, rel=1e-4)
+    form, ends, relations = scorer.vector_form(), torch.tensor([0, 8]), torch.tensor([1, 0])
+    if score == "cosine":
+        assert torch.allclose(form.tails(ends, relations) @ form.entities.T, scorer.tails(ends, relations), atol=1e-6)
+        assert torch.allclose(form.heads(relations, ends) @ form.entities.T, scorer.heads(relations, ends), atol=1e-6)
+
+
 def test_an_epoch_has_every_triple_once_and_no_negative_is_an_entity_that_train_lacks():
     triples = np.array([(2 * i, 0, 2 * i + 2) for i in range(20)])
     facts = Facts(60, 1, {"train": triples, "valid": triples[:0], "test": triples[:0]}, "inductive")
