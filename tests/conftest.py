@@ -16,8 +16,9 @@ EXAMPLES = ROOT / "examples"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A busy machine is no reason to fail.
-hypothesis.settings.register_profile("any-machine", deadline=None)
-hypothesis.settings.load_profile("any-machine")
+hypothesis.settings.register_profile("any-machine", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("nightly", deadline=None, max_examples=500)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "any-machine"))
 
 
 def wikiloom(*words, cwd=None, check=True, timeout=280):

@@ -172,6 +172,7 @@ def item(number, label, *facts):
     }
 
 
+@pytest.mark.slow
 def test_the_same_dumps_twice_change_only_the_counts(demo_dataset, tmp_path):
     words = [DEMO_INPUTS[0], *[DEMO_INPUTS[1]] * 2, DEMO_INPUTS[2], *[DEMO_INPUTS[3]] * 2]
     build(*words, *DEMO_SHARES, "--out", tmp_path / "d")

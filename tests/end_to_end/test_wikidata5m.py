@@ -151,6 +151,7 @@ def agree(found, ranks):
     return True
 
 
+@pytest.mark.slow
 def test_the_inductive_ranks_are_those_among_the_entities_of_the_test_file(made, runs):
     rows = of(made[0], "inductive")
     found = evaluate(runs["inductive"], "link-prediction")

@@ -16,9 +16,13 @@ with (Path(__file__).parent / "counts.tsv").open(newline="", encoding="utf-8") a
     COUNTS = list(csv.DictReader(file, delimiter="\t"))
 FOLDERS = {"codex": "codex-m"}
 FORMATS = sorted({row["format"] for row in COUNTS})
+SLOW = ("fb13", "wn11")
+"""The others cover the same code in less time."""
 
 
-@pytest.fixture(scope="module", params=FORMATS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in FORMATS]
+)
 def real(request, real_data, tmp_path_factory):
     """(format, folder of its files, the import of it)."""
     name = request.param

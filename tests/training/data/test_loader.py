@@ -181,7 +181,9 @@ def test_what_one_rank_can_not_read_all_leave_out_and_the_order_stays_one(capsys
     assert [len(rows) for rows in shared] == [10] * 38
 
 
-@pytest.mark.parametrize(("policy", "workers"), [("quarantine", 0), ("fail", 0), ("fail", 2)])
+@pytest.mark.parametrize(
+    ("policy", "workers"), [("quarantine", 0), ("fail", 0), pytest.param("fail", 2, marks=pytest.mark.slow)]
+)
 def test_a_resumed_run_leaves_out_what_the_state_says(policy, workers):
     settings = {"lanes": 4, "window": 30}
     first = loader({"s": numbered(*SIZES, bad=[3])}, {"s": 10}, on_corrupt="quarantine", **settings)

@@ -98,6 +98,7 @@ def test_mixed_streams_have_one_order_at_any_number_of_worker_processes(batch_an
     assert mixed_hash(batch, world, workers=workers, ahead=2) == expected
 
 
+@pytest.mark.slow
 def test_two_real_worker_processes_read_the_same():
     assert mixed_hash(500, 1, workers=2, ahead=2) == mixed_hash(500, 1)
 

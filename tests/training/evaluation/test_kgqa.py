@@ -186,6 +186,7 @@ def test_a_topic_that_the_graph_lacks_has_no_candidate():
     assert (one.topic, one.candidates.tolist(), one.has_distractor) == (-1, [], False)
 
 
+@pytest.mark.slow
 def test_an_encoder_learns_from_dev_and_the_result_says_so(plain, metaqa):
     result = evaluate(plain, "kgqa", metaqa.folder, settings={**FAST, "hops": "1-hop"})
     assert result["protocol"]["learned_from"] == "valid"
