@@ -23,7 +23,6 @@ from benchmarks.commands import commands_seconds, wikiloom
 from benchmarks.kepler_data import ENCODER, GRAPHS, TOKENS, dataset_of
 from benchmarks.kept import Run, do_missing, find, kept_runs, read_choice
 from schemas.hashing import hash_string
-from training.metrics import table as aligned
 
 SETTINGS = ("transductive", "inductive")
 OWN = "mrr, own entity removed"
@@ -127,7 +126,7 @@ def main() -> int:
     chosen = read_choice(parser, "runs/benchmark-kepler")
     wanted = trials_of(chosen) if chosen.tune else runs_of(chosen, kept_runs("kepler"))
     do_missing("kepler", wanted, lambda run: finished(run, chosen.work), again=chosen.again)
-    print(shown(table(kept_runs("kepler"))))
+    print("\n".join(page_lines(kept_runs("kepler"))))
     return 0
 
 
@@ -198,34 +197,34 @@ def sets(values: dict[str, str]) -> list[str]:
     return [f"--set={key}={value}" for key, value in values.items()]
 
 
-def table(kept: Sequence[Run]) -> list[Run]:
-    """A row for each graph, setting and system: means over the seeds, and the sample standard deviation of the MRR."""
-    rows = []
-    for graph in GRAPHS:
-        for setting in SETTINGS:
-            for system in (*SYSTEMS, RULE):
-                place = (graph, setting, system, None)
-                runs = [one for one in kept if (one["graph"], one["setting"], one["system"], one["trial"]) == place]
-                if runs:
-                    rows.append({"graph": graph, "setting": setting, "system": system, **means(runs)})
-    return rows
+def page_lines(kept: Sequence[Run]) -> Iterator[str]:
+    """The tables as docs/kepler.md shows them, one for each graph and setting."""
+    for graph, setting in itertools.product(GRAPHS, SETTINGS):
+        rows = {}
+        for name in (*SYSTEMS, RULE):
+            place = (graph, setting, name, None)
+            runs = [one for one in kept if (one["graph"], one["setting"], one["system"], one["trial"]) == place]
+            if runs:
+                rows[name] = runs
+        if rows:
+            columns = ("MRR", *METRICS[1:], "seeds", "CPU minutes")
+            yield f"| {graph}, {setting} | {' | '.join(columns)} |"
+            yield "|---" * (1 + len(columns)) + "|"
+            yield from (f"| {name} | {cells(runs)} |" for name, runs in rows.items())
+            yield ""
 
 
-def means(runs: Sequence[Run]) -> Run:
-    """Over the seeds."""
+def cells(runs: Sequence[Run]) -> str:
+    """A row's means over the seeds, and the sample standard deviation of the MRR."""
     values = {name: [run["metrics"][name] for run in runs] for name in METRICS}
-    return {
-        "seeds": len(runs),
-        "cpu_minutes": round(statistics.fmean(run["cpu_minutes"] for run in runs), 1),
-        **{name: round(statistics.fmean(own), 4) for name, own in values.items()},
-        "mrr_sd": round(statistics.stdev(values["mrr"]), 4) if len(runs) > 1 else None,
-    }
-
-
-def shown(rows: Sequence[Run]) -> str:
-    """The table as lines."""
-    columns = ["graph", "setting", "system", "seeds", "cpu_minutes", "mrr", "mrr_sd", *METRICS[1:]]
-    return aligned([columns, *([str(row[column]) for column in columns] for row in rows)])
+    means = [
+        f"{statistics.fmean(own):.3f}" if name != "mr" else f"{statistics.fmean(own):.0f}"
+        for name, own in values.items()
+    ]
+    if len(runs) > 1:
+        means[0] += f" ± {statistics.stdev(values['mrr']):.3f}"
+    minutes = statistics.fmean(run["cpu_minutes"] for run in runs)
+    return " | ".join([*means, str(len(runs)), f"{minutes:.1f}"])
 
 
 if __name__ == "__main__":
