@@ -93,18 +93,20 @@ SYSTEMS = {
         "complex", {"negatives": "64"}, [{"lr": rate} for rate in ("0.01", "0.05")], TRANSDUCTIVE
     ),
 }
-STEPS, TRIAL = 60, 0.5
-"""Of KEPLER; a trial has half of them, and so of the epochs of a baseline."""
+TRIAL = 0.5
+"""Of its steps or epochs, what a trial has."""
+STEPS = {"kepler-wiki, in-batch negatives": 60, "kepler-wiki, one negative": 30}
+"""A step with drawn negatives encodes twice as many entities."""
 EPOCHS = {
     "fb15k-237": {
-        "frozen-encoder": 6,
+        "frozen-encoder": 20,
         "dkrl": 5,
         "transe, 1 negative": 25,
         "transe, 64 negatives": 18,
         "complex, 64 negatives": 15,
     },
     "wn18rr": {
-        "frozen-encoder": 60,
+        "frozen-encoder": 200,
         "dkrl": 65,
         "transe, 1 negative": 300,
         "transe, 64 negatives": 230,
@@ -162,7 +164,7 @@ def a_run(graph: str, setting: str, name: str, seed: int, trial: int | None, val
     system, length = SYSTEMS.get(name, System(name, {}, ())), {}
     share = 1 if trial is None else TRIAL
     if system.is_recipe:
-        length = {"train.steps": str(round(STEPS * share))}
+        length = {"train.steps": str(round(STEPS[name] * share))}
     elif system.trials:
         length = {"epochs": str(max(1, round(EPOCHS[graph][name] * share)))}
     whole = {**system.values, **length, **values, "seed": str(seed)}
