@@ -39,7 +39,7 @@ COUNT = 10_000
 """Of a part; none has so many."""
 ROOT = Path(__file__).parents[3]
 EXPLAINED = Path(__file__).with_name("equivalent_mutants.tsv")
-"""Mutants that no test can notice: file, line of code, what is done, why."""
+"""Mutants that no test can notice: file, line of code, what is done, where in the line (1, 2, ...), why."""
 OURS = ("wikiloom", "schemas", "pipelines", "training", "tests", "benchmarks")
 CPU_SECONDS, WALL_SECONDS, MEMORY = 60, 600, 4 << 30
 """A mutant that needs more is noticed: nothing here takes a tenth of it."""
@@ -148,16 +148,16 @@ def line_of(part: Part, mutant: Mutant) -> str:
     return (part.root / mutant.file).read_text(encoding="utf-8").splitlines()[mutant.line - 1].strip()
 
 
-def key(part: Part, mutant: Mutant) -> tuple[str, str, str]:
+def key(part: Part, mutant: Mutant) -> tuple[str, str, str, str]:
     """What a mutant is explained by: lines move."""
-    return mutant.file, line_of(part, mutant), mutant.what
+    return mutant.file, line_of(part, mutant), mutant.what, str(mutant.nth)
 
 
-def explained() -> dict[tuple[str, str, str], str]:
+def explained() -> dict[tuple[str, str, str, str], str]:
     """EXPLAINED: the key of a mutant -> why no test can notice it."""
     with EXPLAINED.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    return {(file, line, what): why for file, line, what, why in rows}
+    return {(file, line, what, nth): why for file, line, what, nth, why in rows}
 
 
 class _Reached:

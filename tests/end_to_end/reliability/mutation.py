@@ -6,6 +6,7 @@ what runs under TYPE_CHECKING or as a script, and zip's `strict`, which only gua
 """
 
 import ast
+import collections
 import copy
 import dataclasses
 from collections.abc import Iterator
@@ -52,6 +53,8 @@ class Mutant:
     variant: int
     """Of the node's changes."""
     what: str
+    nth: int
+    """Among those of its line of which the same is told."""
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} {self.what}"
@@ -59,11 +62,12 @@ class Mutant:
 
 def mutants(file: str, source: str) -> list[Mutant]:
     """All mutants of a source file, in the order of its syntax tree."""
-    return [
-        Mutant(file, node.lineno, place, variant, what)
-        for place, node in enumerate(_nodes(ast.parse(source)))
-        for variant, (what, _) in enumerate(_changes(node))
-    ]
+    found, seen = [], collections.Counter[tuple[int, str]]()
+    for place, node in enumerate(_nodes(ast.parse(source))):
+        for variant, (what, _) in enumerate(_changes(node)):
+            seen[node.lineno, what] += 1
+            found.append(Mutant(file, node.lineno, place, variant, what, seen[node.lineno, what]))
+    return found
 
 
 def compiled(mutant: Mutant, source: str, path: str) -> CodeType:

@@ -83,7 +83,7 @@ def test_mutants_compile_and_those_that_are_explained_are_there():
     for one in in_order(PARTS[1])[::20]:
         compiled(one, (ROOT / one.file).read_text(encoding="utf-8"), one.file)
     known = explained()
-    there = {file: mutants_of(file, (ROOT / file).read_text(encoding="utf-8")) for file, _, _ in known}
+    there = {file: mutants_of(file, (ROOT / file).read_text(encoding="utf-8")) for file, _, _, _ in known}
     assert known.keys() <= {key(PARTS[0], one) for every in there.values() for one in every}
     assert all(len(why.split()) > 3 for why in known.values())
 
@@ -146,7 +146,9 @@ def test_what_no_test_notices_is_told_until_one_does(small, monkeypatch):
 def test_a_mutant_that_is_explained_is_no_failure_and_tests_that_fail_as_they_are_end_the_run(small, monkeypatch):
     monkeypatch.setattr(mutants, "EXPLAINED", small / "explained.tsv")
     rows = [("2 -> 3", "LIMIT = 3"), ("3 -> 4", "LIMIT = 3"), ("Lt -> LtE", "return number < LIMIT")]
-    (small / "explained.tsv").write_text("".join(f"small/code.py\t{line}\t{what}\tany reason\n" for what, line in rows))
+    (small / "explained.tsv").write_text(
+        "".join(f"small/code.py\t{line}\t{what}\t1\tany reason\n" for what, line in rows)
+    )
     assert [line.split()[-3] for line in run(100, 0).failures] == ["LIMIT"]
     (small / "test_small.py").write_text(TESTS + "    assert False\n")
     with pytest.raises(RuntimeError, match="fail as they are"):

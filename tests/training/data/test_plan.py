@@ -59,6 +59,14 @@ def test_an_epoch_has_each_row_at_most_once_and_drops_fewer_than_the_lanes(plan,
     assert 0 <= plan.rows - len(rows) < plan.lanes
 
 
+@pytest.mark.parametrize(
+    ("lanes", "turns"),
+    [(1, [0]), (2, [0, 1]), (3, [0, 2, 1]), (4, [0, 2, 1, 3]), (5, [0, 3, 2, 4, 1]), (8, [0, 4, 2, 6, 1, 5, 3, 7])],
+)
+def test_lanes_take_turns_in_the_order_of_their_bits_reversed(lanes, turns):
+    assert Plan("s", "d", 0, np.array([40]), lanes, 10).turns.tolist() == turns
+
+
 def test_the_rows_left_out_differ_between_epochs():
     plan = Plan("s", "d", 0, np.array([20, 19]), 4, 1_000)
     every = {(group, row) for group in (0, 1) for row in range(plan.sizes[group])}
