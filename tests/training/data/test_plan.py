@@ -139,3 +139,14 @@ def test_a_batch_of_colake_base_draws_from_half_as_many_row_groups_as_a_perfect_
     each = batch // lanes
     found = [len(np.unique(groups[:, start : start + each])) for start in range(0, 100 * each, each)]
     assert min(found) >= 0.5 * row_groups * (1 - (1 - 1 / row_groups) ** batch)
+
+
+@pytest.mark.parametrize(
+    ("weights", "owners"),
+    [({"a": 3, "b": 1}, "aaba"), ({"a": 5, "b": 2}, "abaaaba"), ({"a": 10, "b": 4}, "abaaaba"), ({"a": 2}, "a")],
+)
+def test_the_slots_of_a_mix_are_each_streams_evenly_spaced(weights, owners):
+    mix, rounds = Mix(weights, 1), 3
+    for name in weights:
+        given = [0, *np.cumsum([owner == name for owner in owners * rounds])]
+        assert mix.taken(name, np.arange(len(owners) * rounds + 1)).tolist() == given
