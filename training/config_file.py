@@ -60,7 +60,7 @@ def load_config(recipe: str, settings: dict[str, str] | None = None) -> Config:
         )
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # its own errors, and those of numbers and nests without end
         raise UsageError(f"{path} is not TOML: {str(error).splitlines()[0]}") from error
     document.setdefault("recipe", path.stem)
     _refuse_unknown(document, Config, "", str(path))
@@ -131,12 +131,19 @@ def _put(document: dict[str, Any], key: str, value: str) -> None:
         raise UsageError(f"--set {key}={value}: there is no key {key!r}.{nearest(key, known)}")
     section, _, name = key.rpartition(".")
     kind = _field_type(section, name)
+    if not _is_text(value):
+        raise UsageError(f"--set {key}={value!a}: expected text in UTF-8.")
     if typing.get_origin(kind) is tuple:
         raise UsageError(f"--set {key}={value}: give each dataset a --data DIR of its own instead.")
     typed = _typed(kind, value)
     if typed is None:
         raise UsageError(f"--set {key}={value}: expected {_expected(kind)}")
     (document.setdefault(section, {}) if section else document)[name] = typed
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be written: bytes of a command line that are no UTF-8 come as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _field_type(section: str, name: str) -> Any:

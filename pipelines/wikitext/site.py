@@ -153,7 +153,10 @@ class Site:
         """MediaWiki's ucfirst: one letter in title case, in which Georgian has no capitals, to one letter."""
         first = text[:1]
         capital = "İ" if first == "i" and self.rules.dotted_i else unicodedata.normalize("NFC", first.title())
-        return capital + text[1:] if len(capital) == 1 else text
+        if len(capital) != 1:
+            return text
+        # A capital may join the accent behind it where the small letter did not: ı and an acute.
+        return capital + text[1:] if text.isascii() else unicodedata.normalize("NFC", capital + text[1:])
 
 
 class ArticleTitles(dict[str, str]):

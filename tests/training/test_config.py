@@ -57,6 +57,7 @@ def test_set_is_typed_by_the_field(key, value, expected):
         ("colake-tinny", {}, "Did you mean colake-tiny?"),
         ("nowhere.toml", {}, "no such file"),
         ("colake-tiny", {"optim.lrr": "1"}, "Did you mean optim.lr?"),
+        ("colake-tiny", {"about": "\udcff"}, "expected text in UTF-8"),
         ("colake-tiny", {"optim": "1"}, "there is no key 'optim'"),
         ("colake-tiny", {"kepler.norm": "3"}, "expected 1 or 2"),
         ("colake-tiny", {"train.steps": "0"}, "expected a whole number at least 1"),

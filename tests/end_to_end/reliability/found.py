@@ -26,4 +26,8 @@ FOUND: tuple[str, ...] = (
     "A zstd file whose first byte was damaged was read as lines of text, each a reject: what only looks like text is "
     "now told by its control characters.",
     "1 GiB of empty lines in a Wikidata dump of 100 kB took longer than 180 s; they are passed over, 32 MiB in 1 s.",
+    "A link to a title of ı and an accent led to a page that is written otherwise: the capital I takes the accent in, "
+    "and the title was not brought into that form.",
+    "A recipe with 2,000 brackets or a number of 5,000 digits, and a --set whose bytes are no UTF-8, ended `train` "
+    "with a traceback; each is refused in one line.",
 )

@@ -33,6 +33,7 @@ SITEINFO = b"""<siteinfo><sitename>Vikio</sitename><case>case-sensitive</case><n
         ("\u00a0heron\u3000grey", "Heron grey"),
         ("éclair", "Éclair"),
         ("ßa", "ßa"),
+        ("ı\u0301", "Í"),
         ("category: birds", "Category:Birds"),
         ("IMAGE:h.jpg", "IMAGE:H.jpg"),
         ("Duck: Rabbit", "Duck: Rabbit"),
