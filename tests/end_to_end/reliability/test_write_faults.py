@@ -101,6 +101,7 @@ def each_way(folder, fault):
     return 0, disk.calls
 
 
+@pytest.mark.slow
 def test_every_call_that_writes_can_fail_and_no_other(tmp_path):
     with Server("pyarrow.parquet") as server:
         (tmp_path / "0").mkdir()
