@@ -21,7 +21,7 @@ from apache_beam.runners.runner import create_runner
 
 from pipelines.progress import Progress
 from pipelines.records import read_json, write_json
-from schemas.errors import DataError, UsageError, nearest
+from schemas.errors import DataError, UsageError, first_line, nearest
 
 LOCAL_RUNNER = "FnApiRunner"
 """Beam's in-process runner; DirectRunner would take another engine where it finds the internet."""
@@ -108,7 +108,7 @@ def beam_options(
     try:
         create_runner(options.view_as(StandardOptions).runner)
     except (ValueError, ImportError) as error:
-        raise UsageError(f"--runner: {str(error).splitlines()[0]}") from error
+        raise UsageError(f"--runner: {first_line(error)}") from error
     _require_answer(options.view_as(PortableOptions).job_endpoint)
     return options
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from schemas.check import require_schema
 from schemas.dataset import Dataset
-from schemas.errors import DataError
+from schemas.errors import DataError, first_line
 
 
 def scan(
@@ -53,5 +53,5 @@ def read_group(path: Path, group: int, columns: Sequence[str] | None) -> pa.Tabl
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             return file.read_row_group(group, columns=columns)
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = first_line(error)
         raise DataError(f"{path} is damaged ({reason}). Run wikiloom validate, then build it again.") from error

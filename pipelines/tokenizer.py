@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import DataError
+from schemas.errors import DataError, first_line
 from schemas.packaged import package_hint, packaged_model
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _from_hub(name: str) -> Path:
     try:
         return Path(hf_hub_download(name, "tokenizer.json"))
     except Exception as error:  # network, permission and name errors have no common class
-        reason = str(error).splitlines()[0][:120]
+        reason = first_line(error, 120)
         raise DataError(
             f"{name} is no folder with tokenizer.json, nor could the hub give it ({reason}).{package_hint(name)}"
         ) from error

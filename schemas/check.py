@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.errors import DataError
+from schemas.errors import DataError, first_line
 from schemas.table import Table
 
 
@@ -24,7 +24,7 @@ def require_schema(path: Path | str, table: Table) -> pq.FileMetaData:
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing. Copy it back, or build the dataset again.") from error
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} can't be read as Parquet ({_first_line(error)}). Build the dataset again.") from error
+        raise DataError(f"{path} can't be read as Parquet ({first_line(error)}). Build the dataset again.") from error
     _require_version(path, table, found.metadata or {})
     _require_columns(path, table, found)
     return metadata
@@ -51,7 +51,3 @@ def _require_columns(path: Path | str, table: Table, found: pa.Schema) -> None:
     unknown = [name for name in found.names if name not in table.schema.names]
     if unknown:
         raise SchemaMismatch(f"{path}: unknown column {unknown[0]!r}. Rebuild the dataset.")
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

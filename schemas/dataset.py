@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.check import require_schema
-from schemas.errors import DataError, nearest
+from schemas.errors import DataError, first_line, nearest
 from schemas.manifest import Manifest, Shard, read_manifest
 from schemas.table import Table
 from schemas.tables import TABLES, TOKEN_TABLES
@@ -58,7 +58,7 @@ class Dataset:
             try:
                 pieces.append(pq.read_table(path, columns=columns, partitioning=None).cast(schema))
             except (pa.ArrowException, OSError) as error:
-                reason = str(error).splitlines()[0][:200]
+                reason = first_line(error)
                 raise DataError(f"{path} is damaged ({reason}). Run wikiloom validate, then build it again.") from error
         return pa.concat_tables(pieces)
 

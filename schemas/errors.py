@@ -25,6 +25,12 @@ def nearest(word: str, known: list[str]) -> str:
     return f" Did you mean {close[0]}?" if close else ""
 
 
+def first_line(error: BaseException, most: int = 200) -> str:
+    """What another library's error says, in one line for a message of ours; its kind where it says nothing."""
+    said = str(error).strip()
+    return said.splitlines()[0][:most] if said else type(error).__name__
+
+
 def printable(text: str) -> str:
     """The text without what a terminal would obey: control characters and changes of the writing direction."""
     return "".join("\N{REPLACEMENT CHARACTER}" if _commands(char) else char for char in text)

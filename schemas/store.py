@@ -24,7 +24,7 @@ from typing import Any
 
 from pyarrow import fs
 
-from schemas.errors import DataError, UsageError
+from schemas.errors import DataError, UsageError, first_line
 
 PLACE = re.compile(r"(?P<option>--[\w-]+=)?(?P<uri>(s3|gs|file)://.+)", re.S)
 WHOLE = ("state.json", "manifest.json")
@@ -246,5 +246,5 @@ def _clearly(uri: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = str(error).splitlines()[0][:300]
+        reason = first_line(error, 300)
         raise DataError(f"{uri}: {reason}. Check the place, the rights to it, and that the store answers.") from error

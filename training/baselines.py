@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from schemas.dataset import Dataset
-from schemas.errors import DataError, UsageError, nearest
+from schemas.errors import DataError, UsageError, first_line, nearest
 from training.checkpoint import refuse_pickles
 from training.data.batch import ragged
 from training.data.setting import Setting
@@ -152,7 +152,7 @@ class BaselineRun:
         try:
             model.load_state_dict(load_file(self.folder / WEIGHTS))
         except (SafetensorError, OSError, RuntimeError) as error:
-            reason = str(error).splitlines()[0][:200]
+            reason = first_line(error)
             raise DataError(
                 f"{self.folder / WEIGHTS} does not hold this run's weights ({reason}). Run it again."
             ) from error
@@ -241,7 +241,7 @@ def load_baseline(folder: Path, data: Path | None = None) -> BaselineRun:
         told = TypeAdapter(_settings_of(name)).validate_python(document.get("settings", {}))
     except (KeyError, TypeError, AttributeError, ValueError, UsageError) as error:
         raise DataError(
-            f"{folder}/config.toml is not a baseline's ({str(error).splitlines()[0]}). Run the baseline again."
+            f"{folder}/config.toml is not a baseline's ({first_line(error)}). Run the baseline again."
         ) from error
     dataset = Dataset(folder_of_data)
     if dataset.digest != digest:

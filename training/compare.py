@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.errors import DataError, UsageError, printable
+from schemas.errors import DataError, UsageError, first_line, printable
 from training.config_file import FREE, read_config
 from training.metrics import read_metrics, table
 
@@ -154,7 +154,7 @@ def _read_result(path: Path) -> Result:
         first = error.errors()[0]
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     except (OSError, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = first_line(error)
     raise DataError(f"{path} is no result of wikiloom evaluate ({reason}). Remove it, or evaluate the run again.")
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.errors import DataError, UsageError, nearest
+from schemas.errors import DataError, UsageError, first_line, nearest
 from training.config import Config, KeplerConfig, LmkeConfig
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -61,7 +61,7 @@ def load_config(recipe: str, settings: dict[str, str] | None = None) -> Config:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # its own errors, and those of numbers and nests without end
-        raise UsageError(f"{path} is not TOML: {str(error).splitlines()[0]}") from error
+        raise UsageError(f"{path} is not TOML: {first_line(error)}") from error
     document.setdefault("recipe", path.stem)
     _refuse_unknown(document, Config, "", str(path))
     for key, value in (settings or {}).items():

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from schemas.errors import DataError
+from schemas.errors import DataError, first_line
 from schemas.packaged import package_hint, packaged_model
 from training.config import EncoderConfig, Pooling
 
@@ -213,7 +213,7 @@ def pretrained(name: str, **changes: float) -> tuple[nn.Module, TiedHead | None]
         whole, info = AutoModelForMaskedLM.from_pretrained(source, output_loading_info=True, **options)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
-            f"The encoder {name!r} can't be loaded: {str(error).splitlines()[0][:200]} "
+            f"The encoder {name!r} can't be loaded: {first_line(error)} "
             "Give encoder.name a local folder with config.json and model.safetensors, or a Hugging Face name."
             f"{package_hint(name)}"
         ) from error

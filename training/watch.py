@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from schemas.errors import DataError, printable
+from schemas.errors import DataError, first_line, printable
 
 BEAT = 1.0
 """Seconds between beats."""
@@ -67,7 +67,7 @@ class Watch:
             time.sleep(BEAT / 2)
         late = [rank for rank in range(self._world) if rank != self._rank and WAITS not in self._states[rank]]
         told = [f" {self._who(rank)} was at step {self._states[rank].replace(' ', ', ', 1)}." for rank in late]
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        reason = first_line(error)
         return DataError(f"The ranks could not exchange what they had: {reason}.{''.join(told)} {GO_ON}")
 
     def _run(self) -> None:

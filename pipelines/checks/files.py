@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pipelines import sinks
 from schemas.check import require_schema
 from schemas.dataset import Dataset
-from schemas.errors import DataError
+from schemas.errors import DataError, first_line
 from schemas.manifest import Shard
 from schemas.table import Table
 
@@ -126,6 +126,4 @@ def read_rows(path: Path) -> Iterator[pa.Table]:
             rows.validate(full=True)
             yield rows
     except (pa.ArrowException, OSError) as error:
-        raise DataError(
-            f"{path}: damaged ({str(error).splitlines()[0][:150]}). Copy it again, or build again."
-        ) from error
+        raise DataError(f"{path}: damaged ({first_line(error, 150)}). Copy it again, or build again.") from error

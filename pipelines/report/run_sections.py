@@ -12,7 +12,7 @@ from typing import Any
 
 from pipelines.report import plots
 from pipelines.report.markup import Figure, Markup, Number, details, side_by_side, table, text
-from schemas.errors import DataError
+from schemas.errors import DataError, first_line
 
 LEADING = ("accuracy", "mrr")
 """What a system is judged by, beside the plain rules: the first that all have."""
@@ -271,7 +271,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not TOML: {str(error).splitlines()[0]}") from error
+        raise DataError(f"{path} is not TOML: {first_line(error)}") from error
     flat: dict[str, Any] = {}
     for key, value in document.items():
         flat.update({f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {key: value})

@@ -9,7 +9,7 @@ from typing import Any
 from pipelines.wikitext.marks import clean_input
 from pipelines.wikitext.patterns import PatternError, compile_patterns
 from pipelines.wikitext.words import Words
-from schemas.errors import DataError, nearest
+from schemas.errors import DataError, first_line, nearest
 
 TABLES = Path(__file__).with_name("tables")
 _SAME_TABLE = {"simple": "en"}
@@ -31,7 +31,7 @@ def parse_table(text: str) -> Table:
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise DataError(f'not TOML: {str(error).splitlines()[0]}. Expected lines like "name" = "{{1}}".') from error
+        raise DataError(f'not TOML: {first_line(error)}. Expected lines like "name" = "{{1}}".') from error
     for section, content in table.items():
         checks = _CHECKS.get(section)
         if checks is None or not isinstance(content, dict):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.errors import DataError, UsageError, nearest, printable
+from schemas.errors import DataError, UsageError, first_line, nearest, printable
 from schemas.manifest import Manifest
 from schemas.origin import IN_WORDS, OF_DUMPS, inputs, licences
 
@@ -14,6 +14,21 @@ def test_the_exit_codes_are_those_of_the_console_script():
 def test_the_nearest_known_word_is_offered_where_one_is_near():
     assert nearest("trian", ["valid", "train", "test"]) == " Did you mean train?"
     assert nearest("xyz", ["valid", "train"]) == nearest("x", []) == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("a\nb"), "a"),
+        (ValueError("\n  a \n"), "a"),
+        (ValueError("a" * 300), "a" * 200),
+        (ValueError(), "ValueError"),
+        (OSError(" \n"), "OSError"),
+    ],
+)
+def test_another_librarys_error_is_a_line_also_where_it_says_nothing(error, line):
+    assert first_line(error) == line
+    assert first_line(error, 1) in (line[:1], line)
 
 
 OBEYED = [0, 9, 13, 27, 31, 127, 128, 159, 0x202A, 0x202C, 0x202E, 0x2066, 0x2067, 0x2069]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Bool
 
-from schemas.errors import DataError
+from schemas.errors import DataError, first_line
 
 ResultT = TypeVar("ResultT")
 
@@ -103,7 +103,7 @@ def retried(action: Callable[[], ResultT], what: str) -> ResultT:
                 raise
             if pause is None or isinstance(error, PERMANENT):
                 tries = "" if isinstance(error, PERMANENT) else f" after {len(PAUSES) + 1} tries"
-                reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+                reason = first_line(error)
                 raise Unreadable(
                     f"{what} can't be read{tries} ({reason}). See that the disk or network it lies on answers, "
                     "then go on with --resume."

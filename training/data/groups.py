@@ -15,7 +15,7 @@ from jaxtyping import Int64
 
 from schemas.check import require_schema
 from schemas.dataset import Dataset
-from schemas.errors import DataError
+from schemas.errors import DataError, first_line
 from schemas.table import Table
 from training.data.batch import offsets
 from training.data.faults import PERMANENT, Damaged, retried
@@ -69,7 +69,7 @@ class ParquetGroups:
         try:
             return retried(lambda: self._read(path, metadata, number), str(path))
         except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0][:200]
+            reason = first_line(error)
             raise Damaged(
                 f"{self.name(group)}, is damaged ({reason}). Run wikiloom validate, then build it again; or go on "
                 "without it: --set data.on_corrupt=quarantine"

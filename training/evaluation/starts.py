@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64, UInt64
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from schemas.errors import DataError
+from schemas.errors import DataError, first_line
 from schemas.hashing import random_u64
 from training.data.jaket import KnowledgeBlocks
 from training.data.special import special_tokens
@@ -126,7 +126,7 @@ def folder_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         backend = tokenizer.backend_tokenizer
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = first_line(error)
         raise DataError(
             f"{folder} has no tokenizer that can be loaded ({reason}). Put its tokenizer.json there."
         ) from error

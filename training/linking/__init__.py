@@ -16,7 +16,7 @@ from jaxtyping import Float64, Int32, Int64
 from pydantic import Field
 
 from schemas.dataset import Dataset
-from schemas.errors import UsageError
+from schemas.errors import UsageError, first_line
 from training.linking.dictionary import Dictionary, Found, open_dictionary
 
 Span = tuple[int, int]
@@ -144,6 +144,6 @@ def named_entities(pipeline: str) -> Callable[[str], list[Span]]:
     try:
         nlp = spacy.load(pipeline)
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = first_line(error)
         raise UsageError(f"ner={pipeline}: spaCy can't load it ({reason}).") from error
     return lambda text: [(entity.start_char, entity.end_char) for entity in nlp(text).ents]

@@ -17,7 +17,7 @@ from jaxtyping import Float64, Int32, Int64
 
 from schemas.check import require_schema
 from schemas.dataset import Dataset
-from schemas.errors import DataError
+from schemas.errors import DataError, first_line
 from schemas.hashing import random_u64
 from training.linking.detection import Detector
 
@@ -178,5 +178,5 @@ def _read(path: Path, group: int) -> Iterator[dict]:
             for batch in file.iter_batches(256, row_groups=[group], columns=["text", "links"], use_threads=False):
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = first_line(error)
         raise DataError(f"{path} is damaged ({reason}). Run wikiloom validate, then build it again.") from error

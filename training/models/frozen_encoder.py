@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
 
-from schemas.errors import DataError, UsageError
+from schemas.errors import DataError, UsageError, first_line
 from schemas.hashing import random_u64
 from training.config import EncoderConfig, Pooling
 from training.data.batch import tensor, to_device
@@ -117,7 +117,7 @@ def hidden_size(encoder: str) -> int:
         return int(AutoConfig.from_pretrained(packaged_model(encoder) or encoder, trust_remote_code=False).hidden_size)
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise DataError(
-            f"The encoder {encoder!r} can't be loaded: {str(error).splitlines()[0][:200]} "
+            f"The encoder {encoder!r} can't be loaded: {first_line(error)} "
             f"Give encoder a local folder with config.json, or a Hugging Face name.{package_hint(encoder)}"
         ) from error
 
