@@ -38,6 +38,7 @@ from pipelines.work import keep_only, locked, require_ours
 from schemas.errors import DataError
 from schemas.manifest import TableEntry
 from schemas.pages import PAGES
+from schemas.tables import TABLES
 from schemas.wk_graphs import WK_GRAPHS
 
 
@@ -229,7 +230,9 @@ def build(config: Build, options: Any) -> None:
             print(f"{config.out}: stage {config.only} done")
             return
         manifest = finish.write_dataset(builder, key, files)
-        remove_unfinished(builder.work)
+        # Not below tokens/, which another command may be writing.
+        for folder in (builder.work, *(config.out / table.folder for table in TABLES.values())):
+            remove_unfinished(folder)
         if not config.parameters.keep_work:
             shutil.rmtree(builder.work)
     finish.print_summary(config.out, manifest, keep_work=config.parameters.keep_work)

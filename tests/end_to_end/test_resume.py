@@ -197,6 +197,16 @@ def test_a_build_goes_on_by_another_path_to_its_folder(demo_dataset, tmp_path, m
     assert digest(tmp_path / "d") == digest(demo_dataset)
 
 
+def test_what_a_killed_build_left_half_written_is_removed_and_nothing_of_another_command(dataset):
+    half = [dataset / folder / ".x.parquet.1.tmp" for folder in ("entities", "pages", ".build/align", "tokens/t")]
+    for path in half:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"PAR1")
+    (dataset / "manifest.json").unlink()
+    build(*DEMO_INPUTS, *DEMO_SHARES, "--out", dataset)
+    assert [path.exists() for path in half] == [False, False, False, True]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_build_with_one_line_and_code_75(tmp_path, number):
     words = [sys.executable, "-m", "wikiloom", "build", *map(str, DEMO_INPUTS), *DEMO_SHARES, "--out", tmp_path / "d"]

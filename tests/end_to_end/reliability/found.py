@@ -30,4 +30,6 @@ FOUND: tuple[str, ...] = (
     "and the title was not brought into that form.",
     "A recipe with 2,000 brackets or a number of 5,000 digits, and a --set whose bytes are no UTF-8, ended `train` "
     "with a traceback; each is refused in one line.",
+    "A build that was killed twice while it wrote a table left the half written file beside the table, under another "
+    "name, for good; the build that ends removes it.",
 )
