@@ -102,7 +102,7 @@ def head_parts(whole: nn.Module) -> tuple[nn.Module, nn.Module, nn.Parameter] | 
 
 def word_vectors(encoder: Any, texts: Sequence[Int64[Tensor, "_ _"]]) -> list[Float[Tensor, "_ _ W"]]:
     """The embeddings of the words of several batches of texts, by one look-up: the gradient of each look-up is as large
-    as the table, and filling it with zeros costs a KEPLER step of MiniLM's a tenth of its time."""
+    as the table, and is filled with zeros."""
     if not texts:
         return []
     words = encoder.get_input_embeddings()(torch.cat([ids.flatten() for ids in texts]))
