@@ -117,7 +117,7 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         if self._rank.rank == 0:
             # A kill amid the last save of a run: no other will come to remove what it left.
-            _clear(self._run / "checkpoints")
+            self._tidy()
         return self
 
     def __exit__(
@@ -209,11 +209,15 @@ class Checkpoints:
         if folder.exists():
             _retire(folder)
         os.replace(temporary, folder)
+        _sync(folder.parent)
+        self._tidy()
+        return 0
+
+    def _tidy(self) -> None:
+        """Remove the checkpoints that are not kept, and what is half written or half removed."""
         for old in checkpoints(self._run)[: -self._keep]:
             _retire(old)
-        _sync(folder.parent)
-        _clear(folder.parent)
-        return 0
+        _clear(self._run / "checkpoints")
 
 
 def checkpoints(run: Path) -> list[Path]:

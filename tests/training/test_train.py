@@ -185,9 +185,11 @@ def test_a_kill_amid_a_checkpoint_leaves_the_one_before(made_up, unkilled, tmp_p
 def test_what_a_kill_amid_the_last_save_left_goes_with_a_resume(made_up, unkilled, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(unkilled["colake-tiny"], folder)
-    shutil.copytree(checkpoints(folder)[0], folder / "checkpoints/.step-00000002.old.tmp")
+    kept = sorted(path.name for path in (folder / "checkpoints").iterdir())
+    for left in (".step-00000002.old.tmp", "step-00000001"):  # half removed, and not yet removed
+        shutil.copytree(checkpoints(unkilled["colake-tiny"])[0], folder / "checkpoints" / left)
     assert run("colake-tiny", made_up, folder, resume=True) == 0
-    assert not list((folder / "checkpoints").glob(".*"))
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == kept
 
 
 def started(recipe, data, out, *more, **changes):
