@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 COMMANDS = {
     "build": ("pipelines", "dumps of Wikipedia and Wikidata -> a dataset of Parquet tables"),
-    "import": ("pipelines", "a benchmark's published files, or your own knowledge graph -> the same tables"),
+    "import": ("pipelines", "a benchmark's published files, your own graph or plain text -> the same tables"),
     "weave": ("pipelines", "one graph from several datasets, woven with the texts of another"),
     "describe": ("pipelines", "what is in a dataset: counts, drops, splits"),
     "show": ("pipelines", "one word-knowledge graph: its passage and facts, as text and as a drawing"),

@@ -122,7 +122,7 @@ class Build:
     dry_run: bool = False
     """Say what would be read and written; write nothing."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """A parameter, key=value; may be given several times."""
+    """A parameter, key=value (docs/dataset.md lists them); may be given several times."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.neighbors <= 1_000:

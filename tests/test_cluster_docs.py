@@ -35,9 +35,3 @@ def test_what_no_parser_takes_says_why_it_was_not_run(name):
     for before, block in re.findall(r"([^\n]+(?:\n[^\n]+)*)\n\n```\n(.*?)```", page(name), re.S):
         if {words[0] for words in commands(f"```\n{block}```")} & ELSEWHERE:
             assert re.search(r"not run here[\w ]*,? for want of", before, re.I), block
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_every_link_leads_somewhere(name):
-    for target in re.findall(r"\]\(([^)#]+)\)", page(name)):
-        assert (ROOT / "docs" / target).exists(), target

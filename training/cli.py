@@ -40,7 +40,8 @@ class Train:
     dry_run: bool = False
     """Take some steps, save nothing, say what memory and time the run takes; token ids that are missing are made."""
     set: Settings = ()
-    """KEY=VALUE, a setting of the recipe, such as optim.lr=1e-4; may be given several times."""
+    """KEY=VALUE, a setting of the recipe (wikiloom recipes RECIPE prints all), such as optim.lr=1e-4; may be given
+    several times."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,14 +54,14 @@ class Evaluate:
     """link-prediction, relation-prediction (KEPLER, C-LMKE, LASS and baselines), triple-classification (LMKE too),
     masked (CoLAKE, JAKET), linking or graph-completion (CoLAKE; the last: baselines too), entity-classification
     (JAKET), masked-words (CoLAKE, KEPLER, JAKET, mlm-only); on examples: typing, relation-classification, few-shot,
-    kgqa, unseen-entities, glue, for which it is fine-tuned, and probing."""
+    kgqa, unseen-entities, glue, for which it is fine-tuned, and probing. docs/evaluation.md says what each is."""
     data: Path | None = None
-    """The dataset's folder; by default the one that the run was trained on. For linking, graph-completion and what is
-    fine-tuned that of the examples."""
+    """The dataset's folder; by default the one that the run was trained on. For linking, graph-completion, probing and
+    what is fine-tuned that of the examples."""
     split: str = "test"
     """train, valid or test."""
     set: Settings = ()
-    """KEY=VALUE, a setting of the task's protocol; may be given several times."""
+    """KEY=VALUE, a setting of the task's protocol (docs/evaluation.md); may be given several times."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -171,7 +172,7 @@ class Baseline:
     list: bool = False
     """Print the names."""
     set: Settings = ()
-    """KEY=VALUE, a setting of the baseline or the task; may be given several times."""
+    """KEY=VALUE, a setting of the baseline or the task (docs/evaluation.md); may be given several times."""
 
 
 def run(command: str, arguments: list[str]) -> int:
