@@ -81,6 +81,7 @@ def read_manifest(folder: Path | str) -> Manifest:
         raise DataError(f"{folder} is not a dataset: it has no manifest.json. Make one with wikiloom build or import.")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(document, ensure_ascii=False).encode()  # half a pair of surrogates is no name, nor any text
         tables = {name: _entry(entry) for name, entry in document.pop("tables").items()}
         digest = str(document.pop("digest"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -45,9 +45,9 @@ def write(folder: Path, pieces: Mapping[str, Piece], rank: Rank) -> list[Path]:
     if not pieces:
         return []
     path = folder / f"shard-{rank.rank + 1:05d}-of-{rank.world:05d}.safetensors"
-    places = {name: {"saved_offsets": piece.offsets} for name, piece in pieces.items()}
-    header = {PLACES: json.dumps(places), "DCP_VERSION": "1.0", "format": "pt"}
-    save_file(_apart({name: piece.values for name, piece in pieces.items()}), path, header)
+    places = {name: {"saved_offsets": piece.offsets} for name, piece in sorted(pieces.items())}
+    # No other entry: safetensors writes several in an order of chance, and equal tensors would not be equal bytes.
+    save_file(_apart({name: piece.values for name, piece in pieces.items()}), path, {PLACES: json.dumps(places)})
     return [path]
 
 

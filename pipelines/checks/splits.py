@@ -67,8 +67,8 @@ class MadeSplits:
             parts = _components(*(np.concatenate(ends) for ends in zip(*links, strict=True))) if links else 0
             if parts > 1:
                 yield f"inductive {SIDES[code]} is {parts} sub-graphs, expected one connected one"
-        dropped, most = int(self._facts[split.DROPPED]), self._told.get("max_dropped")
-        if isinstance(most, float | int) and dropped > most * self._facts.sum():
+        dropped, most = int(self._facts[split.DROPPED]), _share(self._told.get("max_dropped"))
+        if most is not None and dropped > most * self._facts.sum():
             yield f"the inductive split drops {dropped} of {self._facts.sum()} facts, max_dropped is {most}"
         yield from self._figures()
 
@@ -91,13 +91,18 @@ class MadeSplits:
 def check_page_splits(dataset: Dataset, pages: PageIndex) -> Iterator[str]:
     """A build splits pages by hash(seed, page_id): a line for each page that is elsewhere."""
     told = parameters(dataset.manifest)
-    seed, valid, test = (told.get(name) for name in ("seed", "valid_pages", "test_pages"))
-    if not (type(seed) is int and isinstance(valid, float | int) and isinstance(test, float | int)):
+    seed, valid, test = told.get("seed"), _share(told.get("valid_pages")), _share(told.get("test_pages"))
+    if type(seed) is not int or valid is None or test is None:
         return
     codes = split.pages(pages.ids, seed=seed, valid=valid, test=test)
     for place in np.flatnonzero(codes != pages.parts)[:MAX_LINES].tolist():
         found, right = (split.NAMES[column[place]] for column in (pages.parts, codes))
         yield f"{dataset.folder}, table pages: page_id {pages.ids[place]} is in {found}, its hash says {right}"
+
+
+def _share(told: object) -> float | None:
+    """What a manifest says to be a share, if it is one."""
+    return float(told) if isinstance(told, float | int) and 0 <= told <= 1 else None
 
 
 def _pairs(heads: npt.ArrayLike, tails: npt.ArrayLike) -> npt.NDArray[np.uint64]:

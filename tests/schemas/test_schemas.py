@@ -125,6 +125,10 @@ def test_tables_are_found_by_name_and_tokens_by_folder():
         ("{", "is not a manifest"),
         ("[]", "is not a manifest"),
         ('{"digest": "x"}', "is not a manifest"),
+        (
+            '{"digest": "x", "tables": {"\\ud83d": {"schema_version": 1, "rows": 0, "digest": "y", "shards": []}}}',
+            "surrogates",
+        ),
         ('{"digest": "x", "tables": {"pages": {"schema_version": 1}}}', "is not a manifest"),
     ],
 )

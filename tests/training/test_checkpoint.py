@@ -58,6 +58,13 @@ def test_what_was_saved_comes_back_bit_by_bit(asynchronous, tmp_path):
     assert equal(everything(*before), everything(*after))
 
 
+def test_equal_tensors_are_equal_bytes(tmp_path):
+    for number in range(5):
+        saved(tmp_path / str(number))
+    found = {path.read_bytes() for path in tmp_path.rglob("shard-*.safetensors") if path.parent.name == "model"}
+    assert len(found) == 1
+
+
 def test_whoever_may_read_a_run_may_read_its_weights(tmp_path):
     saved(tmp_path)
     modes = {path.stat().st_mode for path in checkpoint(tmp_path).rglob("*.*") if path.is_file()}

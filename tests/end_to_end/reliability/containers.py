@@ -157,6 +157,7 @@ def built(kind: Kind, path: Path) -> str:
         )
         expected = bool(kind.error) or kind.may_fail or kind.kept == 0
         return "" if good and expected else f"the build ended with {code}: {lines[-3:]}"
-    drops = json.loads((out / "manifest.json").read_text())["drops"]["wikipedia" if kind.reads == PAGES else "wikidata"]
-    missing = set(kind.rejects) - set(drops) if isinstance(kind.kept, int) else set()
+    drops = json.loads((out / "manifest.json").read_text())["drops"]
+    counted = drops.get("wikipedia" if kind.reads == PAGES else "wikidata", {})
+    missing = set(kind.rejects) - set(counted) if isinstance(kind.kept, int) else set()
     return f"the manifest's drops lack {sorted(missing)}" if missing else ""

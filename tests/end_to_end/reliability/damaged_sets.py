@@ -39,7 +39,7 @@ def run(count: int, seed: int) -> Outcome:
     """Try so many of the kinds, one after the other, on a fresh copy each."""
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        whole = [whole_dataset(place / name, bird) for name, bird in (("a", "heron"), ("b", "crane"))]
+        whole = [whole_dataset(place / "a", "heron", 7), whole_dataset(place / "b", "crane", 5)]
         saved = checkpoints(trained_run(place / "run"))
         failures = list(damages([(DATASETS, *whole), (CHECKPOINTS, saved[-1], saved[0])], count, seed))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

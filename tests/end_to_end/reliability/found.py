@@ -34,4 +34,8 @@ FOUND: tuple[str, ...] = (
     "name, for good; the build that ends removes it.",
     "A run that was killed when its last checkpoint stood and the oldest was not yet removed kept one too many for "
     "good; --resume removes it.",
+    "A manifest that named a table by half a pair of surrogates, or a share of pages of 1e300, ended `validate` with a "
+    "traceback; the first is no manifest, and what is no share splits nothing.",
+    "Checkpoints of equal weights had their headers' entries in an order of chance, and after --resume in another one; "
+    "they are equal to the last byte.",
 )

@@ -66,3 +66,15 @@ def test_splits_of_a_manifest_that_are_no_counts_are_told(folder, splits):
     manifest.write_text(before)
     told = f"{manifest}: graph.split.triples should be counts by name, found {splits!r}"
     assert told in lines
+
+
+@pytest.mark.parametrize("share", [1e300, 10**30, -1, True, "0.1"])
+def test_a_share_that_is_none_ends_nothing(folder, share):
+    manifest = folder / "manifest.json"
+    before = manifest.read_text()
+    told = {"seed": 3, "valid_pages": 0.2, "test_pages": share, "max_dropped": share}
+    graph = {"inductive_split": {"triples": {}, "entities": {}}}
+    manifest.write_text(json.dumps({**json.loads(before), "parameters": told, "graph": graph}))
+    lines = list(validate(folder))
+    manifest.write_text(before)
+    assert any("its bytes are not those that were sealed" in line for line in lines), lines

@@ -55,7 +55,7 @@ def test_other_bits_figures_or_files_are_seen():
     assert differs(DONE, LEARNT, LEARNT) == ""
     assert "exit code 1, 'no'" in differs(Ended(1, 0, "no\n"), LEARNT, LEARNT)
     weight = LEARNT._replace(checkpoints={"step-00000002/model/a": "y"})
-    assert differs(DONE, weight, LEARNT) == "1 parts of checkpoints are not the unbroken run's: step-00000002/model/a"
+    assert differs(DONE, weight, LEARNT) == "1 files of checkpoints are not the unbroken run's: step-00000002/model/a"
     loss = LEARNT._replace(log=[{"step": 0, "train/loss": np.nextafter(0.1, 1)}])
     assert differs(DONE, loss, LEARNT) == "other log than the unbroken run's"
     assert differs(DONE, LEARNT._replace(files=["config.toml", ".x.tmp"]), LEARNT).startswith("other files")

@@ -21,18 +21,21 @@ RUN = {
 }
 
 
-def whole_dataset(folder: Path, bird: str = "heron") -> Path:
-    """A dataset with tokens, made by the commands from dumps of a dozen pages: every kind of file that one has."""
+def whole_dataset(folder: Path, bird: str = "heron", stride: int = 7) -> Path:
+    """A dataset with tokens, made by the commands from dumps of a dozen pages: every kind of file that one has.
+
+    With another bird and stride no file is the same.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     number = range(1, PAGES + 1)
     pages = [
         page(n, f"'''Page {n}''' waits. The [[Page {n % PAGES + 1}|{bird}]] met [[Page {n * 5 % PAGES + 1}]].")
         for n in number
     ]
-    pages.append(page(99, "#REDIRECT [[Page 1]]", title="Heron", extra='    <redirect title="Page 1" />\n'))
-    label = {"en": {"language": "en", "value": "instance of"}}
-    items = [entity(n, bird, tails=[f"Q{n % PAGES + 1}", f"Q{n * 7 % PAGES + 1}"]) for n in number]
-    (folder / "pages.xml").write_bytes(dump([*pages, page(100, title="", extra="    <title></title>\n")]))
+    pages.append(page(99, "#REDIRECT [[Page 1]]", title=bird.title(), extra='    <redirect title="Page 1" />\n'))
+    label = {"en": {"language": "en", "value": f"is a {bird}"}}
+    items = [entity(n, bird, tails=[f"Q{n % PAGES + 1}", f"Q{n * stride % PAGES + 1}"]) for n in number]
+    (folder / "pages.xml").write_bytes(dump([*pages, page(100 + stride, title="", extra="    <title></title>\n")]))
     (folder / "items.json").write_bytes(
         array([*items, {"type": "property", "id": "P31", "datatype": "wikibase-item", "labels": label}])
     )
