@@ -1,6 +1,7 @@
 """What the pages say of files, options, settings and names is so, and the README leads to all of it."""
 
 import dataclasses
+import json
 import os
 import re
 
@@ -128,3 +129,48 @@ def test_evaluation_md_says_who_answers_a_task(task):
     able = {name for name, kind in LEARNED.items() if task in kind.tasks}
     assert ("learned baselines" in who) == bool(able)
     assert ("but `cosine`" in who) == (bool(able) and "cosine" not in able)
+
+
+def kept(name):
+    """A kept result."""
+    return json.loads((ROOT / f"benchmarks/results/{name}.json").read_text(encoding="utf-8"))
+
+
+def figures():
+    """(page, what it says of the kept results); those of other pages are in test_benchmarks.py."""
+    texts, bz2, lines = (
+        kept("extraction")["figures"][name]
+        for name in ("wikitext to text and links", "bz2 to text and links", "Wikidata line to record")
+    )
+    for task, peer, said, digits in (
+        (texts, "wikiextractor", "wikiextractor 3.1: {:.1f} | {:.1f}x as fast", 1),
+        (texts, "wikipedia2vec", "wikipedia2vec 2.0: {:.1f} | {:.0f}x", 1),
+        (texts, "mwparserfromhell", "mwparserfromhell 0.7: {:.1f} | {:.0f}x", 1),
+        (bz2, "bz2.decompress", "bare `bz2.decompress`: {:.1f} | {:.2f}x", 1),
+        (lines, "orjson", "orjson: {:.0f} | {:.1f}x", 0),
+        (lines, "json", "json: {:.0f} | {:.1f}x", 0),
+    ):
+        yield "README.md", said.format(task[peer]["mb_per_s"], task[peer]["wikiloom_is_times_as_fast"])
+        yield "README.md", f" | {task['wikiloom']['mb_per_s']:.{digits}f} | "
+    memory, step, gpu = kept("finetune_memory"), kept("colake_step"), kept("gpu")["systems"]["colake"]
+    yield "docs/training.md", f"peak of {memory['peak MiB after each tenth'][-1]:,} MiB"
+    yield "docs/training.md", f"{memory['growth from the second tenth to the last']:.1%}".replace("%", " % above that")
+    for dropout, said in (("0.1", "| 0.1 | {} times as fast | {} |"), ("0.0", "| 0 | {} | {} |")):
+        of = step[f"dropout {dropout}"]
+        pair = of["original / same padded batch"], of["original / as the loader makes it"]
+        yield "docs/training.md", said.format(*pair)
+    yield "docs/training.md", f"{gpu['samples']:,} samples a second ({gpu['tflops']:.0f} TFLOP/s, {gpu['mfu']:.0%}"[:-1]
+    vectors, rows, tokens = kept("entity_vectors"), kept("entity_memory")["a step, 1 threads"], kept("tokenize")
+    padded = vectors["padded_per_real"]
+    yield "docs/export.md", f"{padded['window']} tokens with padding for each real one"
+    yield "docs/export.md", f"had {padded['pieces of 1,024']} and 32 texts as they come have {padded['as they come']}"
+    yield "docs/export.md", f"encoded {vectors['times_as_fast']} times as fast"
+    yield "docs/colake.md", f"`host` is {rows['adam beside SparseAdam, cpu']} times as fast"
+    yield "docs/colake.md", f"Adagrad {rows['adagrad beside SparseAdam, cpu']} times"
+    bpe, unigram = (tokens["figures"][kind]["all"]["ours / bare"] for kind in ("bpe", "unigram"))
+    yield "docs/tokens.md", f"{bpe} of its tokens a CPU second for BPE, {unigram} for Unigram"
+
+
+@pytest.mark.parametrize(("page", "quote"), sorted(set(figures())))
+def test_figures_are_those_of_the_kept_results(page, quote):
+    assert quote in " ".join(PAGES[page].split())
