@@ -63,7 +63,7 @@ class Run:
         if scorer is None:
             raise DataError(
                 f"{self.folder} is a {self.config.system} run, which does not rank triples. "
-                "Use a KEPLER run, or evaluate this one with --task masked."
+                "Use a run of KEPLER, C-LMKE or LASS, or a baseline's."
             )
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return scorer(self.config, self.source, self.model.to(device), self.graph)
