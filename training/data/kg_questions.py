@@ -84,6 +84,11 @@ class Question:
         """Whether some candidate is no answer; where none is, any choice is right."""
         return not self.right.all()
 
+    @property
+    def teaches(self) -> bool:
+        """Whether it can be learned from: an answer is among its candidates, and something to tell it from."""
+        return bool(self.right.any()) and self.has_distractor
+
 
 def open_questions(rows: Sequence[Row], ids: pa.Array, graph: Graph) -> list[Question]:
     """Rows of `examples`, with group N-hop; `ids` are the entities by index."""

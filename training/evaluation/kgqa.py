@@ -7,7 +7,7 @@ S seeds, Q questions, N walks.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from jaxtyping import Bool, Float64, Int64
-from torch import nn
 
 from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
@@ -170,7 +169,7 @@ def _protocol(
         "spread": "mean and sample standard deviation over seeds",
         **dataclasses.asdict(settings),
     }
-    if other := variant(settings, "hops", "kg", "data_seed", "answers", "entities"):
+    if other := variant(settings, "hops", "kg", "data_seed", "answers", "entities", "questions"):
         told["variant"] = other
     return told
 
@@ -254,15 +253,15 @@ def ask(system: Start | RandomCandidate | TemplateRule, questions: KgqaQuestions
     if not isinstance(system, Start):
         return _metrics(system.hits(questions)[None], questions)
     settings, side = questions.settings, side_of(system, questions.settings)
-    reader = _reader(system, questions)
-    parts = _parts(questions, reader)
+    reader = _reader(system, questions, side)
+    parts, model_of = _parts(questions, reader), _models(system, questions, reader, side)
     with progress(settings.seeds * settings.steps, 0, settings.batch_size, what=TASK, unit="questions") as report:
         seeds = []
         for number in range(settings.seeds):
             seed = settings.seed + number
             torch.manual_seed(int(random_u64(seed, "kgqa/start") >> 1))
-            model = _model(system, questions, reader, side, seed)
-            seeds.append(learn(model, parts, settings, seed, after(number * settings.steps, report)))
+            own = after(number * settings.steps, report)
+            seeds.append(learn(model_of(seed), parts, settings, seed, own))
     found = _metrics(np.stack([one.pop("hits") for one in seeds]), questions)
     return {**found, "inputs": dict(sorted(reader.counts.items())), "seeds": seeds}
 
@@ -279,27 +278,33 @@ def side_of(start: Start, settings: KgqaSettings) -> Side:
     return settings.answers
 
 
-def _reader(start: Start, questions: KgqaQuestions) -> LabelledReader:
-    """What reads questions and texts: without markers, for JAKET with the topic's words linked."""
-    linked = start.jaket is not None and questions.settings.entities
+def _reader(start: Start, questions: KgqaQuestions, side: Side) -> LabelledReader:
+    """What reads questions and texts: without markers, with the topic's words linked where the graph is read."""
+    linked = side != "text" and questions.settings.entities
     ids = {entity: index for index, entity in enumerate(questions.ids)} if linked else None
     length = min(questions.settings.max_length, start.max_length)
     return LabelledReader(start.tokenizer, start.special, {}, ids, length, nodes=start.jaket is None)
 
 
-def _model(start: Start, questions: KgqaQuestions, reader: LabelledReader, side: Side, seed: int) -> nn.Module:
-    texts = [reader.read(text) for text in questions.texts]
+def _models(
+    start: Start, questions: KgqaQuestions, reader: LabelledReader, side: Side
+) -> Callable[[int], TextAnswerer | JaketAnswerer]:
+    """seed -> what learns; texts are read once for all seeds."""
+    texts, dropout = [reader.read(text) for text in questions.texts], questions.settings.dropout
     if side == "text":
-        return TextAnswerer(start, texts, questions.settings.dropout)
+        return lambda _seed: TextAnswerer(start, texts, dropout)
     relations = [reader.read({"text": name, "text_b": None, "mentions": []}) for name in questions.relations]
-    own = {"after_graph": side == "graph", "seed": seed, "dropout": questions.settings.dropout}
-    return JaketAnswerer(start, texts, relations, questions.graph.edges, **own)
+    own = {"after_graph": side == "graph", "dropout": dropout}
+    return lambda seed: JaketAnswerer(start, texts, relations, questions.graph.edges, seed=seed, **own)
 
 
 def _parts(questions: KgqaQuestions, reader: LabelledReader) -> dict[str, Part]:
-    """What is learned from has an answer among its candidates and something to tell it from."""
-    useful = np.array([one.has_distractor and one.right.any() for one in questions.train])
-    train = [questions.train[i] for i in np.flatnonzero(useful & ~questions.select)]
+    train = [one for one, held in zip(questions.train, questions.select, strict=True) if one.teaches and not held]
+    if not train:
+        raise DataError(
+            f"None of the {len(questions.train)} questions that there are to learn from has an answer and another "
+            f"entity in reach, in {questions.thinned.table.num_rows} triples. Keep more of these: --set kg=1."
+        )
     select = [questions.train[i] for i in np.flatnonzero(questions.select)]
     chosen = _chosen(select, questions.settings)
     parts = {"train": train, "select": chosen, "reported": questions.reported}

@@ -215,7 +215,7 @@ def test_jaket_learns_with_either_side(jaket, metaqa, answers):
 
 def answerer(jaket, questions, **told):
     start = open_start(jaket)
-    reader = kgqa._reader(start, questions)
+    reader = kgqa._reader(start, questions, "memory")
     texts = [reader.read(text) for text in questions.texts]
     relations = [reader.read({"text": name, "text_b": None, "mentions": []}) for name in questions.relations]
     model = JaketAnswerer(start, texts, relations, questions.graph.edges, seed=0, dropout=0.0, **told)
@@ -255,6 +255,23 @@ def test_the_topics_words_alone_are_told_of_the_graph(jaket, metaqa):
     torch.testing.assert_close(model.asked(unlinked), plain)
 
 
+def test_as_texts_the_candidates_of_a_jaket_run_are_read_by_its_encoder_alone(jaket, made_up, metaqa, tmp_path):
+    """Also those of a run without a graph network, which has nothing else."""
+    alone = {**SMALL, "jaket.knowledge": "none", "jaket.roots": "4", "train.steps": "1"}
+    train("jaket-tiny", made_up, tmp_path / "run", resume=False, dry_run=False, settings=alone)
+    for run, told in ((jaket, {"answers": "text"}), (tmp_path / "run", {})):
+        result = evaluate(run, "kgqa", metaqa.folder, settings={**FAST, "steps": "2", "hops": "1-hop", **told})
+        assert result["protocol"]["answers"] == "text"
+        assert result["metrics"]["inputs"] == {"texts_cut": 0}, "no mention is linked"
+
+
+def test_what_becomes_of_the_inputs_is_counted_once_for_all_seeds(jaket, metaqa):
+    told = {**FAST, "steps": "1", "hops": "1-hop", "questions": "9"}
+    counts = [evaluate(jaket, "kgqa", metaqa.folder, settings={**told, "seeds": seeds}) for seeds in "12"]
+    assert counts[0]["metrics"]["inputs"] == counts[1]["metrics"]["inputs"]
+    assert counts[0]["protocol"]["variant"] == "hops=1-hop,answers=memory,questions=9"
+
+
 def test_what_is_no_jaket_run_has_no_memory(plain, metaqa):
     with pytest.raises(UsageError, match=r"answers=graph.*answers=text"):
         evaluate(plain, "kgqa", metaqa.folder, settings={**FAST, "answers": "graph"})
@@ -273,6 +290,8 @@ def test_what_can_not_be_asked_is_said(plain, metaqa):
         prepared(metaqa, hops="3-hop")
     with pytest.raises(DataError, match="reports another split"):
         prepared(metaqa, split="valid")
+    with pytest.raises(DataError, match=r"None of the 60 questions.*in 0 triples.*kg=1"):
+        evaluate(plain, "kgqa", metaqa.folder, settings={**FAST, "hops": "1-hop", "kg": "0"})
     with pytest.raises(UsageError, match="candidates=1"):
         read_settings(KgqaSettings, {"candidates": "1"}, "kgqa")
 
