@@ -44,15 +44,33 @@ class Cost:
     """Numbers in its layers' matrices: 6 operations each for a token."""
     width: int
     """Layers * D: 12 operations each for a pair of tokens that attention compares."""
+    last: tuple[int, int] = (0, 0)
+    """Of the weights and of the width, what `state_at` needs for one token of each text alone."""
 
-    def flops(self, lengths: Int64[Tensor, " B"]) -> int:
-        """Floating-point operations for texts of these lengths, padding left out."""
-        return 6 * self.weights * int(lengths.sum()) + 12 * self.width * int(lengths.square().sum())
+    def flops(self, lengths: Int64[Tensor, " B"], *, one_state: bool = False) -> int:
+        """Floating-point operations for texts of these lengths, padding left out; `one_state` of each is asked for."""
+        tokens, pairs = int(lengths.sum()), int(lengths.square().sum())
+        whole = 6 * self.weights * tokens + 12 * self.width * pairs
+        if not one_state:
+            return whole
+        weights, width = self.last
+        return whole - 6 * weights * (tokens - len(lengths)) - 12 * width * (pairs - tokens)
 
 
-def _cost(encoder: nn.Module) -> Cost:
-    matrices = [p for name, p in encoder.named_parameters() if p.ndim == 2 and "embeddings" not in name]
-    return Cost(sum(p.numel() for p in matrices), encoder.config.hidden_size * encoder.config.num_hidden_layers)
+def _cost(encoder: Any) -> Cost:
+    sizes = {name: p.numel() for name, p in encoder.named_parameters() if p.ndim == 2 and "embeddings" not in name}
+    hidden, layers = encoder.config.hidden_size, encoder.config.num_hidden_layers
+    last = (0, 0)
+    if spares_last_layer(encoder):
+        own = {name: size for name, size in sizes.items() if name.startswith(f"encoder.layer.{layers - 1}.")}
+        last = sum(size for name, size in own.items() if ".key." not in name and ".value." not in name), hidden
+    return Cost(sum(sizes.values()), hidden * layers, last)
+
+
+def spares_last_layer(encoder: Any) -> bool:
+    """Whether its last layer can be computed at some places alone."""
+    layers: Any = getattr(getattr(encoder, "encoder", None), "layer", [None])
+    return type(layers[-1]).__name__ in KNOWN_LAYERS and encoder._compiled_call_impl is None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,16 +152,15 @@ def pooled(
 
 
 def state_at(
-    encoder: nn.Module, words: Float[Tensor, "B S W"], mask: Bool[Tensor, "B S"], places: Int64[Tensor, " B"]
+    encoder: Any, words: Float[Tensor, "B S W"], mask: Bool[Tensor, "B S"], places: Int64[Tensor, " B"]
 ) -> Float[Tensor, "B D"]:
     """The last hidden state at one place of each text, given the embeddings of its words. Of a family whose layers are
     known, the last one is computed at these places alone, which spares most of it."""
-    layers: Any = getattr(getattr(encoder, "encoder", None), "layer", [None])
     rows = torch.arange(len(places), device=places.device)
-    if type(layers[-1]).__name__ not in KNOWN_LAYERS or encoder._compiled_call_impl is not None:
+    if not spares_last_layer(encoder):
         return encoder(inputs_embeds=words, attention_mask=mask).last_hidden_state[rows, places]
     states = _without_last_layer(encoder)(inputs_embeds=words, attention_mask=mask).last_hidden_state
-    return _last_layer(layers[-1], states, mask, states[rows, places][:, None])
+    return _last_layer(encoder.encoder.layer[-1], states, mask, states[rows, places][:, None])
 
 
 def _without_last_layer(encoder: Any) -> Any:

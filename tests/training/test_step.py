@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from schemas.dataset import Dataset
@@ -15,7 +16,7 @@ from tests.training.steps import ALONE, step_of
 from training.config_file import load_config
 from training.data.stream import SOLE, Rank
 from training.data.triples import Negatives
-from training.encoders import build_encoder
+from training.encoders import build_encoder, state_at
 from training.sources import open_source
 from training.speed import Meter
 from training.step import learner, validate
@@ -145,6 +146,17 @@ def test_the_cost_of_an_encoder_is_what_torch_counts():
         (logits.sum() + states.sum()).backward()
     ours = built.cost.flops(torch.full((4,), 24)) + built.head.flops(10, 50)
     assert counter.get_total_flops() == ours
+
+
+def test_the_cost_of_one_state_of_each_text_is_what_torch_counts():
+    config = dataclasses.replace(load_config("colake-tiny").encoder, hidden_size=32, intermediate_size=64, dropout=0.0)
+    built = build_encoder(config, 50, token_types=1)
+    words = built.encoder.get_input_embeddings()(torch.randint(3, 50, (4, 24)))
+    real, places = torch.ones(4, 24, dtype=torch.bool), torch.tensor([0, 3, 5, 23])
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        state_at(built.encoder, words, real, places).sum().backward()
+    ours = built.cost.flops(torch.full((4,), 24), one_state=True)
+    assert counter.get_total_flops() == ours < built.cost.flops(torch.full((4,), 24))
 
 
 def test_a_meter_tells_rates_since_its_last_line():

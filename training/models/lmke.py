@@ -38,7 +38,7 @@ from training.data.batch import Ragged, to_device
 from training.data.graphs import TableSizes
 from training.data.links import SIDES, FactBatch, Facts, FactTexts, LinkBatch
 from training.data.sequences import HIDDEN, Piece
-from training.encoders import build_encoder, state_at, word_vectors
+from training.encoders import build_encoder, spares_last_layer, state_at, word_vectors
 from training.matching import Matcher, Ranking, Vectors, matching_sum
 
 AT_ONCE = 4_096
@@ -138,7 +138,7 @@ class Lmke(TokenModel):
 
     def flops(self, batch: FactBatch) -> int:
         """Floating-point operations of `losses` and its backward, padding left out."""
-        return self._cost.flops(batch.lengths)
+        return self._cost.flops(batch.lengths, one_state=spares_last_layer(self.encoder))
 
 
 class CLmke(TokenModel):
@@ -201,7 +201,7 @@ class CLmke(TokenModel):
         """Floating-point operations of `losses` and its backward, padding left out."""
         queries, keys = len(batch.given), len(batch.entities)
         head = 6 * queries * keys * self.width if self.matcher is None else self.matcher.flops(queries, keys)
-        return self._cost.flops(batch.lengths) + head
+        return self._cost.flops(batch.lengths, one_state=spares_last_layer(self.encoder)) + head
 
     def _tokens(self, part: int, ids: Int64[Tensor, " B"]) -> Float[Tensor, "B W"]:
         rows = super()._tokens(part, ids.clamp(min=0))
