@@ -44,6 +44,8 @@ class Embedding:
     arguments: dict[str, Any]
     inverse: bool = False
     """Whether it has a relation for each one's other direction, and answers about heads by it."""
+    relation_dim: int = 0
+    """Of relations, where it is not that of entities."""
 
     @property
     def directions(self) -> int:
@@ -61,7 +63,7 @@ EMBEDDINGS = {
     "simple": Embedding("SimplE", 32, 0.02, {"regularizer": None, **XAVIER}),
     "rotate": Embedding("RotatE", 32, 0.02, {}),
     "transh": Embedding("TransH", 64, 0.005, {}),
-    "transr": Embedding("TransR", 64, 0.005, {"relation_dim": 32}),
+    "transr": Embedding("TransR", 64, 0.005, {}, relation_dim=32),
     "transd": Embedding("TransD", 64, 0.005, {}),
     "tucker": Embedding("TuckER", 64, 0.005, {}),
     "conve": Embedding("ConvE", 64, 0.005, {}, inverse=True),
@@ -75,6 +77,8 @@ class EmbeddingSettings:
     """What `--set` can change for the embeddings; 0 stands for a default that fits the model and the data."""
 
     dim: Annotated[int, Field(ge=0)] = 0
+    relation_dim: Annotated[int, Field(ge=0)] = 0
+    """Of TransR, whose relations have a space of their own; by default 32."""
     epochs: Annotated[int, Field(ge=0)] = 0
     """By default 100, or as many as make 1,000 steps."""
     batch: Annotated[int, Field(ge=0)] = 0
@@ -106,11 +110,16 @@ class EmbeddingSettings:
     def resolved(self, name: str, triples: int) -> "EmbeddingSettings":
         """The settings with every 0 replaced."""
         kind = EMBEDDINGS[name]
+        if self.relation_dim and not kind.relation_dim:
+            raise UsageError(
+                f"relation_dim={self.relation_dim}: relations of {name} are as large as entities: set dim."
+            )
         triples *= kind.directions
         batch = self.batch or min(max(128, triples // 128), 4_096)
         steps = math.ceil(triples / batch)
         epochs = self.epochs or max(100, math.ceil(1_000 / steps))
-        return dataclasses.replace(self, dim=self.dim or kind.dim, lr=self.lr or kind.lr, batch=batch, epochs=epochs)
+        sizes = {"dim": self.dim or kind.dim, "relation_dim": self.relation_dim or kind.relation_dim}
+        return dataclasses.replace(self, **sizes, lr=self.lr or kind.lr, batch=batch, epochs=epochs)
 
 
 def train_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.Module:
@@ -195,7 +204,10 @@ def new_embedding(name: str, settings: EmbeddingSettings, facts: Facts) -> nn.Mo
             model = models.ERModel(interaction=interaction, **hake_tables(settings.dim, margin), **common)
         else:
             free = FREE.get(name, {}) if settings.optimizer == "sgd" else {}
-            model = getattr(models, kind.model)(embedding_dim=settings.dim, **common, **kind.arguments, **free)
+            # A run of before names none.
+            sizes = {"relation_dim": settings.relation_dim or kind.relation_dim} if kind.relation_dim else {}
+            own = {"embedding_dim": settings.dim, **sizes, **kind.arguments, **free}
+            model = getattr(models, kind.model)(**common, **own)
         if kind.model == "SimplE":
             model.interaction = _simple_interaction()
         return model.to("cuda" if torch.cuda.is_available() else "cpu")

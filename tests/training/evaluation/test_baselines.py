@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from schemas.errors import DataError, UsageError
 from tests.training.evaluation.kg import read_real, write_kg
@@ -39,6 +40,18 @@ def test_an_embedding_trains_saves_and_evaluates_again_to_the_same_numbers(famil
     again = evaluate(folder, "link-prediction")
     assert again["metrics"] == first["metrics"]
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".toml", ".safetensors", ".json"}
+
+
+def test_relations_of_transr_have_a_size_of_their_own(family, tmp_path):
+    pytest.importorskip("pykeen")
+    folder = run_baseline("transr", family.folder, None, tmp_path / "run", {**QUICK, "relation_dim": "5"})
+    assert load_baseline(folder).settings["relation_dim"] == 5
+    assert load_file(folder / "model.safetensors")["relation_representations.0._embeddings.weight"].shape[1] == 5
+    facts = read_facts(family)
+    before = new_embedding("transr", EmbeddingSettings(dim=8), facts)  # as a config of before has it
+    assert before.relation_representations[0].shape == (32,)
+    with pytest.raises(UsageError, match="relation_dim=5: relations of transe are as large as entities"):
+        EmbeddingSettings(relation_dim=5).resolved("transe", 100)
 
 
 def test_the_same_seed_gives_the_same_weights_and_leaves_torchs_generator_alone(family):
