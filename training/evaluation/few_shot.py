@@ -21,7 +21,7 @@ from schemas.hashing import hash_string, hash_strings, random_u64
 from training.data.episodes import pool_of
 from training.data.setting import SPLITS
 from training.evaluation.finetuned import READS, Rows, open_reader
-from training.evaluation.settings import require_split
+from training.evaluation.settings import require_split, variant
 from training.few_shot import FewShotSettings, Parts, Relations, evaluation_episodes, learn, nearest_means
 from training.finetune import after, device_of, outputs
 from training.labelled_encoder import LabelledEncoder, Start
@@ -31,6 +31,8 @@ TASK = "few-shot"
 ROLES = ("head", "tail")
 HELD_OUT = 0.2
 """Share of the relations of train on which the step is chosen where those of valid can't be taken."""
+OTHERWISE = ("queries", "train_ways", "form", "distance", "divide", "entities", "episodes", "seed")
+"""Choices beside _setting's by which results are kept apart: how they were learned is not among them."""
 CERTAIN = 1.96
 """Standard errors on each side of a 95 % interval."""
 
@@ -266,4 +268,6 @@ def _protocol(
         "spread": "mean and sample standard deviation over seeds; interval: half of the 95 % one over episodes",
         **dataclasses.asdict(settings),
     }
+    if other := variant(settings, *OTHERWISE):
+        told["variant"] = other
     return told | ({"form": "start"} if settings.method == "pair" else {})

@@ -21,7 +21,7 @@ from schemas.errors import DataError
 from schemas.hashing import below, hash_strings, random_u64
 from training.data.labelled import LabelledReader
 from training.data.setting import SPLITS
-from training.evaluation.settings import require_split
+from training.evaluation.settings import require_split, variant
 from training.finetune import FinetuneSettings, LearningSettings, Lesson, Loss, Part, finetune, part_of, scored
 from training.labelled_encoder import Start
 from training.metrics import progress
@@ -208,6 +208,7 @@ def protocol(task: str, split: str, rows: Mapping[str, Rows], where: str, settin
         "epoch_chosen_on": where,
         "reads": READS,
         "spread": "mean and sample standard deviation over seeds",
+        **({"variant": told} if (told := variant(settings, "entities")) else {}),
         **dataclasses.asdict(settings),
     }
 

@@ -178,6 +178,15 @@ def test_a_division_depends_on_the_seed_alone(one_file):
     assert parts[0] == parts[1] != parts[2]
 
 
+def test_what_is_asked_or_read_otherwise_has_a_result_of_its_own(one_file):
+    def told(**more):
+        return questions(one_file, divide="3,3,3", **more).protocol["variant"]
+
+    assert told() == told(lr="1e-3", steps="5") == "divide=3,3,3"
+    assert told(distance="dot") == "distance=dot,divide=3,3,3"
+    assert told(entities="false", seed="1") == "seed=1,entities=False,divide=3,3,3"
+
+
 def test_relations_with_too_few_examples_are_left_out_and_counted(tmp_path):
     files = {f"P{n}": instances(WORDS[n], 12 if n else 3) for n in range(9)}
     write(tmp_path / "files", {"val_wiki.json": json.dumps(files)})
