@@ -81,6 +81,8 @@ class FrozenEncoderSettings(TextVectorSettings):
     def __post_init__(self) -> None:
         if not self.negatives and not self.in_batch:
             raise UsageError("negatives=0 with in_batch=false leaves no negatives: set one of them.")
+        if self.loss == "margin" and self.score == "cosine":
+            raise UsageError("score=cosine has no distance for gamma: set loss=infonce.")
 
 
 class FrozenEncoder(nn.Module):

@@ -229,6 +229,8 @@ def test_a_narrow_scorer_gives_the_wide_ones_scores():
 def test_what_can_not_be_is_one_line(held_out, tmp_path):
     with pytest.raises(UsageError, match="leaves no negatives"):
         FrozenEncoderSettings(negatives=0, in_batch=False)
+    with pytest.raises(UsageError, match=r"score=cosine .* loss=infonce"):
+        FrozenEncoderSettings(score="cosine")
     with pytest.raises(DataError, match="can't be loaded") as raised:
         run_baseline("frozen-encoder", held_out, None, tmp_path / "run", {"encoder": str(tmp_path), "tokens": "tiny"})
     assert "\n" not in str(raised.value) and not (tmp_path / "run").exists()
