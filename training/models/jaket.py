@@ -46,7 +46,7 @@ class Jaket(nn.Module):
         built = build_encoder(config.encoder, sizes.words, token_types=1)
         self.encoder, self.word_head, self._cost = built.encoder, built.head, built.cost
         hidden = self.encoder.config.hidden_size
-        self._layers, self._half = _layers_of(self.encoder, config)
+        _require_halves(self.encoder, config)
         self.weights = own.weights
         knows = own.knowledge != "none"
         if knows and hidden % own.heads:
@@ -68,7 +68,7 @@ class Jaket(nn.Module):
         self.memory = _memory(config, sizes.entities, hidden, device, rank) if knows else None
         self._seed, self._bf16 = config.seed, config.train.precision == "bf16"
         if config.train.compile:
-            for layer in self._layers:
+            for layer in self.encoder.encoder.layer:
                 layer.compile(dynamic=True)
 
     def remember(self, entities: Described) -> None:
@@ -99,13 +99,15 @@ class Jaket(nn.Module):
 
         states = self.encoder.embeddings(input_ids=ids)
         mask = create_bidirectional_mask(config=self.encoder.config, inputs_embeds=states, attention_mask=real)
-        for layer in self._layers[: self._half]:
+        layers = self.encoder.encoder.layer
+        for layer in layers[: len(layers) // 2]:
             states = _states(layer(states, mask))
         return states, mask
 
     def second_half(self, states: Float[Tensor, "B S D"], mask: Any) -> Float[Tensor, "B S D"]:
         """LM2."""
-        for layer in self._layers[self._half :]:
+        layers = self.encoder.encoder.layer
+        for layer in layers[len(layers) // 2 :]:
             states = _states(layer(states, mask))
         return states
 
@@ -231,14 +233,13 @@ def _query(hidden: int) -> nn.Sequential:
     return query
 
 
-def _layers_of(encoder: nn.Module, config: Config) -> tuple[nn.ModuleList, int]:
+def _require_halves(encoder: nn.Module, config: Config) -> None:
     layers = getattr(getattr(encoder, "encoder", None), "layer", None)
     if not isinstance(layers, nn.ModuleList) or not hasattr(encoder, "embeddings") or len(layers) < 2:
         raise DataError(
             f"jaket cuts its encoder in two halves, and {config.encoder.name} is not made of embeddings and two layers "
             "or more, as BERT and RoBERTa are. Take one of these."
         )
-    return layers, len(layers) // 2
 
 
 def _states(output: Any) -> Float[Tensor, "B S D"]:
