@@ -24,7 +24,7 @@ class DataConfig:
     split: Literal["transductive", "inductive"] = "transductive"
     """Which triples are train and valid: by the dataset's column `split`, or by `inductive_split`, whose train has none
     of the entities that valid and test ask about. KEPLER then draws no such entity as a negative, and reads no
-    description of one as text."""
+    description of one as text; to JAKET none is linked, a neighbour, a negative or asked for either."""
     tokens: str = "tiny"
     """The token ids to train on: the dataset's tokens/NAME."""
     vocab_size: Positive = 4_000
@@ -88,7 +88,8 @@ class TrainConfig:
 
     steps: Positive = 300
     batch_size: Positive = 32
-    """Samples per optimiser step: graphs for CoLAKE, texts for mlm-only, triples for all others."""
+    """Samples per optimiser step: graphs for CoLAKE, texts for mlm-only, windows of text for JAKET (beside jaket.roots),
+    triples for all others."""
     micro_batch: Count = 0
     """Samples per forward pass, gradients accumulated exactly; 0 for the whole batch at once."""
     log_every: Positive = 10

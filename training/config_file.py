@@ -238,10 +238,6 @@ def _check_jaket(config: Config) -> None:
         raise UsageError("jaket.roots = 0 leaves nothing for jaket.category_weight and relation_weight: set them to 0.")
     if jaket.knowledge == "none" and jaket.relations != "none":
         raise UsageError('jaket.relations does nothing with jaket.knowledge = "none": leave it out.')
-    if config.data.split == "inductive":
-        raise UsageError(
-            'data.split = "inductive": jaket reads the descriptions and links of all entities. Leave it out.'
-        )
     if config.train.parallel == "fsdp":
         raise UsageError(
             'train.parallel = "fsdp": jaket encodes descriptions between steps, on whole weights. Take ddp.'

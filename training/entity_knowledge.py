@@ -104,7 +104,8 @@ def open_knowledge(
         relation_weight=0.0,
         **{name: value for name, value in told.items() if value is not None},
     )
-    config = dataclasses.replace(config, jaket=own)
+    # All of the graph is read, whichever entities the run's own training met.
+    config = dataclasses.replace(config, jaket=own, data=dataclasses.replace(config.data, split="transductive"))
     source = open_source(dataset, dataset.tokens(config.data.tokens))
     network = Jaket(config, source.sizes, 1, device).to(device)
     tensors = {name: value for name, value in network.state_dict().items() if name != "relation_memory"}

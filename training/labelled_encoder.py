@@ -47,6 +47,8 @@ class Start:
     """A relation's row and its bias, None for one that the run does not know."""
     jaket: Any = None
     """A JAKET run's network, whose encoder `encoder` is."""
+    met: Callable[[Sequence[str]], int] | None = None
+    """How many of some entities a JAKET run has met in pre-training."""
 
 
 class LabelledEncoder(nn.Module):

@@ -11,6 +11,7 @@ from training.config_file import load_config
 from training.data.negatives import corrupt_tails, known_facts
 from training.evaluation.link_prediction import SIDES, LinkPredictionSettings, prepare
 from training.evaluation.run import evaluate
+from training.feeds.jaket import linked_entities
 from training.feeds.kepler import entity_descriptions
 from training.models.kepler import KeplerScorer
 from training.predict import predict
@@ -72,6 +73,33 @@ def test_a_test_entity_is_unseen_in_train(held_out, in_batch):
     blocks = [batch.blocks for batch in batches]
     seen = {i for block in blocks for i in block.labels.where(block.labels >= 0, block.ids).flatten().tolist()}
     assert only and not only & seen
+
+
+def test_jaket_links_asks_for_and_reads_no_test_entity(held_out):
+    dataset = Dataset(held_out[0])
+    told = {key: value for key, value in SMALL.items() if not key.startswith("kepler.")}
+    config = load_config("jaket-tiny", told | {"encoder.layers": "2", "jaket.roots": "16", "jaket.inverse": "true"})
+    source = open_source(dataset, dataset.tokens("tiny"))
+    system = build_system(config, source)
+    words = source.tokens.read("entities", columns=["name_ids"])["name_ids"].to_pylist()
+    only = {words[entity][0] for entity in held_out[1] if World().names[entity].startswith("person")}
+    met, seen = set(), set()
+    for batch in [batch for step in range(20) for batch in system.build(step, system.loader.take(step))]:
+        met |= {*batch.blocks.nodes.tolist(), *batch.candidates.tolist()}
+        for piece in batch.pieces:
+            seen |= set(piece.labels.where(piece.labels >= 0, piece.ids).flatten().tolist())
+    assert met == {entity for entity in range(source.sizes.entities) if entity not in held_out[1]}
+    assert only and not only & seen
+
+
+def test_jaket_needs_a_split_to_be_told_of_it(made_up):
+    dataset = Dataset(made_up)
+    config, empty = load_config("jaket-tiny", {"data.split": "inductive"}), dataset.read("triples", "train")[:0]
+    assert linked_entities(config, dataset).all()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.feeds.jaket.read_triples", lambda *_: empty)
+        with pytest.raises(DataError, match="has no inductive split"):
+            linked_entities(config, dataset)
 
 
 def test_valid_batches_ask_about_entities_of_valid(held_out):

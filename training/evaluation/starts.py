@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from jaxtyping import Float, Int64, UInt64
+from jaxtyping import Bool, Float, Int64, UInt64
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -46,7 +46,13 @@ def start_of_run(run: Run) -> Start:
         word_head=run.word_head,
     )
     if isinstance(network, Jaket):
-        return dataclasses.replace(start, jaket=network, entities=_known_to_jaket(run) if network.knowledge else None)
+        kept = linked_entities(run.config, run.dataset)
+        return dataclasses.replace(
+            start,
+            jaket=network,
+            met=lambda entities: int(_kept_places(run, kept, entities)[1].sum()),
+            entities=_known_to_jaket(run, kept) if network.knowledge else None,
+        )
     if not isinstance(network, Colake):
         return start
     relations = {name: i for i, name in enumerate(run.dataset.read("relations")["relation"].to_pylist())}
@@ -71,16 +77,16 @@ def start_of_run(run: Run) -> Start:
     )
 
 
-def _known_to_jaket(run: Run) -> Callable[[Sequence[str]], tuple[list[str], Float[Tensor, "M D"]]]:
+def _known_to_jaket(
+    run: Run, kept: Bool[np.ndarray, " E"]
+) -> Callable[[Sequence[str]], tuple[list[str], Float[Tensor, "M D"]]]:
     """What the knowledge module makes of entities in the run's own graph; as in pre-training without relations, which
     would give away what few-shot learning asks for."""
-    kept = linked_entities(run.config, run.dataset)
 
     @torch.no_grad()
     def rows_of(entities: Sequence[str]) -> tuple[list[str], Float[Tensor, "M D"]]:
         own, graph, network = run.config.jaket, open_graph(run.config, run.dataset, kept), run.network.eval()
-        places = _places(run, entities)
-        known = (places >= 0) & kept[places]
+        places, known = _kept_places(run, kept, entities)
         targets, inverse = np.unique(places[known], return_inverse=True)
         made = [torch.empty(0, network.memory.width)]
         for begin in range(0, len(targets), AT_ONCE):
@@ -93,6 +99,14 @@ def _known_to_jaket(run: Run) -> Callable[[Sequence[str]], tuple[list[str], Floa
         return names, torch.cat(made)[torch.from_numpy(inverse)]
 
     return rows_of
+
+
+def _kept_places(
+    run: Run, kept: Bool[np.ndarray, " E"], entities: Sequence[str]
+) -> tuple[Int64[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+    """(the index of each, whether it is one that takes part)."""
+    places = _places(run, entities)
+    return places, (places >= 0) & kept[places]
 
 
 def _draw(entities: Int64[np.ndarray, " N"], layer: int) -> UInt64[np.ndarray, " N"]:

@@ -53,6 +53,13 @@ class UnseenQuestions(Questions):
 
     dataset: Dataset
 
+    @property
+    def entities(self) -> list[str]:
+        """Those of all examples."""
+        (subject,) = self.subjects
+        rows = [*subject.train, *subject.select, *subject.reported[""]]
+        return sorted({entity for row in rows for entity in row["answers"]})
+
 
 def prepare(dataset: Dataset, split: str, settings: UnseenEntitiesSettings) -> UnseenQuestions:
     """The examples; DataError where there is nothing to learn from or to report."""
@@ -78,10 +85,14 @@ def prepare(dataset: Dataset, split: str, settings: UnseenEntitiesSettings) -> U
 
 
 def ask(system: Start | Majority, questions: UnseenQuestions) -> dict[str, Any]:
-    """Accuracy, and the macro F1 over classes (`all`); means over the seeds with standard deviations (`_sd`)."""
+    """Accuracy, and the macro F1 over classes (`all`); means over the seeds with standard deviations (`_sd`). `inputs`
+    says of a JAKET run how many of the entities it has met in pre-training."""
     if isinstance(system, Start) and system.jaket is not None and system.jaket.knowledge is not None:
         system = dataclasses.replace(system, entities=_known(system, questions.dataset, questions.settings))
-    return finetuned.ask(system, questions)
+    found = finetuned.ask(system, questions)
+    if isinstance(system, Start) and system.met is not None:
+        found["inputs"]["entities_met_in_pretraining"] = system.met(questions.entities)
+    return found
 
 
 def _mentioned(row: dict[str, Any]) -> dict[str, Any]:

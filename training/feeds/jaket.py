@@ -12,12 +12,12 @@ from schemas.errors import DataError
 from training.config import Config
 from training.data.categories import INSTANCE_OF, NONE, Categories, read_categories
 from training.data.described import Described, described, described_relations
-from training.data.groups import MemoryGroups, ParquetGroups, RowGroups
+from training.data.groups import MemoryGroups, ParquetGroups, RowGroups, SomeRows
 from training.data.jaket import JaketFeed, asked_rows, root_rows
 from training.data.linked_text import COLUMNS, DescribedWindows, LinkedFeed, LinkedWindows
 from training.data.loader import Parts
 from training.data.neighbours import Neighbours, neighbours_of
-from training.data.setting import as_array, read_triples
+from training.data.setting import as_array, known_entities, read_triples
 from training.data.splits import Sides
 from training.feeds import Feeds, sides_of
 from training.feeds.texts import text_feeds
@@ -62,10 +62,17 @@ def _feed(config: Config, source: Source, kept: Bool[np.ndarray, " E"], split: s
 
 
 def linked_entities(config: Config, dataset: Dataset) -> Bool[np.ndarray, " E"]:
-    """Which entities take part: those with enough triples, or enough links (jaket.least_neighbours, least_mentions)."""
+    """Which entities take part: those with enough triples, or enough links (jaket.least_neighbours, least_mentions); in
+    the inductive setting none that its train lacks. DataError for a dataset without that setting."""
     rows = dataset.read("entities", columns=["in_degree", "out_degree", "mention_count"])
     degree, links = rows["in_degree"].to_numpy() + rows["out_degree"].to_numpy(), rows["mention_count"].to_numpy()
-    return np.asarray((degree >= config.jaket.least_neighbours) | (links >= config.jaket.least_mentions))
+    kept = np.asarray((degree >= config.jaket.least_neighbours) | (links >= config.jaket.least_mentions))
+    if config.data.split == "inductive":
+        train = as_array(read_triples(dataset, "train", "inductive"))
+        if not len(train):
+            raise DataError(f"{dataset.folder} has no inductive split. Make it with one, or leave data.split out.")
+        kept &= np.isin(np.arange(len(kept)), known_entities(train))
+    return kept
 
 
 def categories_of(config: Config, dataset: Dataset) -> Categories:
@@ -74,14 +81,19 @@ def categories_of(config: Config, dataset: Dataset) -> Categories:
 
 
 def open_graph(config: Config, dataset: Dataset, kept: Bool[np.ndarray, " E"]) -> Neighbours:
-    """The train triples between entities that take part, without those that say an entity's category."""
-    triples = as_array(read_triples(dataset, "train", "transductive"))
+    """The train triples that take part, as edges."""
+    sizes = dataset.rows("entities"), dataset.rows("relations")
+    return neighbours_of(_facts(config, dataset, kept, "train"), *sizes, inverse=config.jaket.inverse)
+
+
+def _facts(config: Config, dataset: Dataset, kept: Bool[np.ndarray, " E"], split: str) -> Int64[np.ndarray, "T 3"]:
+    """The split's triples between entities that take part, without those that say an entity's category."""
+    triples = as_array(read_triples(dataset, split, config.data.split))
     fine = kept[triples[:, 0]] & kept[triples[:, 2]]
     if not config.jaket.instance_of:
         names = dataset.read("relations", columns=["relation"])["relation"].to_numpy()
         fine &= names[triples[:, 1]] != INSTANCE_OF
-    sizes = dataset.rows("entities"), dataset.rows("relations")
-    return neighbours_of(triples[fine], *sizes, inverse=config.jaket.inverse)
+    return triples[fine]
 
 
 def entity_texts(config: Config, source: Source) -> Described:
@@ -110,7 +122,10 @@ def _windows(config: Config, source: Source, kept: Bool[np.ndarray, " E"]) -> Si
     if not len(pages["train"].sizes):
         note = f"{source.dataset.folder} has no pages: jaket reads the entities' descriptions as its text."
         columns = ["entity_index", "ids", "mention_start", "mention_end"]
-        texts = DescribedWindows(ParquetGroups(source.tokens, "entities", None, columns))
+        rows: RowGroups = ParquetGroups(source.tokens, "entities", None, columns)
+        if config.data.split == "inductive":
+            rows = SomeRows(rows, np.flatnonzero(kept))
+        texts = DescribedWindows(rows)
         pages = {"train": texts, "valid": MemoryGroups(texts.schema.empty_table(), "no valid texts")}
     windows = {split: LinkedWindows(groups, length, kept, sources, own.least_links) for split, groups in pages.items()}
     sides = sides_of(config, source, "text", windows)
@@ -122,13 +137,11 @@ def _roots(config: Config, source: Source, kept: Bool[np.ndarray, " E"]) -> Side
     classes, graph = categories_of(config, source.dataset), open_graph(config, source.dataset, kept)
     train = np.flatnonzero(((graph.degrees > 0) | (classes.of("train") != NONE)) & kept)
     labelled = np.flatnonzero((classes.of("valid") != NONE) & kept)
-    triples = as_array(read_triples(source.dataset, "valid", "transductive"))
-    triples = triples[kept[triples[:, 0]] & kept[triples[:, 2]]]
+    triples = _facts(config, source.dataset, kept, "valid")
     if not len(train):
         raise DataError(f"{source.dataset.folder} has no triple and no category to walk from. Set jaket.roots = 0.")
-    asked = asked_rows(labelled, triples)
-    if not len(asked["entity"]):
-        asked = root_rows(train[:1])
+    # With nothing held out, an entity of train: its class is not asked for.
+    asked = asked_rows(labelled if len(labelled) or len(triples) else train[:1], triples)
     sides = [_rows(root_rows(train), "roots"), _rows(asked, "held-out roots")]
     count = int((classes.labels != NONE).sum())
     note = (

@@ -46,8 +46,10 @@ def test_jaket_tells_by_the_neighbours_what_no_text_says(jaket, graph):
     found = evaluate(jaket, "unseen-entities", graph.folder, settings=FAST)
     assert found["metrics"]["all"]["accuracy"] > 0.9
     assert found["metrics"]["inputs"]["mentions_linked"] == PEOPLE
+    assert found["metrics"]["inputs"]["entities_met_in_pretraining"] == 0
     hidden = evaluate(jaket, "unseen-entities", graph.folder, settings={**FAST, "entities": "false"})
     assert hidden["metrics"]["all"]["accuracy"] < 0.75, "texts are all alike to this vocabulary"
+    assert len(list((jaket / "results").glob("unseen-entities-*.json"))) == 2, "neither takes the other's place"
     assert found["baselines"]["majority"]["all"]["accuracy"] == 0.5
 
 

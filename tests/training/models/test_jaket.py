@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import training.feeds.jaket
 from schemas.dataset import Dataset
 from schemas.errors import UsageError
 from tests.training.steps import step_of
@@ -154,6 +155,12 @@ def test_without_mentions_and_norm_the_halves_are_the_encoder(encoder, data):
     assert torch.equal(model.states(ids, real), encode_text(model.encoder, ids, real))
 
 
+def test_no_weight_has_two_names_by_which_it_would_be_saved_twice(data):
+    _, _, system = make(data)
+    places = [value.data_ptr() for value in system.model.state_dict().values()]
+    assert len(places) == len(set(places))
+
+
 def test_an_entity_is_added_to_its_tokens_and_to_no_other(data):
     _, _, system = make(data)
     model = system.model.eval()
@@ -244,6 +251,30 @@ def test_held_out_classes_are_seen_by_no_training_batch(data):
             assert not {int(nodes[target]) for target, _ in batch.classified} & held
     valid = {int(batch.blocks.nodes[target]) for batch in system.valid for target, _ in batch.classified}
     assert valid and valid <= set(np.flatnonzero(classes.of("valid") != NONE).tolist())
+
+
+def validated(system):
+    """The classes and the relations that validation asks for."""
+    classes = [int(label) for batch in system.valid for label in batch.classified[:, 1]]
+    return classes, {int(kind) for batch in system.valid for kind in batch.pairs[:, 2]}
+
+
+def test_validation_asks_for_no_relation_that_is_not_in_the_graph(data, monkeypatch):
+    relations = Dataset(data).read("relations", columns=["relation"])["relation"].to_pylist()
+    assert 3 in validated(make(data)[2])[1]
+    monkeypatch.setattr("training.feeds.jaket.INSTANCE_OF", relations[3])
+    classes, kinds = validated(make(data)[2])
+    assert classes and len(kinds) > 2 and 3 not in kinds
+
+
+def test_validation_asks_for_nothing_of_train_where_nothing_is_held_out(data, monkeypatch):
+    known = training.feeds.jaket.read_triples
+    monkeypatch.setattr(
+        "training.feeds.jaket.read_triples",
+        lambda dataset, split, setting: known(dataset, split, setting)[: None if split == "train" else 0],
+    )
+    _, _, system = make(data, jaket_held__out=0)
+    assert validated(system) == ([], set())
 
 
 def test_classes_are_the_most_frequent_category_of_each_entity(data):
@@ -386,7 +417,6 @@ def test_a_run_killed_and_resumed_has_the_same_bits_its_memory_too(data, refresh
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"data.split": "inductive"}, "jaket reads the descriptions"),
         ({"train.parallel": "fsdp"}, "Take ddp"),
         ({"jaket.roots": "0"}, "jaket.roots = 0 leaves nothing"),
         ({f"jaket.{name}_weight": "0" for name in ("category", "relation", "word", "entity")}, "nothing to learn"),
