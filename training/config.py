@@ -88,8 +88,8 @@ class TrainConfig:
 
     steps: Positive = 300
     batch_size: Positive = 32
-    """Samples per optimiser step: graphs for CoLAKE, texts for mlm-only, windows of text for JAKET (beside jaket.roots),
-    triples for all others."""
+    """Samples per optimiser step: graphs for CoLAKE, texts for mlm-only, windows of text for JAKET, triples for all
+    others."""
     micro_batch: Count = 0
     """Samples per forward pass, gradients accumulated exactly; 0 for the whole batch at once."""
     log_every: Positive = 10
