@@ -58,13 +58,12 @@ class KnowledgeEncoder(nn.Module):
 
     def entities(self, chosen: Int64[np.ndarray, " N"], step: int = 0) -> Float[Tensor, "N D"]:
         """E^KM of distinct entities; neighbours are sampled anew for each `step`."""
-        own, device = self._config.jaket, self.network.encoder.get_input_embeddings().weight.device
+        device = self.network.encoder.get_input_embeddings().weight.device
 
         def draw(entities: Int64[np.ndarray, " M"], layer: int) -> UInt64[np.ndarray, " M"]:
             return random_u64(self._config.seed, "knowledge/neighbours", step, layer, entities)
 
-        blocks = self.graph.blocks(chosen, own.layers, own.neighbours, draw, np.empty(0, dtype=np.int64))
-        blocks = to_device(KnowledgeBlocks.of(blocks), device)
+        blocks = to_device(KnowledgeBlocks.around(chosen, self.graph, self._config.jaket, draw), device)
         assert self.network.memory is not None
         return self.network.entities(self.network.memory.pull(blocks.nodes), blocks)
 

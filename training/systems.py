@@ -220,9 +220,10 @@ def _cut(rows: Parts, pieces: int) -> list[Parts]:
 def _require_a_batch(loader: Loader) -> None:
     name, plan = next(iter(loader.plans.items()))
     if plan.rows < loader.mix.weights[name]:
+        setting = "jaket.roots" if name == "roots" else "train.batch_size"
         raise DataError(
             f"{name} has {plan.rows} rows, fewer than one batch of {loader.mix.weights[name]}. "
-            "Take a smaller batch (--set train.batch_size) or a larger dataset."
+            f"Take a smaller batch (--set {setting}) or a larger dataset."
         )
 
 

@@ -40,6 +40,13 @@ class KnowledgeBlocks:
         """The same as tensors."""
         return cls(tensor(blocks.nodes), blocks.sizes, [tensor(own) for own in blocks.edges])
 
+    @classmethod
+    def around(
+        cls, entities: Int64[np.ndarray, " V"], graph: Neighbours, config: JaketConfig, draw: Draw
+    ) -> "KnowledgeBlocks":
+        """Distinct entities of a graph, of which no triple is hidden."""
+        return cls.of(graph.blocks(entities, config.layers, config.neighbours, draw, np.empty(0, dtype=np.int64)))
+
 
 @dataclasses.dataclass(frozen=True)
 class LinkedPiece:

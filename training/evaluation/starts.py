@@ -85,15 +85,13 @@ def _known_to_jaket(
 
     @torch.no_grad()
     def rows_of(entities: Sequence[str]) -> tuple[list[str], Float[Tensor, "M D"]]:
-        own, graph, network = run.config.jaket, open_graph(run.config, run.dataset, kept), run.network.eval()
+        graph, network = open_graph(run.config, run.dataset, kept), run.network.eval()
         places, known = _kept_places(run, kept, entities)
         targets, inverse = np.unique(places[known], return_inverse=True)
         made = [torch.empty(0, network.memory.width)]
         for begin in range(0, len(targets), AT_ONCE):
             some = targets[begin : begin + AT_ONCE]
-            blocks = KnowledgeBlocks.of(
-                graph.blocks(some, own.layers, own.neighbours, _draw, np.empty(0, dtype=np.int64))
-            )
+            blocks = KnowledgeBlocks.around(some, graph, run.config.jaket, _draw)
             made.append(network.knowledge(network.memory.pull(blocks.nodes), blocks.edges, blocks.sizes))
         names = [entity for entity, own_place in zip(entities, known, strict=True) if own_place]
         return names, torch.cat(made)[torch.from_numpy(inverse)]

@@ -3,7 +3,7 @@
 
 An entity is read as its text. Of a JAKET run the entity's vector is added to the words that name it (to all words of a
 text that does not): the run's LM1 makes context embeddings of the new graph's texts, its knowledge module reads them
-with their neighbours, once; both stay as they are, while the language model and a linear classifier learn.
+with their neighbours, once; both stay as they are, while the language model and a classifier learn.
 N examples, M entities, D hidden.
 """
 

@@ -92,8 +92,7 @@ class JaketAnswerer(nn.Module):
 
     def _known(self, targets: Int64[np.ndarray, " N"]) -> Float[Tensor, "N D"]:
         """E^KM of distinct entities, out of neighbours that are sampled anew for each step that learns."""
-        own, none = self.jaket.config, np.empty(0, np.int64)
-        blocks = KnowledgeBlocks.of(self._graph.blocks(targets, own.layers, own.neighbours, self._draw, none))
+        blocks = KnowledgeBlocks.around(targets, self._graph, self.jaket.config, self._draw)
         blocks = to_device(blocks, self.memory.device)
         return self.jaket.entities(self.memory.index_select(0, blocks.nodes), blocks, self.kinds)
 

@@ -51,10 +51,8 @@ class JaketPredictor:
                 to_device(piece, self._device) for piece in entity_texts(self._config, self._source).pieces(entities)
             ]
             return self.model.described(pieces, len(entities))
-        own = self.model.config
-        none = np.empty(0, dtype=np.int64)
-        blocks = self._graph.blocks(entities, own.layers, own.neighbours, self._draw, none)
-        blocks = to_device(KnowledgeBlocks.of(blocks), self._device)
+        blocks = KnowledgeBlocks.around(entities, self._graph, self.model.config, self._draw)
+        blocks = to_device(blocks, self._device)
         return self.model.entities(self.model.memory.pull(blocks.nodes), blocks)
 
     def _draw(self, entities: Int64[np.ndarray, " N"], layer: int) -> UInt64[np.ndarray, " N"]:

@@ -227,7 +227,8 @@ class LmkeScorer:
 
 class CLmkeScorer:
     """Ranks the candidates by their logits; C columns below are E, unless some entities alone are candidates. They are
-    encoded once, when they are first asked for; a query once in each call."""
+    encoded once, when they are first asked for; a query once in each call, as are the few entities that `triples` and
+    `relations` are asked about: of relation prediction, two for twice as many queries as there are relations."""
 
     def __init__(self, model: CLmke, texts: FactTexts, candidates: Int64[Tensor, " C"] | None = None) -> None:
         """`candidates` are sorted; None for all entities."""

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 import training.feeds.jaket
 from schemas.dataset import Dataset
-from schemas.errors import UsageError
+from schemas.errors import DataError, UsageError
 from tests.training.steps import step_of
 from tests.training.synthetic import make_dataset
 from training import step as one_step
@@ -412,6 +412,11 @@ def test_a_run_killed_and_resumed_has_the_same_bits_its_memory_too(data, refresh
     assert bits(tmp_path / "run") == bits(tmp_path / "whole")
     loaded = load_run(tmp_path / "run").model
     assert loaded.memory.weight.numpy().tobytes() == bits(tmp_path / "run")["weight"]
+
+
+def test_more_roots_than_entities_are_told_by_their_setting(data):
+    with pytest.raises(DataError, match=r"roots has \d+ rows.*--set jaket\.roots"):
+        make(data, jaket_roots=1_000, jaket_word__weight=0, jaket_entity__weight=0)
 
 
 @pytest.mark.parametrize(
