@@ -16,7 +16,7 @@ from pipelines.columns import elements, numbers, values
 from pipelines.report.about import parameters
 from pipelines.report.funnel import read_drops
 from pipelines.scan import groups, read_group, scan
-from pipelines.transforms.articles import count_words
+from pipelines.transforms.words import count_words
 from pipelines.wikitext import Site
 from schemas.dataset import Dataset
 

@@ -17,16 +17,12 @@ from pipelines.transforms.facts import winners
 from pipelines.transforms.graph import Graph
 from pipelines.transforms.inductive import SIDES
 from pipelines.transforms.neighbourhood import Neighbourhood
+from pipelines.transforms.words import goes_on
 from schemas.entities import ENTITIES
 from schemas.relations import RELATIONS
 from schemas.table import list_of
 
 I64 = npt.NDArray[np.int64]
-
-SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
-"""Scripts that put no space between words: a name in them is found wherever it stands."""
-WORD = re.compile(r"[\w\u0300-\u036f\u0900-\u0dff]")
-"""Letters, digits, and the marks that combine with them."""
 
 RECORD = pa.schema(
     {
@@ -179,15 +175,10 @@ def _find_words(text: str, name: str) -> int:
     start = text.find(name)
     while start >= 0:
         end = start + len(name)
-        if not _goes_on(name[0], text[start - 1 : start]) and not _goes_on(name[-1], text[end : end + 1]):
+        if not goes_on(name[0], text[start - 1 : start]) and not goes_on(name[-1], text[end : end + 1]):
             break
         start = text.find(name, start + 1)
     return start
-
-
-def _goes_on(edge: str, beside: str) -> bool:
-    """Whether a word goes on from a name's edge to the character beside it."""
-    return WORD.match(beside) is not None and not SPACELESS.match(beside) and not SPACELESS.match(edge)
 
 
 def _record(row: dict, index: int) -> dict:

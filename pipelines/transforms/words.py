@@ -14,7 +14,9 @@ _JOINERS = "\u200c\u200d"
 
 def count_words(text: str) -> int:
     """Words of a text; in scripts without spaces, letters."""
-    return len(WORD.findall(text))
+    # A vowel sign, an accent or a joiner is none of WORD's letters, and parts no word: हिन्दी is one.
+    starts = (match.start() for match in WORD.finditer(text))
+    return sum(not (start and _joins(text[start - 1], text[start])) for start in starts)
 
 
 def is_bounded(text: str, start: int, end: int) -> bool:
@@ -24,11 +26,14 @@ def is_bounded(text: str, start: int, end: int) -> bool:
     return end == len(text) or not _joins(text[end - 1], text[end])
 
 
+def goes_on(edge: str, beside: str) -> bool:
+    """Whether a word goes on from a name's edge, a letter or not, to the character beside it ("" for none)."""
+    return _is_letter(beside) and not (_UNSPACED.match(beside) or _UNSPACED.match(edge))
+
+
 def _joins(left: str, right: str) -> bool:
     """Whether two neighbours are parts of one word."""
-    if not (_is_letter(left) and _is_letter(right)):
-        return False
-    return not (_UNSPACED.match(left) or _UNSPACED.match(right))
+    return _is_letter(left) and goes_on(left, right)
 
 
 def _is_letter(char: str) -> bool:

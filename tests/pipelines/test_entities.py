@@ -44,8 +44,10 @@ def test_mention_is_the_first_whole_word_one_of_any_name(text, names):
         ("กรุงเทพเป็นเมือง", "กรุงเทพ", (0, 7)),
         ("Cafe\u0301 Cafe", "Cafe", (6, 10)),
         ("हिन्दी हिन", "हिन", (7, 10)),
+        ("यह दिल्ली। वहाँ", "दिल्ली", (3, 9)),
+        ("كتابٌ كتاب", "كتاب", (6, 10)),
     ],
-    ids=["no spaces", "Thai", "combining accent", "vowel sign"],
+    ids=["no spaces", "Thai", "combining accent", "vowel sign", "danda", "Arabic vowel sign"],
 )
 def test_mention_in_other_scripts(text, name, expected):
     assert find_mention(text, [name]) == dict(zip(("start", "end"), expected, strict=True))

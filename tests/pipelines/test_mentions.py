@@ -207,3 +207,8 @@ def test_words_are_counted_in_scripts_with_and_without_spaces():
     assert count_words("The heron eats 2 fish.") == 5
     assert count_words("東京は") == 3
     assert count_words("2024年の夏") == 4
+
+
+def test_a_mark_or_a_joiner_parts_no_word():
+    for text in ("हिन्दी भाषा", "Росси\u0301я есть", "שָׁלוֹם עוֹלָם", "می\u200cخواهم بروم", "e\u0301te\u0301 fini"):
+        assert count_words(text) == 2, text
