@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.queries import UPLOAD, filled_splits, queries
+from pipelines.records import whole_file
 from pipelines.report.about import parameters, parts, title
 from pipelines.report.funnel import by_count, read_drops
 from pipelines.report.markup import visible
@@ -25,7 +26,8 @@ def write_card(folder: Path, manifest: Manifest) -> None:
     """
     sections = (_front_matter, _head, _counts, _drops, _columns, _queries, _sharing)
     lines = [line for section in sections for line in section(manifest)]
-    (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with whole_file(folder / "README.md") as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _front_matter(manifest: Manifest) -> Iterator[str]:

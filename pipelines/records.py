@@ -88,7 +88,7 @@ def read_record_batches(path: Path, columns: Sequence[str] | None = None, first:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A name to write to; what is written stands at `path` when the block ends, whole or not at all.
+    """A name to write to; what is written stands at `path` when the block ends, whole or not at all, power lost or not.
 
     No two names are alike: a worker that outlives its killed build may write the same file as the next build's.
     """
@@ -97,6 +97,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}{UNFINISHED}"
     try:
         yield temporary
+        # A name may reach the disk long before the bytes: a marker, or a manifest, would outlive what it speaks of.
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -64,7 +64,10 @@ class Manifest:
             "digest": self.digest,
         }
         temporary = folder / ".manifest.json.tmp"
-        temporary.write_text(sealed(document), encoding="utf-8")
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(sealed(document))
+            file.flush()
+            os.fsync(file.fileno())  # a name may reach the disk before the bytes
         os.replace(temporary, folder / "manifest.json")
 
 

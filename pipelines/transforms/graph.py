@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.records import save_array
 from pipelines.transforms import split
 from pipelines.transforms.facts import Statements, Tally
 from pipelines.transforms.inductive import SIDES, Inductive, Sizes, inductive
@@ -69,9 +70,8 @@ class Graph:
 
 def save_columns(record: Any, folder: Path) -> None:
     """A dataclass of arrays, one .npy per field."""
-    folder.mkdir(parents=True, exist_ok=True)
     for field in dataclasses.fields(record):
-        np.save(folder / f"{field.name}.npy", getattr(record, field.name))
+        save_array(folder / f"{field.name}.npy", getattr(record, field.name))
 
 
 def load_columns(kind: type, folder: Path) -> dict[str, npt.NDArray[Any]]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -14,8 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines import sinks
+from pipelines.card import write_card
+from pipelines.records import write_json, write_records
+from pipelines.transforms.facts import Statements
+from pipelines.transforms.graph import save_columns
 from schemas import TABLES
 from schemas.digest import TableDigest
+from schemas.manifest import Manifest
 
 REDIRECTS, PAGES = TABLES["redirects"], TABLES["pages"]
 SMALL_GROUPS = dataclasses.replace(PAGES, row_group_rows=5)
@@ -125,6 +131,32 @@ def test_empty_table_has_one_file_without_a_row_group(tmp_path):
     shards = sinks.write_table(REDIRECTS, REDIRECTS.schema.empty_table(), tmp_path)
     assert [shard.row_groups for shard in shards] == [0]
     assert pq.ParquetFile(tmp_path / shards[0].path).num_row_groups == 0
+
+
+def test_bytes_are_on_the_disk_before_their_name_is(tmp_path, monkeypatch):
+    synced, renamed, fsync, replace = {}, [], os.fsync, os.replace
+
+    def noted(descriptor):
+        fsync(descriptor)
+        synced[os.fstat(descriptor).st_ino] = os.fstat(descriptor).st_size
+
+    def checked(source, target):
+        stat = os.stat(source)
+        assert synced.get(stat.st_ino) == stat.st_size, target
+        renamed.append(Path(target).name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(os, "replace", checked)
+    entry = build(tmp_path, [range(9)], 100)
+    manifest = Manifest(digest="", tables={"pages": entry}, rest={"wikiloom": ""})
+    write_card(tmp_path / "out", manifest)
+    manifest.save(tmp_path / "out")
+    write_records(tmp_path / "records.arrow", pages(range(3)))
+    save_columns(Statements(*(np.arange(2),) * 3), tmp_path / "graph")
+    write_json(tmp_path / "done.json", {})
+    files = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert set(renamed) == files and {"README.md", "manifest.json", "heads.npy", "pages-000.arrow"} < files
 
 
 def test_row_groups_stay_below_the_byte_cap(tmp_path, monkeypatch):
