@@ -17,14 +17,14 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pyarrow import fs
 
-from schemas.errors import DataError, UsageError, first_line
+from schemas.errors import DataError, UsageError, WikiloomError, first_line
 
 PLACE = re.compile(r"(?P<option>--[\w-]+=)?(?P<uri>(s3|gs|file)://.+)", re.S)
 WHOLE = ("state.json", "manifest.json")
@@ -42,7 +42,8 @@ CHUNK = 8 << 20
 
 @contextlib.contextmanager
 def mirrored(words: Sequence[str]) -> Iterator[list[str]]:
-    """The words with paths of copies in the place of places in stores, as long as the block runs.
+    """The words with paths of copies in the place of places in stores, as long as the block runs; what goes wrong in it
+    is told of the places.
 
     Raises DataError where a store does not answer or refuses, UsageError where the ranks of several hosts would each
     write to a copy of their own.
@@ -57,12 +58,11 @@ def mirrored(words: Sequence[str]) -> Iterator[list[str]]:
             mirror.fetch()
     paths = {word: f"{match['option'] or ''}{mirrors[match['uri']].path}" for word, match in found.items()}
     replaced = [paths.get(word, word) for word in words]
-    if os.environ.get("RANK", "0") != "0":
-        yield replaced  # the first rank copies back
-        return
     with contextlib.ExitStack() as stack:
-        for mirror in mirrors.values():
-            stack.enter_context(mirror.pushing())
+        if os.environ.get("RANK", "0") == "0":  # the first rank copies back
+            for mirror in mirrors.values():
+                stack.enter_context(mirror.pushing())
+        stack.enter_context(_told_of_places(mirrors.values()))
         yield replaced
 
 
@@ -239,6 +239,19 @@ def _written_to(words: Sequence[str]) -> str | None:
     pairs = [f"{before}={word}" for before, word in zip(["", *words], words, strict=False)]
     matches = [re.match(r"(?:.*=)?--out=((?:s3|gs|file)://.+)", pair, re.S) for pair in pairs]
     return next((match[1] for match in matches if match), None)
+
+
+@contextlib.contextmanager
+def _told_of_places(mirrors: Iterable[Mirror]) -> Iterator[None]:
+    """Errors name places where they would name copies, which the user knows nothing of."""
+    try:
+        yield
+    except WikiloomError as error:
+        message = str(error)
+        for mirror in mirrors:
+            message = message.replace(str(mirror.path), mirror.uri.rstrip("/"))
+        error.args = (message,)
+        raise
 
 
 @contextlib.contextmanager

@@ -182,6 +182,17 @@ def test_a_place_where_nothing_is_is_told_in_one_line(tmp_path, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_an_error_names_the_place_and_not_its_copy(place, monkeypatch, capsys, rank):
+    monkeypatch.setenv("RANK", rank)
+    assert main(["validate", uri(place) + "/"]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {uri(place)}/manifest.json is not a manifest")
+    for words in (["build", f"--wikipedia={uri(place)}/pages/one", "--out", "o"], ["diff", uri(place), "nowhere"]):
+        assert main(words) != 0
+        told = capsys.readouterr().err
+        assert f"error: {uri(place)}" in told and "cache" not in told, told
+
+
 def test_a_file_of_which_less_comes_than_there_is_is_tried_again_and_then_told(place, monkeypatch):
     listed = Mirror._listed
 
