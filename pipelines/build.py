@@ -27,7 +27,7 @@ from pipelines.transforms import entities
 from pipelines.transforms.align import AlignJob, align_range
 from pipelines.transforms.articles import WikipediaJob, read_wikipedia_range
 from pipelines.transforms.facts import Tally, read_statements
-from pipelines.transforms.graph import Graph, describe_graph, make_graph, triple_rows
+from pipelines.transforms.graph import Graph, describe_graph, make_graph, write_triples
 from pipelines.transforms.neighbourhood import Neighbourhood
 from pipelines.transforms.plan_align import plan_alignment
 from pipelines.transforms.sentences import require_splitter
@@ -128,9 +128,8 @@ class Builder:
         """Write the tables that are not whole yet and put all into the dataset; the manifest's entries."""
         graph = Graph.load(self.work / "graph")
         wikidata, wikipedia, aligned, graphs = map(self.folders, ("wikidata", "wikipedia", "align", "wk_graphs"))
-        writer = TableWriter(
-            self.work / "tables", self.config.out, self.keys, self.config.parameters.rows_per_shard, self.options
-        )
+        rows = self.config.parameters.rows_per_shard
+        writer = TableWriter(self.work / "tables", self.config.out, self.keys, rows, self.options)
         writer.merge(
             {
                 "pages": [run for folder in aligned for run in sinks.runs(folder, PAGES)],
@@ -152,7 +151,7 @@ class Builder:
                 wikidata, graph, finish.add_counts(graphs, "edges.npy", len(graph.properties))
             ),
         )
-        writer.write("triples", lambda: triple_rows(graph))
+        writer.write_shards("triples", lambda folder: write_triples(graph, folder, rows))
         writer.write("redirects", lambda: finish.redirect_rows(self.index))
         writer.write("anchors", lambda: finish.anchor_rows(aligned, Neighbourhood.load(self.neighbourhood)))
         writer.write("rejects", lambda: finish.reject_rows([*wikidata, *wikipedia, self.index]))

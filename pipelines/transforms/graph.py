@@ -10,11 +10,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines import sinks
 from pipelines.records import save_array
 from pipelines.transforms import split
 from pipelines.transforms.facts import Statements, Tally
 from pipelines.transforms.inductive import SIDES, Inductive, Sizes, inductive
 from schemas.hashing import hash_strings, random_u64
+from schemas.manifest import Shard
 from schemas.triples import TRIPLES
 
 I64 = npt.NDArray[np.int64]
@@ -150,19 +152,32 @@ def describe_graph(graph: Graph, refused: str, rules: SplitRules, tally: Tally) 
     }
 
 
-def triple_rows(graph: Graph) -> pa.Table:
-    """The triples table, sorted by indices."""
+def write_triples(graph: Graph, folder: Path, rows_per_shard: int) -> list[Shard]:
+    """Write the triples table into `folder`, a row group at a time: whole, it takes several times the graph's memory."""
+    of_split = {name: np.flatnonzero(graph.codes == code) for code, name in enumerate(split.NAMES[:3])}
+    return sinks.write_parts(
+        TRIPLES,
+        {name: len(own) for name, own in of_split.items()},
+        lambda name, start, end: triple_rows(graph, of_split[name][start:end]),
+        folder,
+        rows_per_shard,
+    )
+
+
+def triple_rows(graph: Graph, own: I64) -> pa.Table:
+    """Some rows of the triples table; in ascending order they are sorted by indices."""
+    heads, relations, tails = graph.heads[own], graph.relations[own], graph.tails[own]
     return pa.table(
         {
-            "head": names("Q", graph.items[graph.heads]),
-            "relation": names("P", graph.properties[graph.relations]),
-            "tail": names("Q", graph.items[graph.tails]),
-            "head_index": pa.array(graph.heads, pa.int32()),
-            "relation_index": pa.array(graph.relations, pa.int32()),
-            "tail_index": pa.array(graph.tails, pa.int32()),
-            "label": pa.array(np.ones(len(graph.heads), bool)),
-            "split": pa.array(split.NAMES).take(pa.array(graph.codes)),
-            "inductive_split": pa.array(split.NAMES).take(pa.array(graph.inductive_codes)),
+            "head": names("Q", graph.items[heads]),
+            "relation": names("P", graph.properties[relations]),
+            "tail": names("Q", graph.items[tails]),
+            "head_index": pa.array(heads, pa.int32()),
+            "relation_index": pa.array(relations, pa.int32()),
+            "tail_index": pa.array(tails, pa.int32()),
+            "label": pa.array(np.ones(len(own), bool)),
+            "split": pa.array(split.NAMES).take(pa.array(graph.codes[own])),
+            "inductive_split": pa.array(split.NAMES).take(pa.array(graph.inductive_codes[own])),
         },
         schema=TRIPLES.schema,
     )

@@ -1,15 +1,21 @@
 """The graph's order, counts and splits, against the rules said slowly."""
 
+import dataclasses
+import tempfile
 from collections import Counter
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines import sinks
 from pipelines.transforms import split
 from pipelines.transforms.facts import Statements, Tally
-from pipelines.transforms.graph import SplitRules, describe_graph, make_graph, triple_rows
+from pipelines.transforms.graph import SplitRules, describe_graph, make_graph, triple_rows, write_triples
 from pipelines.transforms.inductive import Sizes
+from schemas.triples import TRIPLES
 
 KEPT = [3, 7, 11, 12, 20, 33, 40]
 FACTS = st.lists(
@@ -32,7 +38,7 @@ MENTIONS = st.lists(st.integers(0, 5), min_size=len(KEPT), max_size=len(KEPT))
 @given(FACTS, MENTIONS)
 def test_counts_are_of_train_and_the_most_frequent_come_first(facts, mentions):
     graph, _ = made(facts, mentions)
-    rows = triple_rows(graph).to_pylist()
+    rows = triple_rows(graph, np.arange(len(facts))).to_pylist()
     assert sorted((r["head"], r["relation"], r["tail"]) for r in rows) == sorted(
         (f"Q{h}", f"P{r}", f"Q{t}") for h, r, t in facts
     )
@@ -62,7 +68,7 @@ def test_a_graph_does_not_depend_on_the_order_of_its_triples(facts, mentions, ra
 def test_the_manifest_tells_what_the_splits_hold(facts, mentions):
     graph, refused = made(facts, mentions)
     told = describe_graph(graph, refused, RULES, Tally())
-    rows = triple_rows(graph).to_pylist()
+    rows = triple_rows(graph, np.arange(len(facts))).to_pylist()
     assert told["self_triples"] == sum(h == t for h, _, t in facts)
     assert told["split"]["asked"] == {"valid": 4, "test": 6}
     for column in ("split", "inductive_split"):
@@ -70,6 +76,17 @@ def test_the_manifest_tells_what_the_splits_hold(facts, mentions):
         assert Counter(told[column]["triples"]) == counts
     assert sum(told["inductive_split"]["entities"].values()) == len(KEPT)
     assert (told["inductive_split"]["refused"] is None) == (not refused)
+
+
+@settings(max_examples=10, deadline=None)
+@given(FACTS.filter(bool), MENTIONS, st.integers(1, 20), st.integers(1, 20))
+def test_triples_are_written_as_a_whole_table_would_be(facts, mentions, rows_per_shard, row_group_rows):
+    graph, _ = made(facts, mentions)
+    table = dataclasses.replace(TRIPLES, row_group_rows=row_group_rows)
+    with tempfile.TemporaryDirectory() as name, mock.patch("pipelines.transforms.graph.TRIPLES", table):
+        shards = write_triples(graph, Path(name) / "parts", rows_per_shard)
+        rows = triple_rows(graph, np.arange(len(facts)))
+        assert shards == sinks.write_table(table, rows, Path(name) / "whole", rows_per_shard)
 
 
 def test_sizes_that_are_not_asked_for_are_at_most_a_twentieth():
