@@ -153,7 +153,7 @@ def describe_graph(graph: Graph, refused: str, rules: SplitRules, tally: Tally) 
 
 
 def write_triples(graph: Graph, folder: Path, rows_per_shard: int) -> list[Shard]:
-    """Write the triples table into `folder`, a row group at a time: whole, it takes several times the graph's memory."""
+    """Write the triples table into `folder`, a row group at a time: whole, it is several times the graph."""
     of_split = {name: np.flatnonzero(graph.codes == code) for code, name in enumerate(split.NAMES[:3])}
     return sinks.write_parts(
         TRIPLES,
