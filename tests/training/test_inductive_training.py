@@ -11,6 +11,7 @@ from training.config_file import load_config
 from training.data.negatives import corrupt_tails, known_facts
 from training.evaluation.link_prediction import SIDES, LinkPredictionSettings, prepare
 from training.evaluation.run import evaluate
+from training.evaluation.starts import open_start
 from training.feeds.jaket import linked_entities
 from training.feeds.kepler import entity_descriptions
 from training.models.kepler import KeplerScorer
@@ -75,10 +76,12 @@ def test_a_test_entity_is_unseen_in_train(held_out, in_batch):
     assert only and not only & seen
 
 
+OF_JAKET = {key: value for key, value in SMALL.items() if not key.startswith("kepler.")} | {"encoder.layers": "2"}
+
+
 def test_jaket_links_asks_for_and_reads_no_test_entity(held_out):
     dataset = Dataset(held_out[0])
-    told = {key: value for key, value in SMALL.items() if not key.startswith("kepler.")}
-    config = load_config("jaket-tiny", told | {"encoder.layers": "2", "jaket.roots": "16", "jaket.inverse": "true"})
+    config = load_config("jaket-tiny", OF_JAKET | {"jaket.roots": "16", "jaket.inverse": "true"})
     source = open_source(dataset, dataset.tokens("tiny"))
     system = build_system(config, source)
     words = source.tokens.read("entities", columns=["name_ids"])["name_ids"].to_pylist()
@@ -90,6 +93,15 @@ def test_jaket_links_asks_for_and_reads_no_test_entity(held_out):
             seen |= set(piece.labels.where(piece.labels >= 0, piece.ids).flatten().tolist())
     assert met == {entity for entity in range(source.sizes.entities) if entity not in held_out[1]}
     assert only and not only & seen
+
+
+@pytest.mark.parametrize(("split", "expected"), [("inductive", False), ("transductive", True)])
+def test_a_jaket_run_says_how_many_entities_it_has_met(held_out, tmp_path, split, expected):
+    settings = OF_JAKET | {"train.steps": "1", "train.threads": "1", "jaket.roots": "4", "data.split": split}
+    assert train("jaket-tiny", held_out[0], tmp_path / "run", resume=False, dry_run=False, settings=settings) == 0
+    met = open_start(tmp_path / "run").met
+    assert met([*(f"Q{entity + 1}" for entity in held_out[1]), "Q9999"]) == expected * len(held_out[1])
+    assert met(["Q1", "Q2"]) == 2
 
 
 def test_jaket_needs_a_split_to_be_told_of_it(made_up):
