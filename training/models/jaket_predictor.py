@@ -70,7 +70,9 @@ class JaketPredictor:
     def entity_logits(self, graphs: Sequence[Graph], anchor: Int64[np.ndarray, " B"]) -> Float[Tensor, "B E"]:
         """Scores of every entity at one anchor of each graph, whose words are read; the other anchors are linked."""
         if self.model.query is None:
-            raise DataError("This run has not learned to restore entities (jaket.entity_weight = 0).")
+            raise DataError(
+                "This run has not learned to restore entities: it has no graph network, or jaket.entity_weight = 0."
+            )
         assert self.model.memory is not None
         everything = self.model.memory.pull(torch.arange(self.model.memory.rows, device=self._device))
         queries = [
