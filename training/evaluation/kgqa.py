@@ -38,7 +38,7 @@ from training.finetune import after
 from training.kgqa import KgqaSettings, Part, Side, learn
 from training.labelled_encoder import Start
 from training.metrics import progress
-from training.models.answerers import JaketAnswerer, TextAnswerer
+from training.models.answerers import Contexts, JaketAnswerer, TextAnswerer
 
 TASK = "kgqa"
 HELD_OUT = 0.1
@@ -289,13 +289,13 @@ def _reader(start: Start, questions: KgqaQuestions, side: Side) -> LabelledReade
 def _models(
     start: Start, questions: KgqaQuestions, reader: LabelledReader, side: Side
 ) -> Callable[[int], TextAnswerer | JaketAnswerer]:
-    """seed -> what learns; texts are read once for all seeds."""
+    """seed -> what learns; texts are read, and context embeddings made of them, once for all seeds."""
     texts, dropout = [reader.read(text) for text in questions.texts], questions.settings.dropout
     if side == "text":
         return lambda _seed: TextAnswerer(start, texts, dropout)
     relations = [reader.read({"text": name, "text_b": None, "mentions": []}) for name in questions.relations]
-    own = {"after_graph": side == "graph", "dropout": dropout}
-    return lambda seed: JaketAnswerer(start, texts, relations, questions.graph.edges, seed=seed, **own)
+    contexts, own = Contexts.of(start, texts, relations), {"after_graph": side == "graph", "dropout": dropout}
+    return lambda seed: JaketAnswerer(start, contexts, questions.graph.edges, seed=seed, **own)
 
 
 def _parts(questions: KgqaQuestions, reader: LabelledReader) -> dict[str, Part]:

@@ -27,7 +27,7 @@ from training.evaluation.finetuned import Majority, Questions, Subject, label_na
 from training.evaluation.scores import accuracy, macro
 from training.finetune import FinetuneSettings
 from training.labelled_encoder import Start
-from training.models.answerers import JaketAnswerer
+from training.models.answerers import Contexts, JaketAnswerer
 
 TASK = "entity-classification"
 """Of the examples."""
@@ -121,10 +121,11 @@ def _known(
     reader = LabelledReader(start.tokenizer, start.special, {}, index, length, nodes=False)
     relations = dataset.read("relations", columns=["relation", "label"]).to_pylist()
     triples = as_array(read_triples(dataset, "train", "transductive"))
+    texts = [reader.read(_described(row)) for row in entities]
+    kinds = [reader.read(_text(row["label"] or row["relation"])) for row in relations]
     model = JaketAnswerer(
         start,
-        [reader.read(_described(row)) for row in entities],
-        [reader.read(_text(row["label"] or row["relation"])) for row in relations],
+        Contexts.of(start, texts, kinds),
         neighbours_of(triples, len(entities), len(relations), inverse=True),
         after_graph=True,
         seed=settings.seed,

@@ -7,6 +7,7 @@ they are. The paper's answer is the candidate whose context embedding, made of i
 B questions, U candidates, E entities, R relations, N targets, D hidden.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,31 +47,52 @@ class TextAnswerer(LabelledEncoder):
         return self.vectors(to_device(labelled_batch(inputs, self._pad), next(self.parameters()).device), "start")
 
 
+@dataclasses.dataclass(frozen=True)
+class Contexts:
+    """Context embeddings of a new graph, and what stands for its relations."""
+
+    entities: Float[Tensor, "E D"] | None
+    """None for a run whose memory is random."""
+    relations: Float[Tensor, "R D"]
+
+    @classmethod
+    def of(cls, start: Start, texts: Sequence[LabelledInput], relations: Sequence[LabelledInput]) -> "Contexts":
+        """Of `texts` of entities and relations, by index, as the run's LM1 reads them."""
+        random = start.jaket.config.knowledge == "random"
+        return cls(None if random else _contexts(start, texts), _contexts(start, relations))
+
+
+def _contexts(start: Start, texts: Sequence[LabelledInput]) -> Float[Tensor, "N D"]:
+    ends = [(one.linked[0][1], one.linked[0][2] - 1) if one.linked else (0, 0) for one in texts]
+    words = ragged_rows([one.words for one in texts])
+    described = Described(words, np.array(ends, dtype=np.int64), start.special.pad, ENCODE_TOKENS)
+    read: Tensor = start.jaket.context(described, np.arange(len(texts)))
+    return read
+
+
 class JaketAnswerer(nn.Module):
     """A JAKET run on a new graph."""
 
     def __init__(
         self,
         start: Start,
-        texts: Sequence[LabelledInput],
-        relations: Sequence[LabelledInput],
+        contexts: Contexts,
         graph: Neighbours,
         *,
         after_graph: bool,
         seed: int,
         dropout: float,
     ) -> None:
-        """`texts` of entities and relations, by index; `graph` has inverse edges. `after_graph` says whether candidates
-        are what the knowledge module makes of them, or context embeddings. The caller sets torch's seed."""
+        """`contexts` are of the graph, which has inverse edges. `after_graph` says whether candidates are what the
+        knowledge module makes of them, or context embeddings. The caller sets torch's seed."""
         super().__init__()
         network = own_network(start.jaket).requires_grad_(True)
         # Named first, so that the optimizer finds its weights under this name.
         self.encoder, self.jaket, self.dropout = network.encoder, network, nn.Dropout(dropout)
         self._graph, self._after, self._seed, self._turn = graph, after_graph, seed, 0
         self._pad = start.special.pad
-        rows = self._random(len(texts)) if network.config.knowledge == "random" else self._context(texts)
-        self.register_buffer("memory", rows, persistent=False)
-        kinds = self._context(relations)
+        rows, kinds = contexts.entities, contexts.relations
+        self.register_buffer("memory", self._random(len(graph.degrees)) if rows is None else rows, persistent=False)
         # As in the run: a relation that is walked backwards has the other sign.
         self.register_buffer("kinds", torch.cat([kinds, -kinds]), persistent=False)
 
@@ -106,9 +128,3 @@ class JaketAnswerer(nn.Module):
             self._seed, "kgqa/context", np.arange(count)[:, None], np.arange(self.encoder.config.hidden_size)
         )
         return torch.from_numpy(normal(words)).float()
-
-    def _context(self, texts: Sequence[LabelledInput]) -> Float[Tensor, "E D"]:
-        ends = [(one.linked[0][1], one.linked[0][2] - 1) if one.linked else (0, 0) for one in texts]
-        words = ragged_rows([one.words for one in texts])
-        described = Described(words, np.array(ends, dtype=np.int64), self._pad, ENCODE_TOKENS)
-        return self.jaket.context(described, np.arange(len(texts)))

@@ -25,7 +25,7 @@ from training.evaluation.settings import read_settings
 from training.evaluation.starts import open_start
 from training.export import export
 from training.kgqa import KgqaSettings, chosen_for, hit, multi_positive_loss, shown
-from training.models.answerers import JaketAnswerer
+from training.models.answerers import Contexts, JaketAnswerer
 from training.train import train
 
 FAST = {
@@ -218,7 +218,8 @@ def answerer(jaket, questions, **told):
     reader = kgqa._reader(start, questions, "memory")
     texts = [reader.read(text) for text in questions.texts]
     relations = [reader.read({"text": name, "text_b": None, "mentions": []}) for name in questions.relations]
-    model = JaketAnswerer(start, texts, relations, questions.graph.edges, seed=0, dropout=0.0, **told)
+    contexts = Contexts.of(start, texts, relations)
+    model = JaketAnswerer(start, contexts, questions.graph.edges, seed=0, dropout=0.0, **told)
     return model, [reader.read(one.row) for one in questions.reported]
 
 
