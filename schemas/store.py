@@ -6,8 +6,9 @@ copied here first; what the command writes is copied back while it runs, and whe
 what counts: a copy is made equal to it before the command begins, where a file's size or time differ.
 
 Files that say that those beside them are whole (state.json, manifest.json) are copied last; what was removed here is
-removed there after that. So a run that loses its machine goes on elsewhere from the last checkpoint that was copied
-whole. Names that begin with a dot (a build's work folder, files that are being written) stay here.
+removed there after that, but for a manifest, which goes before the files that it spoke of are changed. So a run that
+loses its machine goes on elsewhere from the last checkpoint that was copied whole, and no dataset is half an older one.
+Names that begin with a dot (a build's work folder, files that are being written) stay here.
 """
 
 import contextlib
@@ -27,7 +28,8 @@ from pyarrow import fs
 from schemas.errors import DataError, UsageError, WikiloomError, first_line
 
 PLACE = re.compile(r"(?P<option>--[\w-]+=)?(?P<uri>(s3|gs|file)://.+)", re.S)
-WHOLE = ("state.json", "manifest.json")
+MANIFEST = "manifest.json"
+WHOLE = ("state.json", MANIFEST)
 """Files that say that those beside them are whole, in the order in which they are written."""
 PUSH_SECONDS = 30.0
 """How often what a command has written is copied while it runs."""
@@ -119,11 +121,13 @@ class Mirror:
         with _clearly(self.uri):
             files = self._files()
             changed = [name for name in files if self._known.get(name) != files[name]]
+            gone = [name for name in self._known if name not in files]
+            old = [name for name in self._known if PurePosixPath(name).name == MANIFEST and name in {*changed, *gone}]
+            _all(self._remove, old)
             _all(self._put, [name for name in changed if PurePosixPath(name).name not in WHOLE])
             for last in WHOLE:
                 _all(self._put, [name for name in changed if PurePosixPath(name).name == last])
-            gone = [name for name in self._known if name not in files]
-            _all(lambda name: self._store.delete_file(self._remote(name)), gone)
+            _all(self._remove, [name for name in gone if name not in old])
             self._known = files
             return len(changed) + len(gone)
 
@@ -177,6 +181,10 @@ class Mirror:
             with self._store.open_output_stream(remote, compression=None) as target:
                 while block := source.read(CHUNK):
                     target.write(block)
+
+    def _remove(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):  # removed by a try before
+            self._store.delete_file(self._remote(name))
 
     def _take_times(self) -> None:
         """Give the copy's files the times of the store's, by which the next command knows them for equal."""

@@ -118,9 +118,29 @@ def test_what_says_that_all_is_whole_is_copied_last_and_the_old_is_removed_then(
     _, pushed = copying(monkeypatch)
     monkeypatch.setattr(mirror, "_remote", lambda name: (pushed.append(name), f"{place}/{name}")[1])
     assert mirror.push() == 5
-    assert set(pushed[:4]) == {"checkpoints/step-1/a", "z"}
-    assert pushed[4:] == ["checkpoints/step-1/state.json"] * 2 + ["manifest.json"] * 2 + ["pages/one"]
+    assert pushed[0] == "manifest.json" and set(pushed[1:5]) == {"checkpoints/step-1/a", "z"}
+    assert pushed[5:] == ["checkpoints/step-1/state.json"] * 2 + ["manifest.json"] * 2 + ["pages/one"]
     assert mirror.push() == 0
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_no_manifest_speaks_of_files_of_which_half_are_others(place, monkeypatch, written):
+    mirror = Mirror(uri(place))
+    mirror.fetch()
+    (mirror.path / "pages/one").write_text("11")
+    (mirror.path / "pages/two").write_text("2")
+    if written:
+        (mirror.path / "manifest.json").write_text("{ }")
+    else:
+        (mirror.path / "manifest.json").unlink()  # as a build does before it changes tables
+    put = Mirror._put
+    monkeypatch.setattr(Mirror, "_put", lambda mirror, name: put(mirror, name) if name == "pages/one" else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        mirror.push()
+    assert names(place) == {"pages/one"}
+    monkeypatch.setattr(Mirror, "_put", put)
+    mirror.push()
+    assert names(place) == {"pages/one", "pages/two"} | ({"manifest.json"} if written else set())
 
 
 def test_what_is_written_is_copied_while_the_command_runs(place, monkeypatch):
