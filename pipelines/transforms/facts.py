@@ -130,13 +130,14 @@ def _winning_items(wikidata: Sequence[Path], tally: Tally) -> list[Mask]:
 
 
 def _labelled_relations(wikidata: Sequence[Path]) -> I64:
-    """Sorted numbers of the properties that have a label."""
-    tables = [read_records(path / "properties.arrow", ["relation", "label"]) for path in wikidata]
+    """Sorted numbers of the properties that have a label; of two records of one, that counts which the tables show."""
+    tables = [read_records(path / "properties.arrow", ["relation", "label", "content"]) for path in wikidata]
     if not tables:
         return np.empty(0, np.int64)
     whole = pa.concat_tables(tables)
-    whole = whole.filter(whole["label"].is_valid())
-    return np.unique(whole["relation"].to_numpy().astype(np.int64))
+    numbers = whole["relation"].to_numpy().astype(np.int64)
+    named = whole["label"].is_valid().to_numpy()
+    return np.unique(numbers[winners(numbers, whole["content"].to_numpy()) & named])
 
 
 def _of_kept_items(batch: pa.RecordBatch, winning: Mask, kept: I64, facts: _Facts, tally: Tally) -> Statements:

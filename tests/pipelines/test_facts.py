@@ -30,8 +30,8 @@ def write_range(folder, records, properties):
             row = {"item": item, "relations": relations, "tails": tails, "content": content, "aliases": []}
             items.add({**dict.fromkeys(("label", "description", "title")), **row})
     with RecordWriter(folder / "properties.arrow", PROPERTIES) as writer:
-        for relation, label in properties:
-            writer.add({"relation": relation, "label": label, "aliases": [], "description": None, "content": 0})
+        for relation, label, content in properties:
+            writer.add({"relation": relation, "label": label, "aliases": [], "description": None, "content": content})
     return folder
 
 
@@ -68,7 +68,8 @@ def test_triples_are_those_of_the_rule_and_every_other_statement_is_counted(rang
     tally = Tally()
     with tempfile.TemporaryDirectory() as name:
         folders = [
-            write_range(Path(name) / str(number), records, [(1, "one"), (3, None)])
+            # Of P3 two records, as of two dumps: the one without a label is what the table of relations shows.
+            write_range(Path(name) / str(number), records, [(1, "one", 0), (3, None, 2), (3, "three", 1)])
             for number, records in enumerate(ranges)
         ]
         triples, winning = read_statements(
