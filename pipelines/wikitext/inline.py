@@ -15,6 +15,8 @@ from pipelines.wikitext.tags import ATTRIBUTES, BLOCK, INLINE, TAGS, is_magic_wo
 _PLAIN = r"[A-Za-z0-9][A-Za-z0-9,.'()!?-]*+(?: [A-Za-z0-9(][A-Za-z0-9,.'()!?-]*+)*"
 """A target that needs no second look but for its first letter."""
 _TARGET = r"[^\[\]|{}<>\n\x01-\x03]"
+_LETTER = r"[^\x00-@\[-`{-\x7f\s\ufdd0-\ufdef]"
+"""Of a magic word: a letter, or a vowel sign of Hindi or Thai, which Python's \\w lacks."""
 _INVISIBLE = ("category", "file", "language")
 _MAX_HEADING = 300
 _MAX_LABEL = 1000
@@ -54,7 +56,7 @@ def _tokens(trail: str, dotted_i: bool) -> re.Pattern[str]:
         r"|\]()"  # 10
         r"|\{\|()"  # 11
         r"|\|\}()"  # 12
-        r"|__[^\W\d_]++(?:_[^\W\d_]++)*__()"  # 13
+        rf"|__(?=[^\W\d_]){_LETTER}++(?:_{_LETTER}++)*__()"  # 13
     )
 
 

@@ -72,6 +72,8 @@ LANGUAGES = [
     ("russian table and file over lines", "ru", "а\n{|\n| [[б]]\n|}\n[[Файл:A.jpg|мини|в\n[[г]]]]\nд", "а\nд"),
     ("chinese full-width signs", "zh", "[[蒼鷺]]（{{lang|en|heron}}）是<ref>x</ref>[[鳥]]。",
      "<蒼鷺|蒼鷺>（heron）是<鳥|鳥>。"),
+    ("hindi magic words", "hi", "__विषयसूचीहीन__[[बगुला]]", "<बगुला|बगुला>"),
+    ("thai magic words", "th", "__ไม่มีสารบัญ__นกกระสา", "นกกระสา"),
     ("japanese magic words", "ja", "__目次非表示__[[アオサギ]]（{{unknown}}）は鳥。", "<アオサギ|アオサギ>は鳥。"),
     ("catalan trails", "ca", "[[ocell]]s, [[l·l]]à", "<Ocell|ocells>, <L·l|l·là>"),
     ("arabic", "ar", "[[طائر]]ات، [[ملف:A.jpg|تصغير|س]] [[تصنيف:طيور]]", "<طائر|طائرات>،"),
