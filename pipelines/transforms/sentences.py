@@ -59,8 +59,9 @@ class _Rules:
         self._starters = STARTERS if language == "en" else frozenset()
         self._ordinals = language in ORDINALS
         marks = re.escape(STOPS + DANDAS + OWN_STOPS.get(language, ""))
-        # Begins with one class, so the search is fast; runs are taken whole, so time is linear.
-        self._candidate = re.compile(rf"""[\n{marks}][{marks}]*+[\])}}"'»”’›]*+""")
+        # Begins with one class, so the search is fast; runs are taken whole, so time is linear. Marks of the writing
+        # direction, which Arabic and Hebrew put behind a full stop, belong to it.
+        self._candidate = re.compile(rf"""[\n{marks}][{marks}]*+[\])}}"'»”’›\u200e\u200f\u202c]*+""")
 
     def ends(self, text: str) -> list[int]:
         """Where the sentences of a text end."""
