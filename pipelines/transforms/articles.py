@@ -203,6 +203,6 @@ def _timestamp(text: str) -> datetime.datetime | None:
     """A dump's time as naive UTC; None for none."""
     try:
         stamp = datetime.datetime.fromisoformat(text)
-    except ValueError:
+        return stamp.astimezone(datetime.UTC).replace(tzinfo=None) if stamp.tzinfo else stamp
+    except (ValueError, OverflowError):  # no time, or one that UTC has in the year 0 or 10000
         return None
-    return stamp.astimezone(datetime.UTC).replace(tzinfo=None) if stamp.tzinfo else stamp

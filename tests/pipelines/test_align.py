@@ -1,6 +1,7 @@
 """Pages and links through the stages wikipedia and align, as the build runs them."""
 
 import dataclasses
+import datetime
 from collections import Counter
 from pathlib import Path
 
@@ -329,3 +330,12 @@ def test_mentions_join_the_links_and_leave_the_counts_alone(tmp_path):
         ("Heron", "Heron (bird)", "Q1", "repeat"),
         ("fish", "Fish", "Q2", "repeat"),
     ]
+
+
+def test_a_time_that_is_none_is_null(tmp_path):
+    times = ["2024-01-02T03:04:05Z", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", "yesterday", ""]
+    pages = [
+        page(number).replace(f"2024-01-0{number + 1}T00:00:00Z", text) for number, text in enumerate(times, start=1)
+    ]
+    found = [row["timestamp"] for row in run(tmp_path, pages).pages.values()]
+    assert found == [datetime.datetime(2024, 1, 2, 3, 4, 5), None, None, None, None]
