@@ -8,7 +8,7 @@ from dataclasses import astuple
 import pytest
 
 from schemas.errors import DataError, UsageError
-from tests.training.test_train import SMALL
+from tests.training.small_runs import SMALL
 from training.cli import run as command
 from training.compare import Spread, compare, render, to_json
 from training.config_file import load_config, to_toml, with_data

@@ -6,8 +6,8 @@ import pytest
 from schemas.dataset import Dataset
 from schemas.errors import DataError, UsageError
 from tests.pipelines.imports.made import imported, write
+from tests.training.small_runs import SMALL, Killed, kill_when, losses, weights
 from tests.training.synthetic import World, make_dataset
-from tests.training.test_train import SMALL, Killed, kill_when, losses, weights
 from training.cli import run as command
 from training.config_file import load_config, read_config
 from training.data.text import ID_SPACE

@@ -6,7 +6,7 @@ import torch
 
 from schemas.dataset import Dataset
 from schemas.errors import DataError
-from tests.training.models.test_jaket import SMALL
+from tests.training.models.jaket_case import SMALL
 from tests.training.synthetic import World, make_dataset
 from training.config_file import load_config
 from training.data.categories import NONE, read_categories

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.errors import UsageError
 from schemas.hashing import random_u64
-from tests.training.test_train import losses, run, started, weights
+from tests.training.small_runs import losses, run, started, weights
 from training.checkpoint import checkpoints
 from training.metrics import read_metrics
 
