@@ -13,6 +13,7 @@ import pytest
 from benchmarks.completion import SYSTEMS, ranked_folds, read_kept, table, write_kept
 from benchmarks.completion_data import FOLDS, fold_of, split_of
 from benchmarks.dkrl_scale import measure
+from benchmarks.kepler import page_lines
 from benchmarks.kept import do_missing, find, kept_runs
 from benchmarks.loader import SHUFFLES
 from benchmarks.scale import RISKS
@@ -200,6 +201,10 @@ def test_a_step_of_kepler_was_as_much_faster_than_six_padded_encodings_as_is_ask
     names = ["mean tokens of a text", "ours, triples a CPU s", "ours / original", "ours / original, 3 at a time"]
     cells = " | ".join(str(figures[name]) for name in [*names, "gap: floor / ours"])
     assert f"| {cells} |" in (ROOT / "docs" / "kepler.md").read_text(encoding="utf-8")
+
+
+def test_kepler_md_shows_the_kept_figures_of_link_prediction():
+    assert set(page_lines(kept_runs("kepler"))) <= set((ROOT / "docs" / "kepler.md").read_text("utf-8").splitlines())
 
 
 def test_linking_md_quotes_the_kept_results_and_they_are_fast_enough():
