@@ -62,8 +62,8 @@ class Plan:
     def turns(self) -> Int64[np.ndarray, " L"]:
         """When each lane's turn comes in a round of positions: in bit-reversed order, so that any stretch of a round
         takes from the lanes of all ranks alike."""
-        bits = max(1, (self.lanes - 1).bit_length())
-        order = sorted(range(self.lanes), key=lambda lane: int(f"{lane:0{bits}b}"[::-1], 2))
+        bits = self.lanes.bit_length()
+        order = sorted(range(self.lanes), key=lambda lane: f"{lane:0{bits}b}"[::-1])
         return np.argsort(np.array(order))
 
     def taken(self, positions: Int64[np.ndarray, "*#S"], lanes: Int64[np.ndarray, "*#S"]) -> Int64[np.ndarray, "*#S"]:
@@ -188,7 +188,7 @@ class Mix:
         """Slots until the pattern repeats, and how many of the first n are each stream's."""
         divisor = math.gcd(*self.weights.values())
         weights = {name: weight // divisor for name, weight in self.weights.items()}
-        slots = np.concatenate([(2 * np.arange(weight) + 1) / (2 * weight) for weight in weights.values()])
+        slots = np.concatenate([(np.arange(weight) + 0.5) / weight for weight in weights.values()])
         owner = np.repeat(np.arange(len(weights)), list(weights.values()))[np.argsort(slots, kind="stable")]
         counts = {
             name: np.concatenate([[0], np.cumsum(owner == number)]).astype(np.int64)

@@ -123,7 +123,7 @@ def small(tmp_path, monkeypatch):
     (tmp_path / "test_small.py").write_text(TESTS)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(mutants, "OURS", ("small", "test_small"))
-    monkeypatch.setattr(mutants, "CPU_SECONDS", 1)
+    monkeypatch.setattr(mutants, "CPU_SECONDS", 5)  # a test in a fork of a large process takes one
     monkeypatch.setattr(mutants, "PARTS", [Part("small", ["small/*.py"], ["test_small.py"], root=tmp_path)])
     return tmp_path
 

@@ -100,19 +100,30 @@ def test_epochs_seeds_data_and_streams_all_give_another_order():
     assert all(sorted(order) == sorted(orders[0]) for order in orders)
 
 
-@given(plans(), st.data())
-def test_what_is_left_out_gives_way_to_the_next_row_group_in_the_epochs_order(plan, data):
+@given(plans(), st.integers(0, 2), st.data())
+def test_what_is_left_out_gives_way_to_the_next_row_group_in_the_epochs_order(plan, epoch, data):
     full = [group for group in range(len(plan.sizes)) if plan.sizes[group]]
     bad = data.draw(st.lists(st.sampled_from(full), unique=True))
     if len(bad) == len(full):
         with pytest.raises(DataError, match="all of its row groups are damaged"):
-            plan.stand_ins(0, bad)
+            plan.stand_ins(epoch * plan.windows, bad)
         return
-    order = sorted(range(len(plan.sizes)), key=lambda group: drawn(plan, "groups", 0, group))
-    stand_ins = plan.stand_ins(0, bad)
+    order = sorted(range(len(plan.sizes)), key=lambda group: drawn(plan, "groups", epoch, group))
+    stand_ins = plan.stand_ins(epoch * plan.windows, bad)
     for group in full:
         after = order[order.index(group) :] + order[: order.index(group)]
         assert stand_ins[group] == next(g for g in after if g in full and g not in bad)
+
+
+@given(plans(), st.integers(0, 2), st.data())
+def test_windows_share_the_row_groups_that_the_next_one_begins_with(plan, epoch, data):
+    number = data.draw(st.integers(0, plan.windows - 1))
+    order = sorted(range(len(plan.sizes)), key=lambda group: drawn(plan, "groups", epoch, group))
+    rows = [group for group in order for _ in range(plan.sizes[group])]
+    turn, following = drawn(plan, "turn", epoch), (number + 1) * plan.window
+    starts = [lane * plan.lane_rows + following for lane in range(plan.lanes) if following < plan.lane_rows]
+    found = plan.shared_with_next(epoch * plan.windows + number, np.arange(plan.lanes))
+    assert found == {rows[(start + turn) % len(rows)] for start in starts}
 
 
 def test_fewer_rows_than_lanes_are_refused():
