@@ -55,13 +55,16 @@ class StateFile:
 
     def save(self, done: int) -> None:
         """Write the counts after so many steps, unless that was done less than EVERY seconds ago."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         if time.monotonic() - self._written < EVERY:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._unfinished
-        save_file({"counts": self._counts, "scores": self._scores}, temporary, {"of": self._of, "done": str(done)})
+        # Its save_file writes under a name of chance first, which a kill would leave beside the results for good.
+        temporary.write_bytes(
+            save({"counts": self._counts, "scores": self._scores}, {"of": self._of, "done": str(done)})
+        )
         os.replace(temporary, self._path)
         self._written = time.monotonic()
 

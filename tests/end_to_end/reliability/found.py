@@ -38,4 +38,6 @@ FOUND: tuple[str, ...] = (
     "traceback; the first is no manifest, and what is no share splits nothing.",
     "Checkpoints of equal weights had their headers' entries in an order of chance, and after --resume in another one; "
     "they are equal to the last byte.",
+    "An evaluation that was killed while safetensors wrote what it had counted left a file of a name of chance beside "
+    "its results for good; it is written under a name that is removed.",
 )
