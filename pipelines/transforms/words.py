@@ -9,14 +9,15 @@ WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
 """A word; in scripts without spaces a letter."""
 
 _UNSPACED = re.compile(f"[{UNSPACED}]")
+_SIGN = re.compile(rf"[^\x00-\x7f\w\s{UNSPACED}](?=[^\W{UNSPACED}])")
+"""What stands before letters and is none: a quotation mark, or a mark that parts no word."""
 _JOINERS = "\u200c\u200d"
 
 
 def count_words(text: str) -> int:
     """Words of a text; in scripts without spaces, letters."""
     # A vowel sign, an accent or a joiner is none of WORD's letters, and parts no word: हिन्दी is one.
-    starts = (match.start() for match in WORD.finditer(text))
-    return sum(not (start and _joins(text[start - 1], text[start])) for start in starts)
+    return len(WORD.findall(text)) - sum(map(_is_letter, _SIGN.findall(text)))
 
 
 def is_bounded(text: str, start: int, end: int) -> bool:

@@ -10,7 +10,7 @@ FOUND: tuple[str, ...] = (
     "`train --resume` refused its own folder where a kill or a full disk had left no more than `.config.toml.tmp` in "
     "it; it begins the run.",
     "A run that was killed while its last save removed the oldest checkpoint kept half of that, under another name, "
-    "good; --resume removes it.",
+    "for good; --resume removes it.",
     "An evaluation that was killed while it wrote what it had counted left that file beside its results, where the one "
     "that went on wrote none; it is removed with the counts.",
     "A shard whose footer names its schema in bytes that are no UTF-8, one whose column docs are nested 3,000 deep, "
